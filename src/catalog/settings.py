@@ -1,0 +1,120 @@
+"""What the environment says, read once, typed and checked before anything starts.
+
+The only reader of the environment. Every setting is `CATALOG_<NAME>`; for each secret
+`CATALOG_<NAME>_FILE` names a file that holds it instead (a mounted secret).
+"""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    HttpUrl,
+    PostgresDsn,
+    SecretStr,
+    UrlConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from catalog.errors import CatalogError
+
+PREFIX = "CATALOG_"
+
+# SigV4 refuses links that live longer than seven days (AWS, "Authenticating Requests: Using Query Parameters").
+LINK_LIFETIME_MAX = timedelta(days=7)
+
+
+
+def _seconds(value: object) -> object:
+    """Read a plain number as seconds; leave ISO 8601 durations to pydantic."""
+    try:
+        return timedelta(seconds=float(value)) if isinstance(value, str | int | float) else value
+    except (ValueError, OverflowError):
+        return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_seconds)]
+Lifetime = Annotated[Duration, Field(ge=timedelta(seconds=1), le=LINK_LIFETIME_MAX)]
+Engine = Annotated[HttpUrl, UrlConstraints(allowed_schemes=["http", "https"])]
+
+
+class WrongSettings(CatalogError):
+    """The environment does not describe a catalog that could start."""
+
+
+class Settings(BaseSettings):
+    """One running catalog: its engines, its secrets and its limits that an operator may turn."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
+
+    public_url: Engine = Field(
+        default=HttpUrl("http://127.0.0.1:8000"), description="Where people and clients reach the API and pages."
+    )
+    database_url: PostgresDsn = Field(description="PostgreSQL 16 or newer, postgresql://user:password@host:port/name.")
+    database_connections: int = Field(default=10, ge=1, le=200, description="Connections each process may hold open.")
+    search_url: Engine = Field(description="OpenSearch 3, http://host:port.")
+    search_index: str = Field(
+        default="objects", pattern=r"^[a-z][a-z0-9-]{0,62}$", description="The alias that searches go through."
+    )
+    search_refresh: Duration = Field(
+        default=timedelta(seconds=1),
+        ge=timedelta(milliseconds=50),
+        description="How often the index makes written documents searchable.",
+    )
+    store_url: Engine = Field(description="The S3 endpoint as this process reaches it.")
+    store_public_url: Engine | None = Field(
+        default=None, description="The S3 endpoint as clients reach it; links are signed for it. Default: store_url."
+    )
+    store_region: str = Field(default="us-east-1", min_length=1)
+    store_bucket: str = Field(default="catalog", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+    store_prefix: str = Field(
+        default="", pattern=r"^([A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*)?$", description="Put before every key, no slashes around."
+    )
+    store_access_key: str = Field(min_length=1)
+    store_secret_key: SecretStr = Field(min_length=1)
+    notification_token: SecretStr = Field(
+        min_length=16, description="The bearer token with which buckets notify us."
+    )
+    cursor_key: SecretStr = Field(min_length=32, description="Seals paging cursors; any 32 characters kept secret.")
+    link_lifetime: Lifetime = Field(default=timedelta(minutes=15), description="How long a download link works.")
+    upload_lifetime: Lifetime = Field(default=timedelta(hours=1), description="How long an upload ticket works.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def read_secret_files(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Take each secret from the file that `CATALOG_<NAME>_FILE` names, where it is set."""
+        for name, field in cls.model_fields.items():
+            if field.annotation is not SecretStr:
+                continue
+            path = os.environ.get(f"{PREFIX}{name.upper()}_FILE")  # noqa: TID251 - this is the one reader.
+            if path is None:
+                continue
+            if values.get(name):
+                raise ValueError(f"set {PREFIX}{name.upper()} or {PREFIX}{name.upper()}_FILE, not both")
+            try:
+                values[name] = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+            except (OSError, UnicodeDecodeError) as fault:
+                raise ValueError(f"{PREFIX}{name.upper()}_FILE cannot be read: {fault.__class__.__name__}") from None
+        return values
+
+    @property
+    def store_link_url(self) -> HttpUrl:
+        """The endpoint that links are signed for."""
+        return self.store_public_url or self.store_url
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read and check the environment; raises WrongSettings that names every variable at fault."""
+        try:
+            return cls()
+        except ValidationError as wrong:
+            lines = [
+                f"{PREFIX}{str(error['loc'][0]).upper()}: {error['msg']}" if error["loc"] else error["msg"]
+                for error in wrong.errors(include_input=False, include_url=False)
+            ]
+            raise WrongSettings("; ".join(lines)) from None
