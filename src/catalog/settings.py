@@ -29,7 +29,6 @@ PREFIX = "CATALOG_"
 LINK_LIFETIME_MAX = timedelta(days=7)
 
 
-
 def _seconds(value: object) -> object:
     """Read a plain number as seconds; leave ISO 8601 durations to pydantic."""
     try:
@@ -73,13 +72,13 @@ class Settings(BaseSettings):
     store_region: str = Field(default="us-east-1", min_length=1)
     store_bucket: str = Field(default="catalog", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     store_prefix: str = Field(
-        default="", pattern=r"^([A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*)?$", description="Put before every key, no slashes around."
+        default="",
+        pattern=r"^([A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*)?$",
+        description="Put before every key, no slashes around.",
     )
     store_access_key: str = Field(min_length=1)
     store_secret_key: SecretStr = Field(min_length=1)
-    notification_token: SecretStr = Field(
-        min_length=16, description="The bearer token with which buckets notify us."
-    )
+    notification_token: SecretStr = Field(min_length=16, description="The bearer token with which buckets notify us.")
     cursor_key: SecretStr = Field(min_length=32, description="Seals paging cursors; any 32 characters kept secret.")
     link_lifetime: Lifetime = Field(default=timedelta(minutes=15), description="How long a download link works.")
     upload_lifetime: Lifetime = Field(default=timedelta(hours=1), description="How long an upload ticket works.")
@@ -91,7 +90,7 @@ class Settings(BaseSettings):
         for name, field in cls.model_fields.items():
             if field.annotation is not SecretStr:
                 continue
-            path = os.environ.get(f"{PREFIX}{name.upper()}_FILE")  # noqa: TID251 - this is the one reader.
+            path = os.environ.get(f"{PREFIX}{name.upper()}_FILE")  # ruff: ignore[TID251] - this is the one reader.
             if path is None:
                 continue
             if values.get(name):
@@ -118,3 +117,38 @@ class Settings(BaseSettings):
                 for error in wrong.errors(include_input=False, include_url=False)
             ]
             raise WrongSettings("; ".join(lines)) from None
+
+
+class Given(BaseSettings):
+    """The engines that the environment already provides; the embedded stack starts only the others."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
+
+    database_url: PostgresDsn | None = None
+    search_url: Engine | None = None
+    store_url: Engine | None = None
+
+
+class Workstation(BaseSettings):
+    """What the embedded stack must know of the machine and the person it runs for."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    catalog_home: Path = Field(default=Path(".data"), description="Where the embedded stack keeps everything.")
+    java_home: Path | None = None
+    xdg_cache_home: Path | None = None
+
+    @property
+    def cache(self) -> Path:
+        """Where downloads and builds are kept between data folders (XDG Base Directory Specification)."""
+        return (self.xdg_cache_home or Path.home() / ".cache") / "science-catalog"
+
+
+def inherited_environment() -> dict[str, str]:
+    """Return a copy of this process's environment, to be extended and given to a child process."""
+    return dict(os.environ)  # ruff: ignore[TID251] - this is the one reader.
+
+
+def inherited_settings() -> dict[str, str]:
+    """Return the part of the environment that describes a catalog: every `CATALOG_*` variable that is set."""
+    return {name: value for name, value in inherited_environment().items() if name.startswith(PREFIX) and value}

@@ -1,0 +1,197 @@
+"""Principals, their roles and their bearer tokens.
+
+A token is shown once and kept as a SHA-256 digest: it has 256 random bits, so a slow hash would add nothing.
+"""
+
+import hashlib
+import secrets
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import Field, SQLModel
+from uuid_utils.compat import uuid7
+
+from catalog.access.audience import ANONYMOUS, PUBLIC, Audience, user_token
+from catalog.database import now, timestamp_column
+from catalog.errors import Fault, Forbidden, Invalid, NotFound, Unauthenticated
+
+TOKEN_MARK = "cat_"  # ruff: ignore[S105] - a mark by which scanners and people recognise our tokens, not a token.
+TOKEN_BYTES = 32
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+
+
+class Role(StrEnum):
+    """What a principal is for."""
+
+    ADMIN = "admin"
+    CURATOR = "curator"
+    INGEST = "ingest"
+    READER = "reader"
+
+
+# Who may do what beyond reading. Curators and admins look after every object; ingest services after their own.
+REGISTERS = frozenset({Role.ADMIN, Role.CURATOR, Role.INGEST})
+LOOKS_AFTER_ALL = frozenset({Role.ADMIN, Role.CURATOR})
+
+
+class Principal(SQLModel, table=True):
+    """Somebody or something that acts."""
+
+    __table_args__ = (sa.UniqueConstraint("name"),)
+
+    id: UUID = Field(default_factory=uuid7, primary_key=True)
+    name: str = Field(sa_type=sa.Text)
+    role: str = Field(sa_type=sa.Text)
+    created_at: datetime = Field(sa_column=timestamp_column(server_default=sa.func.now()))
+
+
+class Token(SQLModel, table=True):
+    """One bearer token of a principal; the token itself is nowhere."""
+
+    __table_args__ = (sa.UniqueConstraint("digest"),)
+
+    id: UUID = Field(default_factory=uuid7, primary_key=True)
+    principal_id: UUID = Field(foreign_key="principal.id", index=True)
+    digest: bytes = Field(sa_type=sa.LargeBinary)
+    hint: str = Field(sa_type=sa.Text)
+    label: str | None = Field(default=None, sa_type=sa.Text)
+    created_at: datetime = Field(sa_column=timestamp_column(server_default=sa.func.now()))
+    expires_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    revoked_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+
+
+class Caller:
+    """Who sent this request: a principal, or nobody in particular."""
+
+    __slots__ = ("audience", "id", "name", "role")
+
+    def __init__(self, principal_id: UUID | None, name: str, role: Role | None) -> None:
+        self.id = principal_id
+        self.name = name
+        self.role = role
+        self.audience = (
+            ANONYMOUS
+            if principal_id is None
+            else Audience(frozenset({PUBLIC, user_token(principal_id)}), everything=role in LOOKS_AFTER_ALL)
+        )
+
+    def __repr__(self) -> str:
+        """Name the caller."""
+        return f"Caller({self.name})"
+
+    def must_register(self) -> UUID:
+        """Return the principal's id; raises Unauthenticated for nobody, Forbidden for those who only read."""
+        principal_id = self.must_be_known()
+        if self.role not in REGISTERS:
+            raise Forbidden("Your token may only read; registering needs the role ingest, curator or admin.")
+        return principal_id
+
+    def must_be_known(self) -> UUID:
+        """Return the principal's id; raises Unauthenticated for nobody."""
+        if self.id is None:
+            raise Unauthenticated("This needs a bearer token; send it as `Authorization: Bearer <token>`.")
+        return self.id
+
+    def must_look_after_all(self) -> UUID:
+        """Return the principal's id; raises unless it is a curator or admin."""
+        principal_id = self.must_be_known()
+        if self.role not in LOOKS_AFTER_ALL:
+            raise Forbidden("This needs the role curator or admin.")
+        return principal_id
+
+    def may_change(self, owner_id: UUID) -> bool:
+        """Whether this caller may change an object of that owner."""
+        return self.role in LOOKS_AFTER_ALL or (self.role in REGISTERS and self.id == owner_id)
+
+
+NOBODY = Caller(None, "anonymous", None)
+
+_tokens = SQLModel.metadata.tables["token"]
+_principals = SQLModel.metadata.tables["principal"]
+
+_IDENTIFY = sa.text(
+    """
+    SELECT principal.id, principal.name, principal.role FROM token JOIN principal ON principal.id = token.principal_id
+    WHERE token.digest = :digest AND token.revoked_at IS NULL AND (token.expires_at IS NULL OR token.expires_at > now())
+    """
+)
+
+
+def digest_of(token: str) -> bytes:
+    """Return what is kept of a token."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+async def identify(session: AsyncSession, token: str) -> Caller:
+    """Return who holds this token; raises Unauthenticated when it is unknown, expired or revoked."""
+    row = (await session.execute(_IDENTIFY, {"digest": digest_of(token)})).one_or_none()
+    if row is None:
+        raise Unauthenticated("The bearer token is unknown, expired or revoked; ask an admin for a new one.")
+    return Caller(row.id, row.name, Role(row.role))
+
+
+async def create_token(
+    session: AsyncSession, *, name: str, role: Role, label: str | None = None, expires: timedelta | None = None
+) -> tuple[Caller, str]:
+    """Make a token for the principal of that name, who is created when new; the token is returned this once.
+
+    Raises Invalid when the principal exists with another role: a role is changed on purpose, not by the way.
+    """
+    await session.execute(
+        sa.dialects.postgresql.insert(_principals)
+        .values(id=uuid7(), name=name, role=role.value)
+        .on_conflict_do_nothing(index_elements=["name"])
+    )
+    row = (await session.execute(sa.select(_principals).where(_principals.c.name == name))).one()
+    if row.role != role:
+        raise Invalid(
+            f"{name} exists with the role {row.role}.",
+            faults=[Fault("/role", f"{name} has the role {row.role}, not {role}", f"--role {row.role}")],
+        )
+    token = TOKEN_MARK + secrets.token_urlsafe(TOKEN_BYTES)
+    await session.execute(
+        _tokens.insert().values(
+            id=uuid7(),
+            principal_id=row.id,
+            digest=digest_of(token),
+            hint=token[: len(TOKEN_MARK) + 4],
+            label=label,
+            expires_at=None if expires is None else now() + expires,
+        )
+    )
+    return Caller(row.id, row.name, role), token
+
+
+async def list_tokens(session: AsyncSession) -> list[dict[str, Any]]:
+    """Return every token's facts, newest first; never the token."""
+    rows = await session.execute(
+        sa.select(
+            _tokens.c.id,
+            _principals.c.name,
+            _principals.c.role,
+            _tokens.c.hint,
+            _tokens.c.label,
+            _tokens.c.created_at,
+            _tokens.c.expires_at,
+            _tokens.c.revoked_at,
+        )
+        .join(_principals, _principals.c.id == _tokens.c.principal_id)
+        .order_by(_tokens.c.id.desc())
+    )
+    return [dict(row._mapping) for row in rows]  # ruff: ignore[SLF001] - SQLAlchemy's documented name for the row as a mapping.
+
+
+async def revoke_token(session: AsyncSession, token_id: UUID) -> None:
+    """End a token at once; raises NotFound when there is none of that id."""
+    ended = await session.execute(
+        _tokens.update()
+        .where(_tokens.c.id == token_id, _tokens.c.revoked_at.is_(None))
+        .values(revoked_at=sa.func.now())
+        .returning(_tokens.c.id)
+    )
+    if ended.one_or_none() is None:
+        raise NotFound(f"There is no live token {token_id}; `catalog token list` shows them.")

@@ -1,0 +1,106 @@
+"""The Postgres engine, and the transaction as a block one can see.
+
+Knows nothing of tables: rooms declare theirs on `SQLModel.metadata`, whose naming convention is set here so that
+every constraint has a name a migration can drop.
+"""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlmodel import SQLModel
+
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+# What a session leaves in `session.info` when it has put something into the queue.
+QUEUED = "queued"
+
+# A statement that runs longer is a mistake or an attack; a lock that is not had in time is answered, not waited for.
+CONNECTION_OPTIONS = " ".join(
+    f"-c {name}={value}"
+    for name, value in {
+        "statement_timeout": "30s",
+        "lock_timeout": "10s",
+        "idle_in_transaction_session_timeout": "60s",
+        "timezone": "UTC",
+        # Short statements only: compiling a plan costs more than it ever saves here.
+        "jit": "off",
+    }.items()
+)
+CONNECT_SECONDS_MAX = 5
+POOL_WAIT_SECONDS_MAX = 10
+
+
+def _to_json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def timestamp_column(**options: Any) -> sa.Column[datetime]:
+    """Return a column for a moment in time; required unless `nullable=True` is given."""
+    return sa.Column(sa.TIMESTAMP(timezone=True), **({"nullable": False} | options))
+
+
+def now() -> datetime:
+    """Return the present moment in UTC."""
+    return datetime.now(UTC)
+
+
+class Database:
+    """One pool of connections; every session it hands out lives inside a block."""
+
+    def __init__(self, url: str, *, connections: int = 10) -> None:
+        self.url = url
+        self.engine = create_async_engine(
+            sqlalchemy_url(url),
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=POOL_WAIT_SECONDS_MAX,
+            # A connection the server closed (restart, terminate) is replaced unseen instead of failing a request.
+            pool_pre_ping=True,
+            pool_recycle=1800,
+            connect_args={
+                "options": CONNECTION_OPTIONS,
+                "connect_timeout": CONNECT_SECONDS_MAX,
+                "application_name": "catalog",
+            },
+            json_serializer=_to_json,
+            json_deserializer=msgspec.json.decode,
+        )
+        self.on_queued: Callable[[], None] | None = None
+
+    def __repr__(self) -> str:
+        """Name the server, never the password."""
+        return f"Database({self.engine.url.render_as_string(hide_password=True)})"
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[AsyncSession]:
+        """Commit at the end of the block, roll back when it raises; ring for the indexer if something was queued."""
+        async with AsyncSession(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+        if self.on_queued is not None and session.info.get(QUEUED):
+            self.on_queued()
+
+    async def ping(self) -> None:
+        """Return when the server answers."""
+        async with self.engine.connect() as connection:
+            await connection.execute(sa.text("select 1"))
+
+    async def close(self) -> None:
+        """Close every connection of the pool."""
+        await self.engine.dispose()
+
+
+def sqlalchemy_url(url: str) -> str:
+    """Return the libpq URL with the driver that SQLAlchemy shall use."""
+    scheme, _, rest = url.partition("://")
+    return f"postgresql+psycopg://{rest}" if scheme in {"postgres", "postgresql"} else url

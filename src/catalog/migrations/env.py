@@ -1,0 +1,18 @@
+"""Run by Alembic; `catalog.migrations.upgrade` hands over the connection and its transaction."""
+
+from alembic import context
+from sqlmodel import SQLModel
+
+# These imports declare the tables that the metadata below holds.
+import catalog.access.principals
+import catalog.objects.tables
+import catalog.queue
+import catalog.storage.unreadable  # noqa: F401
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=SQLModel.metadata,
+    compare_type=True,
+    compare_server_default=True,
+)
+context.run_migrations()

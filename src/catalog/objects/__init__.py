@@ -1,0 +1,5 @@
+"""The heart: objects, their kinds, files and uploads, and what can be done to them.
+
+`validation` turns bytes into a draft, `verbs` change rows, `reading` reads them under an audience. Knows nothing of
+HTTP, and makes no network call.
+"""

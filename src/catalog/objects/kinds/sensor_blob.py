@@ -1,0 +1,72 @@
+"""A large recording of a sensor: images, sound, waveforms, grids."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from catalog.objects.kinds import Kind
+from catalog.objects.metadata import Line, Strict
+
+
+class Sensor(Strict):
+    """What took the recording."""
+
+    id: Line
+    model: Line | None = None
+    manufacturer: Line | None = None
+
+
+class Measured(Strict):
+    """A quantity in the recording, with its unit."""
+
+    name: Line
+    unit: Line
+
+
+class SensorBlob(Strict):
+    """What only a sensor blob says."""
+
+    sensor: Sensor
+    measured: Annotated[list[Measured], Field(max_length=100)] = []
+    sampling_rate_hz: Annotated[float, Field(gt=0, le=1e12)] | None = None
+    encoding: Line | None = None
+
+
+def _searchable(metadata: SensorBlob) -> list[str]:
+    named = [metadata.sensor.id, metadata.sensor.model, metadata.sensor.manufacturer, metadata.encoding]
+    return [*(text for text in named if text), *(measured.name for measured in metadata.measured)]
+
+
+KIND = Kind(
+    name="sensor-blob",
+    title="Sensor blob",
+    description="A large recording of a sensor: images, sound, waveforms, grids.",
+    metadata=SensorBlob,
+    searchable=_searchable,
+    example={
+        "kind": "sensor-blob",
+        "project": "demo/seismology",
+        "title": "Vertical ground motion at station RJOB",
+        "creators": [{"type": "organization", "name": "Seismological Service"}],
+        "contact": {"name": "Data desk", "email": "data@example.org"},
+        "visibility": "public",
+        "coverage": {
+            "spatial": {"point": {"latitude": 47.737, "longitude": 12.795}},
+            "temporal": {"start": "2009-08-24T00:20:03Z", "end": "2009-08-24T00:20:33Z"},
+        },
+        "metadata": {
+            "sensor": {"id": "BW.RJOB..EHZ"},
+            "measured": [{"name": "ground velocity", "unit": "m/s"}],
+            "sampling_rate_hz": 100.0,
+            "encoding": "miniSEED",
+        },
+        "files": [
+            {
+                "path": "RJOB_061005_072159.mseed",
+                "size": 26112,
+                "sha256": "30e14955ebf1352266dc2ff8067e68104607e750abb9d3b36582b8af909fcb58",
+                "media_type": "application/vnd.fdsn.mseed",
+            }
+        ],
+    },
+)

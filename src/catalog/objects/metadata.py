@@ -1,0 +1,312 @@
+"""What every object says of itself: the common metadata, strict and bounded.
+
+Knows nothing of tables or HTTP. Each kind adds its own small model (`kinds/`); `validation.py` turns every fault into a
+pointer and a sentence.
+"""
+
+import re
+import unicodedata
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+import idutils
+from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+TITLE_CHARS_MAX = 300
+DESCRIPTION_CHARS_MAX = 20_000
+NAME_CHARS_MAX = 200
+CREATORS_MAX = 100
+KEYWORDS_MAX = 50
+KEYWORD_CHARS_MAX = 100
+DATES_MAX = 20
+CUSTOM_KEYS_MAX = 100
+CUSTOM_CHARS_MAX = 1_000
+CUSTOM_VALUES_MAX = 100
+FILES_MAX = 1_000
+# S3's largest object (AWS, "Amazon S3 multipart upload limits"): one PUT takes 5 GiB, multipart 5 TiB.
+FILE_BYTES_MAX = 5 * 1024**4
+MEDIA_TYPE_DEFAULT = "application/octet-stream"
+
+PROJECT_PATTERN = r"^[a-z0-9][a-z0-9-]{1,62}/[a-z0-9][a-z0-9-]{1,62}$"
+# RFC 6838, section 4.2: restricted names of type and subtype; parameters are left out on purpose.
+MEDIA_TYPE_PATTERN = r"^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$"
+# Deliberately loose: only a mail server knows. It keeps out spaces, control characters and missing parts.
+EMAIL_PATTERN = r"^[^@\s<>\"]{1,64}@[^@\s<>\"]{1,190}\.[^@\s<>\".]{1,63}$"
+# RFC 3339 calendar dates at three precisions; times are checked by datetime itself.
+_DATE = re.compile(r"^\d{4}(-\d{2}(-\d{2})?)?$")
+_ROR = re.compile(r"^0[a-hj-km-np-tv-z0-9]{6}[0-9]{2}$")
+_ROR_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_CONTROL = frozenset({"Cc", "Cs"})
+
+
+def printable(text: str) -> str:
+    """Refuse control characters other than line breaks and tabs: they break logs, headers and Postgres text."""
+    for place, character in enumerate(text):
+        if character not in "\n\t" and unicodedata.category(character) in _CONTROL:
+            raise ValueError(f"remove the control character U+{ord(character):04X} at place {place + 1}")
+    return text
+
+
+def _one_line(text: str) -> str:
+    if "\n" in text or "\t" in text:
+        raise ValueError("must stand on one line")
+    return printable(text)
+
+
+def _orcid(text: str) -> str:
+    bare = text.removeprefix("https://").removeprefix("http://").removeprefix("orcid.org/").upper()
+    if not re.fullmatch(r"(\d{4}-){3}\d{3}[\dX]", bare):
+        raise ValueError("write an ORCID iD as 0000-0002-1825-0097")
+    if not idutils.is_orcid(bare):
+        raise ValueError(f"{bare} is not an ORCID iD: its last digit does not fit the others; check for a typing error")
+    return bare
+
+
+def _ror(text: str) -> str:
+    bare = text.removeprefix("https://").removeprefix("http://").removeprefix("ror.org/").lower()
+    if not _ROR.fullmatch(bare):
+        raise ValueError("write a ROR id as 05gq02987 or with ror.org/ before it")
+    number = 0
+    for character in bare[1:7]:
+        number = number * 32 + _ROR_ALPHABET.index(character)
+    # ISO 7064 mod 97-10 over the base-32 number (ROR, "ROR identifier pattern").
+    if 98 - (number * 100) % 97 != int(bare[7:]):
+        raise ValueError(f"{bare} is not a ROR id: its last two digits do not fit; check for a typing error")
+    return bare
+
+
+def _licence(text: str) -> str:
+    try:
+        return str(canonicalize_license_expression(text))
+    except InvalidLicenseExpression:
+        raise ValueError(
+            f"{text!r} is not an SPDX licence id or expression; examples: CC-BY-4.0, MIT, CC0-1.0"
+        ) from None
+
+
+def _moment_or_day(text: str) -> str:
+    if _DATE.fullmatch(text):
+        year, month, day = ([int(part) for part in text.split("-")] + [1, 1])[:3]
+        date(year, month, day)
+        return text
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("no time zone")
+    return text
+
+
+def _dated(text: str) -> str:
+    parts = text.split("/")
+    try:
+        for part in parts:
+            _moment_or_day(part)
+    except ValueError:
+        parts = []
+    if len(parts) not in {1, 2}:
+        raise ValueError("write a date as 2024, 2024-05, 2024-05-17 or 2024-05-17T08:00:00Z, a range as start/end")
+    return text
+
+
+def _unicode_keyword(text: str) -> str:
+    return unicodedata.normalize("NFC", _one_line(text))
+
+
+Line = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=NAME_CHARS_MAX), AfterValidator(_one_line)
+]
+Title = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=TITLE_CHARS_MAX), AfterValidator(_one_line)
+]
+Prose = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=DESCRIPTION_CHARS_MAX), AfterValidator(printable)
+]
+Keyword = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=KEYWORD_CHARS_MAX),
+    AfterValidator(_unicode_keyword),
+]
+Orcid = Annotated[str, AfterValidator(_orcid), Field(examples=["0000-0002-1825-0097"])]
+Ror = Annotated[str, AfterValidator(_ror), Field(examples=["05gq02987"])]
+Licence = Annotated[
+    str, StringConstraints(max_length=NAME_CHARS_MAX), AfterValidator(_licence), Field(examples=["CC-BY-4.0"])
+]
+DateText = Annotated[str, StringConstraints(max_length=80), AfterValidator(_dated), Field(examples=["2024-05-17"])]
+MediaType = Annotated[str, StringConstraints(to_lower=True, pattern=MEDIA_TYPE_PATTERN)]
+Email = Annotated[str, StringConstraints(strip_whitespace=True, pattern=EMAIL_PATTERN)]
+Project = Annotated[str, StringConstraints(pattern=PROJECT_PATTERN), Field(examples=["demo/weather"])]
+Sha256 = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[0-9A-Fa-f]{64}$")]
+
+
+class Strict(BaseModel):
+    """A part of the metadata: nothing unknown, nothing coerced, nothing infinite."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Visibility(StrEnum):
+    """Who may see an object."""
+
+    PUBLIC = "public"
+    PRIVATE = "private"
+
+
+class DateType(StrEnum):
+    """What happened on a date (DataCite Metadata Schema 4.6, appendix "dateType")."""
+
+    ACCEPTED = "Accepted"
+    AVAILABLE = "Available"
+    COLLECTED = "Collected"
+    COPYRIGHTED = "Copyrighted"
+    CREATED = "Created"
+    ISSUED = "Issued"
+    OTHER = "Other"
+    SUBMITTED = "Submitted"
+    UPDATED = "Updated"
+    VALID = "Valid"
+
+
+class Affiliation(Strict):
+    """The organization a person works for."""
+
+    name: Line
+    ror: Ror | None = None
+
+
+class Creator(Strict):
+    """Who made the object: a person or an organization."""
+
+    type: Literal["person", "organization"] = "person"
+    name: Line
+    orcid: Orcid | None = None
+    ror: Ror | None = None
+    affiliation: Affiliation | None = None
+
+    @model_validator(mode="after")
+    def identifier_fits_type(self) -> Self:
+        """Keep ORCID for persons and ROR for organizations."""
+        if self.type == "person" and self.ror is not None:
+            raise ValueError("a person has an orcid; put the ror into affiliation, or set type to organization")
+        if self.type == "organization" and (self.orcid is not None or self.affiliation is not None):
+            raise ValueError("an organization has a ror, no orcid and no affiliation; or set type to person")
+        return self
+
+
+class Contact(Strict):
+    """Whom to ask."""
+
+    name: Line
+    email: Email
+
+
+class Dated(Strict):
+    """A date, or a range of dates, with what happened then."""
+
+    type: DateType
+    date: DateText
+
+
+class Point(Strict):
+    """A place on Earth, WGS 84, in degrees."""
+
+    latitude: float = Field(ge=-90, le=90)
+    longitude: float = Field(ge=-180, le=180)
+
+
+class Box(Strict):
+    """A region on Earth, WGS 84, in degrees; west may exceed east across the antimeridian (RFC 7946, section 5.2)."""
+
+    west: float = Field(ge=-180, le=180)
+    south: float = Field(ge=-90, le=90)
+    east: float = Field(ge=-180, le=180)
+    north: float = Field(ge=-90, le=90)
+
+    @model_validator(mode="after")
+    def south_below_north(self) -> Self:
+        """Refuse a box that is upside down."""
+        if self.south > self.north:
+            raise ValueError("south lies above north; exchange them")
+        return self
+
+
+class Spatial(Strict):
+    """Where the data was taken or holds."""
+
+    place: Line | None = None
+    point: Point | None = None
+    box: Box | None = None
+
+
+class Temporal(Strict):
+    """When the data was taken or holds; an open end goes on."""
+
+    start: AwareDatetime
+    end: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def start_before_end(self) -> Self:
+        """Refuse a range that runs backwards."""
+        if self.end is not None and self.end < self.start:
+            raise ValueError("end lies before start; exchange them")
+        return self
+
+
+class Coverage(Strict):
+    """Space and time that the object speaks of."""
+
+    spatial: Spatial | None = None
+    temporal: Temporal | None = None
+
+
+class Quantity(Strict):
+    """A number with its unit."""
+
+    value: float
+    unit: Line
+
+
+CustomText = Annotated[str, StringConstraints(max_length=CUSTOM_CHARS_MAX), AfterValidator(printable)]
+# Twice 2^53: beyond it, JSON readers in other languages lose digits (RFC 8259, section 6).
+CustomInteger = Annotated[int, Field(ge=-(2**53), le=2**53)]
+CustomScalar = bool | CustomInteger | float | CustomText
+CustomKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$")]
+CustomValue = CustomScalar | Annotated[list[CustomScalar], Field(max_length=CUSTOM_VALUES_MAX)] | Quantity
+
+
+class FileDeclaration(Strict):
+    """Bytes that will be, or have been, uploaded for an object."""
+
+    path: Annotated[str, Field(min_length=1, examples=["data/penguins.csv"])]
+    size: Annotated[int, Field(ge=0, le=FILE_BYTES_MAX, description="Length in bytes.")]
+    sha256: Annotated[Sha256, Field(description="SHA-256 of the bytes, 64 hexadecimal digits.")]
+    media_type: MediaType = MEDIA_TYPE_DEFAULT
+
+
+def _unrepeated(values: list[str]) -> list[str]:
+    return list(dict.fromkeys(values))
+
+
+class Description(Strict):
+    """What every kind of object says of itself; `metadata` holds what only its kind says."""
+
+    kind: Annotated[str, Field(max_length=64)]
+    project: Project
+    title: Title
+    description: Prose = ""
+    creators: Annotated[list[Creator], Field(min_length=1, max_length=CREATORS_MAX)]
+    contact: Contact
+    keywords: Annotated[list[Keyword], Field(max_length=KEYWORDS_MAX), AfterValidator(_unrepeated)] = []
+    licence: Licence | None = None
+    visibility: Annotated[Visibility, Field(strict=False)] = Visibility.PRIVATE
+    dates: Annotated[list[Dated], Field(max_length=DATES_MAX)] = []
+    coverage: Coverage | None = None
+    custom: Annotated[dict[CustomKey, CustomValue], Field(max_length=CUSTOM_KEYS_MAX)] = {}
+    metadata: Any
+
+    def year(self) -> int | None:
+        """Return the year people would cite: of issue, else of creation, else of collection; none when not said."""
+        for wanted in (DateType.ISSUED, DateType.CREATED, DateType.COLLECTED):
+            for dated in self.dates:
+                if dated.type == wanted:
+                    return int(dated.date[:4])
+        return None

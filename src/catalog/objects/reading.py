@@ -1,0 +1,216 @@
+"""Reading objects under an audience: one, several, a page of them.
+
+The condition comes from `access.audience` and stands in every statement here; nothing else selects objects for people.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import SQLModel
+
+from catalog.access.audience import Audience
+from catalog.errors import Gone, NotFound
+from catalog.objects import kinds
+from catalog.objects.metadata import DateType
+from catalog.objects.tables import CatalogObject, FileState, Upload
+
+_objects = SQLModel.metadata.tables[CatalogObject.__tablename__]
+_files = SQLModel.metadata.tables["file"]
+_principals = SQLModel.metadata.tables["principal"]
+_uploads = SQLModel.metadata.tables["upload"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileView:
+    """One file as it stands."""
+
+    path: str
+    size: int
+    sha256: str
+    media_type: str
+    state: FileState
+    bucket: str | None
+    key: str | None
+    store_version: str | None
+    found_size: int | None
+    found_sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One object as it stands, with all of its files or the first of them."""
+
+    id: UUID
+    kind: str
+    project: str
+    owner_id: UUID
+    owner: str
+    readers: list[str]
+    revision: int
+    record: dict[str, Any]
+    created_at: datetime
+    updated_at: datetime
+    withdrawn_at: datetime | None
+    files: list[FileView]
+    files_total: int
+
+    @property
+    def year(self) -> int | None:
+        """The year people would cite: of issue, else of creation, else of collection."""
+        dates = {dated["type"]: dated["date"] for dated in reversed(self.record["dates"])}
+        for wanted in (DateType.ISSUED, DateType.CREATED, DateType.COLLECTED):
+            if wanted in dates:
+                return int(dates[wanted][:4])
+        return None
+
+
+def _entries(condition: sa.ColumnElement[bool], *, files_most: int | None) -> sa.Select[Any]:
+    numbered = (
+        sa.select(
+            _files,
+            sa.func.count().over().label("total"),
+            sa.func.row_number().over(order_by=_files.c.path.collate("C")).label("place"),
+        )
+        .where(_files.c.object_id == _objects.c.id)
+        .subquery()
+    )
+    packed = (
+        sa.select(
+            sa.func.jsonb_agg(
+                sa.func.jsonb_build_array(
+                    numbered.c.path,
+                    numbered.c.size,
+                    numbered.c.sha256,
+                    numbered.c.media_type,
+                    numbered.c.state,
+                    numbered.c.bucket,
+                    numbered.c.key,
+                    numbered.c.store_version,
+                    numbered.c.found_size,
+                    numbered.c.found_sha256,
+                )
+            ).label("files"),
+            sa.func.max(numbered.c.total).label("files_total"),
+        )
+        .where(sa.true() if files_most is None else numbered.c.place <= files_most)
+        .lateral()
+    )
+    return (
+        sa.select(
+            _objects.c.id,
+            _objects.c.kind,
+            _objects.c.project,
+            _objects.c.owner_id,
+            _principals.c.name.label("owner"),
+            _objects.c.readers,
+            _objects.c.revision,
+            _objects.c.record,
+            _objects.c.created_at,
+            _objects.c.updated_at,
+            _objects.c.withdrawn_at,
+            packed.c.files,
+            packed.c.files_total,
+        )
+        .join(_principals, _principals.c.id == _objects.c.owner_id)
+        .join(packed, sa.true())
+        .where(condition)
+    )
+
+
+def _entry(row: Any) -> Entry:
+    *columns, files, total = row
+    views = [FileView(*packed) for packed in files or []]
+    views.sort(key=lambda file: file.path.encode())
+    return Entry(*columns, views, total or 0)
+
+
+async def find(session: AsyncSession, object_id: UUID, audience: Audience) -> Entry:
+    """Return the object; raises NotFound when it is absent or hidden alike, Gone when it was withdrawn."""
+    condition = sa.and_(_objects.c.id == object_id, audience.sql_condition(_objects.c.readers))
+    row = (await session.execute(_entries(condition, files_most=None))).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no object {object_id} that you may see.")
+    entry = _entry(row)
+    if entry.withdrawn_at is not None:
+        raise Gone(f"The object {object_id} was withdrawn on {entry.withdrawn_at:%Y-%m-%d}.")
+    return entry
+
+
+async def find_each(
+    session: AsyncSession, ids: Sequence[UUID], audience: Audience, *, files_most: int
+) -> dict[UUID, Entry]:
+    """Return those of the objects that are there and may be seen, by id, each with its first files."""
+    if not ids:
+        return {}
+    condition = sa.and_(
+        _objects.c.id.in_(ids), _objects.c.withdrawn_at.is_(None), audience.sql_condition(_objects.c.readers)
+    )
+    rows = await session.execute(_entries(condition, files_most=files_most))
+    return {entry.id: entry for entry in map(_entry, rows)}
+
+
+async def read_for_index(session: AsyncSession, ids: Sequence[UUID]) -> list[Entry]:
+    """Return the objects with all files whoever may see them: for the indexer alone, never for an answer."""
+    rows = await session.execute(_entries(_objects.c.id.in_(ids), files_most=None))
+    return [_entry(row) for row in rows]
+
+
+async def page(
+    session: AsyncSession,
+    audience: Audience,
+    *,
+    kind: str | None,
+    project: str | None,
+    owner_id: UUID | None,
+    after: UUID | None,
+    limit: int,
+    files_most: int,
+) -> list[Entry]:
+    """Return the next objects, newest first, after the one named."""
+    conditions = [_objects.c.withdrawn_at.is_(None), audience.sql_condition(_objects.c.readers)]
+    if kind is not None:
+        conditions.append(_objects.c.kind == kind)
+    if project is not None:
+        conditions.append(_objects.c.project == project)
+    if owner_id is not None:
+        conditions.append(_objects.c.owner_id == owner_id)
+    if after is not None:
+        conditions.append(_objects.c.id < after)
+    statement = _entries(sa.and_(*conditions), files_most=files_most).order_by(_objects.c.id.desc()).limit(limit)
+    return [_entry(row) for row in await session.execute(statement)]
+
+
+async def visible(session: AsyncSession, ids: Sequence[UUID], audience: Audience) -> set[UUID]:
+    """Return those of the ids that name an object which is there and may be seen."""
+    if not ids:
+        return set()
+    rows = await session.execute(
+        sa.select(_objects.c.id).where(
+            _objects.c.id.in_(ids), _objects.c.withdrawn_at.is_(None), audience.sql_condition(_objects.c.readers)
+        )
+    )
+    return set(rows.scalars())
+
+
+async def find_upload(session: AsyncSession, upload_id: UUID, audience: Audience) -> Upload:
+    """Return the upload of an object the audience may see; raises NotFound."""
+    row = (
+        await session.execute(
+            sa.select(_uploads)
+            .join(_objects, _objects.c.id == _uploads.c.object_id)
+            .where(_uploads.c.id == upload_id, audience.sql_condition(_objects.c.readers))
+        )
+    ).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no upload {upload_id} that you may see.")
+    return Upload(**row._mapping)  # ruff: ignore[SLF001] - SQLAlchemy's documented name for the mapping.
+
+
+def kind_of(entry: Entry) -> kinds.Kind:
+    """Return the kind of an accepted object."""
+    return kinds.known()[entry.kind]

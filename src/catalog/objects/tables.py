@@ -1,0 +1,136 @@
+"""The rows behind objects: the object, its files, their uploads, the audit trail and remembered requests."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlmodel import Field, SQLModel
+from uuid_utils.compat import uuid7
+
+from catalog.database import timestamp_column
+
+
+class FileState(StrEnum):
+    """Where a file stands. The indexer alone moves it, after it has looked at the store."""
+
+    EXPECTED = "expected"
+    AVAILABLE = "available"
+    MISMATCHED = "mismatched"
+    MISSING = "missing"
+
+
+class UploadState(StrEnum):
+    """Where an upload stands."""
+
+    OPEN = "open"
+    COMPLETE = "complete"
+    MISMATCHED = "mismatched"
+    ABANDONED = "abandoned"
+    SUPERSEDED = "superseded"
+
+
+class CatalogObject(SQLModel, table=True):
+    """The catalog's entry; `record` is the validated description, the other columns are derived from it."""
+
+    __tablename__ = "object"
+    __table_args__ = (
+        sa.Index("ix_object_readers", "readers", postgresql_using="gin"),
+        sa.Index("ix_object_kind_id", "kind", "id"),
+        sa.Index("ix_object_project_id", "project", "id"),
+        sa.Index("ix_object_owner_id_id", "owner_id", "id"),
+        sa.CheckConstraint("revision > 0", name="revision_positive"),
+    )
+
+    id: UUID = Field(default_factory=uuid7, primary_key=True)
+    kind: str = Field(sa_type=sa.Text)
+    schema_version: int = Field(sa_type=sa.SmallInteger)
+    project: str = Field(sa_type=sa.Text)
+    owner_id: UUID = Field(foreign_key="principal.id")
+    readers: list[str] = Field(sa_column=sa.Column(ARRAY(sa.Text), nullable=False))
+    revision: int = Field(sa_type=sa.BigInteger)
+    record: dict[str, Any] = Field(sa_column=sa.Column(JSONB, nullable=False))
+    created_at: datetime = Field(sa_column=timestamp_column(server_default=sa.func.now()))
+    updated_at: datetime = Field(sa_column=timestamp_column(server_default=sa.func.now()))
+    withdrawn_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+
+
+class File(SQLModel, table=True):
+    """Bytes that belong to an object, and where they are; the location stays empty until bytes were seen there."""
+
+    __table_args__ = (
+        sa.UniqueConstraint("object_id", "path"),
+        sa.CheckConstraint("size >= 0", name="size_not_negative"),
+    )
+
+    id: UUID = Field(default_factory=uuid7, primary_key=True)
+    object_id: UUID = Field(foreign_key="object.id")
+    path: str = Field(sa_type=sa.Text)
+    size: int = Field(sa_type=sa.BigInteger)
+    sha256: str = Field(sa_type=sa.Text)
+    media_type: str = Field(sa_type=sa.Text)
+    state: str = Field(sa_type=sa.Text)
+    backend: str | None = Field(default=None, sa_type=sa.Text)
+    bucket: str | None = Field(default=None, sa_type=sa.Text)
+    key: str | None = Field(default=None, sa_type=sa.Text)
+    store_version: str | None = Field(default=None, sa_type=sa.Text)
+    etag: str | None = Field(default=None, sa_type=sa.Text)
+    found_size: int | None = Field(default=None, sa_type=sa.BigInteger)
+    found_sha256: str | None = Field(default=None, sa_type=sa.Text)
+
+
+class Upload(SQLModel, table=True):
+    """One ticket: its own key, never used again."""
+
+    __table_args__ = (
+        sa.UniqueConstraint("backend", "bucket", "key"),
+        sa.Index("ix_upload_object_id_path", "object_id", "path"),
+    )
+
+    id: UUID = Field(default_factory=uuid7, primary_key=True)
+    object_id: UUID = Field(foreign_key="object.id")
+    path: str = Field(sa_type=sa.Text)
+    size: int = Field(sa_type=sa.BigInteger)
+    sha256: str = Field(sa_type=sa.Text)
+    media_type: str = Field(sa_type=sa.Text)
+    backend: str = Field(sa_type=sa.Text)
+    bucket: str = Field(sa_type=sa.Text)
+    key: str = Field(sa_type=sa.Text)
+    state: str = Field(sa_type=sa.Text)
+    principal_id: UUID = Field(foreign_key="principal.id")
+    created_at: datetime = Field(sa_column=timestamp_column(server_default=sa.func.now()))
+    expires_at: datetime = Field(sa_column=timestamp_column())
+    seen_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    found_size: int | None = Field(default=None, sa_type=sa.BigInteger)
+    found_sha256: str | None = Field(default=None, sa_type=sa.Text)
+
+
+class AuditEntry(SQLModel, table=True):
+    """Who changed what, when, from which revision to which. Append-only; it outlives what it speaks of."""
+
+    __tablename__ = "audit"
+    __table_args__ = (sa.Index("ix_audit_object_id_id", "object_id", "id"),)
+
+    id: int | None = Field(default=None, sa_column=sa.Column(sa.BigInteger, sa.Identity(), primary_key=True))
+    at: datetime = Field(sa_column=timestamp_column(server_default=sa.func.now()))
+    object_id: UUID
+    principal_id: UUID | None = Field(default=None, description="None: the catalog itself, after looking at a store.")
+    action: str = Field(sa_type=sa.Text)
+    from_revision: int | None = Field(default=None, sa_type=sa.BigInteger)
+    to_revision: int = Field(sa_type=sa.BigInteger)
+    changes: dict[str, Any] | None = Field(default=None, sa_column=sa.Column(JSONB(none_as_null=True), nullable=True))
+
+
+class RememberedRequest(SQLModel, table=True):
+    """What an Idempotency-Key was first used for."""
+
+    __tablename__ = "remembered_request"
+    __table_args__ = (sa.Index("ix_remembered_request_created_at", "created_at"),)
+
+    principal_id: UUID = Field(primary_key=True)
+    key: str = Field(sa_type=sa.Text, primary_key=True)
+    digest: bytes = Field(sa_type=sa.LargeBinary)
+    object_id: UUID
+    created_at: datetime = Field(sa_column=timestamp_column(server_default=sa.func.now()))

@@ -1,0 +1,248 @@
+"""From bytes to a draft, or to every fault at once with its place.
+
+Parse once at the border; behind it there are only our types. The schema of a registration that is shown to people is
+made here too, from the same models.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import msgspec
+import pydantic_core
+from pydantic import BaseModel, ValidationError
+
+from catalog.errors import Fault, Invalid
+from catalog.objects import kinds
+from catalog.objects.metadata import CUSTOM_CHARS_MAX, CUSTOM_VALUES_MAX, Description, FileDeclaration, Strict
+from catalog.storage import keys
+
+FAULTS_SHOWN_MAX = 100
+
+CUSTOM_FORMS = (
+    f"must be a text of at most {CUSTOM_CHARS_MAX} characters, a number, true or false, "
+    f"a list of at most {CUSTOM_VALUES_MAX} of these, or a number with its unit as {{value, unit}}"
+)
+
+# What a PATCH may not name, with where to go instead.
+ELSEWHERE = {
+    "kind": "the kind of an object never changes; register a new object",
+    "project": "an object stays in its project; register a new object there",
+    "files": "declare files by POST to /api/objects/{id}/files",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A valid registration."""
+
+    kind: kinds.Kind
+    description: Description
+    files: tuple[FileDeclaration, ...]
+
+
+class FilesBody(Strict):
+    """More files for an object."""
+
+    files: list[FileDeclaration]
+
+
+def json_from(body: bytes) -> Any:
+    """Return the JSON value of a body; raises Invalid that says where it breaks."""
+    try:
+        return pydantic_core.from_json(body, allow_inf_nan=False)
+    except ValueError as broken:
+        raise Invalid(f"The body is not JSON: {broken}.", faults=[Fault("", f"not JSON: {broken}")]) from None
+
+
+def draft_from(body: bytes, *, prefix: str) -> Draft:
+    """Return the draft that a registration's body holds; raises Invalid with every fault.
+
+    `prefix` is what the store puts before every key, since it takes its part of the 1,024 bytes of a key.
+    """
+    raw = json_from(body)
+    if not isinstance(raw, dict):
+        raise Invalid(faults=[Fault("", "send one JSON object that describes what you register")])
+    kind = kinds.known().get(str(raw.get("kind")))
+    faults = [] if kind or "kind" not in raw else [kinds.unknown("/kind", str(raw["kind"]))]
+    # Without a known kind the common part is still checked, so that one answer lists all faults.
+    model: type[Description] = _Unknown if kind is None else kind.draft()
+    description = None
+    try:
+        description = model.model_validate_json(body)
+    except ValidationError as wrong:
+        faults += faults_of(wrong, raw, model)
+    faults += _path_faults(raw.get("files"), keys.room(prefix=prefix, project=str(raw.get("project"))))
+    if faults or kind is None or description is None:
+        raise Invalid(_summary(faults), faults=faults[:FAULTS_SHOWN_MAX])
+    files: list[FileDeclaration] = getattr(description, "files")  # ruff: ignore[B009] - made by create_model, unknown to mypy.
+    return Draft(kind, description, tuple(files))
+
+
+def revised_from(kind: kinds.Kind, record: Mapping[str, Any], body: bytes) -> Description:
+    """Return the description after a merge patch (RFC 7396); raises Invalid with every fault."""
+    patch = json_from(body)
+    if not isinstance(patch, dict):
+        raise Invalid(faults=[Fault("", "a merge patch of an object is a JSON object")])
+    faults = [
+        Fault(f"/{name}", why)
+        for name, why in ELSEWHERE.items()
+        if name in patch and patch[name] != record.get(name, ...)
+    ]
+    merged = merge(record, {name: value for name, value in patch.items() if name not in ELSEWHERE})
+    model = kind.draft()
+    try:
+        description = model.model_validate_json(msgspec.json.encode(merged))
+    except ValidationError as wrong:
+        faults += faults_of(wrong, merged, model)
+    if faults:
+        raise Invalid(_summary(faults), faults=faults[:FAULTS_SHOWN_MAX])
+    return description
+
+
+def files_from(body: bytes, *, prefix: str, project: str) -> list[FileDeclaration]:
+    """Return the files that a body declares; raises Invalid with every fault."""
+    raw = json_from(body)
+    faults: list[Fault] = []
+    files: list[FileDeclaration] = []
+    try:
+        files = FilesBody.model_validate_json(body).files
+    except ValidationError as wrong:
+        faults += faults_of(wrong, raw, FilesBody)
+    declared = raw.get("files") if isinstance(raw, dict) else None
+    faults += _path_faults(declared, keys.room(prefix=prefix, project=project))
+    if not faults and not files:
+        faults.append(Fault("/files", "declare at least one file"))
+    if faults:
+        raise Invalid(_summary(faults), faults=faults[:FAULTS_SHOWN_MAX])
+    return files
+
+
+def merge(target: Any, patch: Any) -> Any:
+    """Return the target after the merge patch (RFC 7396, section 2)."""
+    if not isinstance(patch, Mapping):
+        return patch
+    merged = dict(target) if isinstance(target, Mapping) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge(merged.get(name), value)
+    return merged
+
+
+def _path_faults(files: Any, room_bytes: int) -> Iterator[Fault]:
+    if not isinstance(files, list):
+        return
+    seen: dict[str, int] = {}
+    for place, declared in enumerate(files):
+        path = declared.get("path") if isinstance(declared, dict) else None
+        if not isinstance(path, str) or not path:
+            continue
+        pointer = f"/files/{place}/path"
+        wrong = keys.path_fault(path, room_bytes=room_bytes)
+        if wrong is not None:
+            yield Fault(pointer, wrong)
+        if path in seen:
+            yield Fault(pointer, f"the same path stands at /files/{seen[path]} already; paths are unique in an object")
+        seen.setdefault(path, place)
+
+
+class _Unknown(Description):
+    """The common part alone."""
+
+    files: list[FileDeclaration] = []
+
+
+def _summary(faults: Sequence[Fault]) -> str:
+    count = len(faults)
+    shown = f"; the first {FAULTS_SHOWN_MAX} are listed" if count > FAULTS_SHOWN_MAX else ""
+    return f"There {'is 1 fault' if count == 1 else f'are {count} faults'} in the request{shown}."
+
+
+def faults_of(wrong: ValidationError, raw: Any, model: type[BaseModel]) -> list[Fault]:
+    """Return our faults for pydantic's, with JSON pointers into what was sent."""
+    found: dict[tuple[str, str], Fault] = {}
+    for error in wrong.errors(include_url=False, include_input=False):
+        loc = error["loc"]
+        if loc[:1] == ("custom",) and len(loc) > 2 and loc[2] != "[key]":  # ruff: ignore[PLR2004] - custom, key, branch.
+            # One of the forms would have done; what is wrong with each of them is no help.
+            pointer = _pointer(["custom", loc[1]])
+            found[pointer, CUSTOM_FORMS] = Fault(pointer, CUSTOM_FORMS)
+            continue
+        names, value = _walked(loc, raw)
+        pointer = _pointer(names)
+        message, suggestion = _told(error, names, value, model)
+        found.setdefault((pointer, message), Fault(pointer, message, suggestion))
+    return list(found.values())
+
+
+def _pointer(names: Sequence[int | str]) -> str:
+    return "".join(f"/{str(name).replace('~', '~0').replace('/', '~1')}" for name in names)
+
+
+def _walked(loc: Sequence[int | str], raw: Any) -> tuple[list[int | str], Any]:
+    # Pydantic puts the name of a union's branch between the names of the input; only the input's names are a pointer.
+    names: list[int | str] = []
+    at = raw
+    for place, name in enumerate(loc):
+        if (isinstance(at, dict) and name in at) or (isinstance(at, list) and isinstance(name, int) and name < len(at)):
+            at = at[name]
+        elif not (isinstance(at, dict) and place == len(loc) - 1 and name != "[key]"):
+            continue
+        names.append(name)
+    return names, at
+
+
+def _told(error: Any, names: Sequence[int | str], value: Any, model: type[BaseModel]) -> tuple[str, str | None]:
+    match error["type"]:
+        case "missing":
+            return f"{names[-1]} is required" if names else "is required", None
+        case "extra_forbidden":
+            near = get_close_matches(str(names[-1]), _names_at(model, error["loc"][:-1]), n=1)
+            return f"there is no field {str(names[-1])[:80]!r} here", near[0] if near else None
+        case "enum" | "literal_error":
+            allowed = str(error["ctx"]["expected"])
+            options = [option.strip(" '") for option in allowed.replace(" or ", ",").split(",")]
+            near = get_close_matches(str(value), options, n=1)
+            return f"must be one of {allowed}", near[0] if near else None
+        case "value_error":
+            return str(error["ctx"]["error"]), None
+        case "union_tag_not_found":
+            return "type is required: it says what kind of member this is", None
+        case _:
+            text: str = error["msg"]
+            return text[0].lower() + text[1:], None
+
+
+def _names_at(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
+    schema = model.model_json_schema()
+    at: Any = schema
+    for name in loc:
+        at = _resolved(at, schema)
+        if isinstance(name, int):
+            at = at.get("items", {})
+        elif name in at.get("properties", {}):
+            at = at["properties"][name]
+        elif "discriminator" in at:
+            at = {"$ref": at["discriminator"]["mapping"].get(name, "")}
+    return list(_resolved(at, schema).get("properties", {}))
+
+
+def _resolved(at: Any, schema: Mapping[str, Any]) -> Any:
+    options = [option for option in at.get("anyOf", []) if option.get("type") != "null"]
+    if len(options) == 1:
+        at = options[0]
+    if "$ref" in at:
+        return schema["$defs"].get(at["$ref"].rsplit("/", 1)[-1], {})
+    return at
+
+
+def schema_of(kind: kinds.Kind) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a registration of this kind."""
+    schema = kind.draft().model_json_schema(ref_template="#/$defs/{model}")
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = kind.title
+    schema["properties"]["kind"] = {"const": kind.name, "title": "Kind", "type": "string"}
+    return schema

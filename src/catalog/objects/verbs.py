@@ -1,0 +1,566 @@
+"""What can be done to an object: register, revise, withdraw, declare files, ask for a ticket, settle an upload.
+
+Every verb runs in the caller's transaction and leaves there, together with the change, its audit row and its queue
+entries. Nobody below commits; no network call happens here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import SQLModel
+from uuid_utils.compat import uuid7
+
+from catalog import queue
+from catalog.access.audience import readers_of
+from catalog.access.principals import Caller
+from catalog.database import now
+from catalog.errors import (
+    Conflict,
+    Fault,
+    Forbidden,
+    NotFound,
+    PreconditionFailed,
+    TooLarge,
+    Unprocessable,
+)
+from catalog.objects import kinds, reading, validation
+from catalog.objects.metadata import FILES_MAX, Description, FileDeclaration
+from catalog.objects.reading import Entry
+from catalog.objects.tables import AuditEntry, CatalogObject, FileState, RememberedRequest, Upload, UploadState
+from catalog.storage import keys
+
+INDEX = "index"
+KEY = "key"
+
+# A notification that was lost costs this long: the key is looked at anyway.
+LOOK_ANYWAY = timedelta(minutes=5)
+# A large PUT may end well after its ticket expired; only its start must lie before.
+UPLOAD_GRACE = timedelta(hours=1)
+# Long enough to resume an interrupted upload after a holiday.
+REQUEST_REMEMBERED = timedelta(days=30)
+
+_objects = SQLModel.metadata.tables[CatalogObject.__tablename__]
+_files = SQLModel.metadata.tables["file"]
+_uploads = SQLModel.metadata.tables["upload"]
+_audit = SQLModel.metadata.tables[AuditEntry.__tablename__]
+_remembered = SQLModel.metadata.tables[RememberedRequest.__tablename__]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where new bytes go, and how long a ticket to bring them works."""
+
+    backend: str
+    bucket: str
+    prefix: str
+    ticket_lifetime: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """An Idempotency-Key, and the digest of the request it came with."""
+
+    key: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A registration's outcome; `repeated` when the same request had been accepted before."""
+
+    entry: Entry
+    uploads: list[Upload]
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the store holds under a key now."""
+
+    size: int
+    sha256: str
+    etag: str
+    store_version: str | None
+
+
+async def register(
+    session: AsyncSession,
+    draft: validation.Draft,
+    *,
+    caller: Caller,
+    placement: Placement,
+    remember: Remember | None = None,
+) -> Registered:
+    """Record a new object with its expected files; the same remembered request again returns what it made first.
+
+    Raises Forbidden, or Unprocessable for a reference to an object that is not there for this caller and for an
+    Idempotency-Key that came with another request before.
+    """
+    owner_id = caller.must_register()
+    object_id = uuid7()
+    if remember is not None:
+        first = await _remembered_object(session, owner_id, remember, object_id)
+        if first != object_id:
+            return await _repeated(session, first, caller, placement)
+    await _check_references(session, draft.kind, draft.description, caller)
+    record = draft.description.model_dump(mode="json", exclude={"files"}, exclude_none=True)
+    await session.execute(
+        _objects.insert().values(
+            id=object_id,
+            kind=draft.kind.name,
+            schema_version=draft.kind.schema_version,
+            project=draft.description.project,
+            owner_id=owner_id,
+            readers=readers_of(visibility=draft.description.visibility, owner_id=owner_id),
+            revision=1,
+            record=record,
+        )
+    )
+    if draft.files:
+        await _expect(session, object_id, draft.files)
+    uploads = await _issue(
+        session, object_id, draft.description.project, draft.files, principal_id=owner_id, placement=placement
+    )
+    await _note(session, object_id, by=owner_id, action="register", revisions=(None, 1))
+    return Registered(await reading.find(session, object_id, caller.audience), uploads)
+
+
+async def _remembered_object(session: AsyncSession, principal_id: UUID, remember: Remember, object_id: UUID) -> UUID:
+    # A second request with the same key waits here until the first has committed or rolled back.
+    taken = insert(_remembered).values(
+        principal_id=principal_id, key=remember.key, digest=remember.digest, object_id=object_id
+    )
+    inserted = await session.execute(
+        taken.on_conflict_do_update(
+            index_elements=["principal_id", "key"],
+            set_={"digest": remember.digest, "object_id": object_id, "created_at": sa.func.now()},
+            where=_remembered.c.created_at < sa.func.now() - REQUEST_REMEMBERED,
+        ).returning(_remembered.c.object_id)
+    )
+    if inserted.one_or_none() is not None:
+        return object_id
+    row = (
+        await session.execute(
+            sa.select(_remembered.c.digest, _remembered.c.object_id).where(
+                _remembered.c.principal_id == principal_id, _remembered.c.key == remember.key
+            )
+        )
+    ).one()
+    if row.digest != remember.digest:
+        raise Unprocessable(
+            f"The Idempotency-Key was used for another request, which made the object {row.object_id}; take a new key."
+        )
+    first: UUID = row.object_id
+    return first
+
+
+async def _repeated(session: AsyncSession, object_id: UUID, caller: Caller, placement: Placement) -> Registered:
+    entry = await reading.find(session, object_id, caller.audience)
+    waiting = [
+        FileDeclaration(path=file.path, size=file.size, sha256=file.sha256, media_type=file.media_type)
+        for file in entry.files
+        if file.state != FileState.AVAILABLE
+    ]
+    uploads = await _issue(
+        session, object_id, entry.project, waiting, principal_id=caller.must_be_known(), placement=placement
+    )
+    return Registered(entry, uploads, repeated=True)
+
+
+async def revise(
+    session: AsyncSession, object_id: UUID, patch: bytes, *, caller: Caller, revisions: Sequence[int] | None
+) -> Entry:
+    """Apply a merge patch to the description; a patch that changes nothing leaves the revision as it is.
+
+    `revisions` are those the caller accepts, None for any. Raises NotFound, Gone, Forbidden, PreconditionFailed,
+    Invalid, Unprocessable.
+    """
+    entry = await _locked(session, object_id, caller, revisions)
+    kind = reading.kind_of(entry)
+    description = validation.revised_from(kind, entry.record, patch)
+    await _check_references(session, kind, description, caller)
+    record = description.model_dump(mode="json", exclude={"files"}, exclude_none=True)
+    changes = _difference(entry.record, record)
+    if not changes:
+        return entry
+    await _change(
+        session,
+        entry,
+        caller,
+        action="revise",
+        changes=changes,
+        record=record,
+        readers=readers_of(visibility=description.visibility, owner_id=entry.owner_id),
+    )
+    return await reading.find(session, object_id, caller.audience)
+
+
+async def withdraw(session: AsyncSession, object_id: UUID, *, caller: Caller, revisions: Sequence[int] | None) -> None:
+    """Take the object out of every list and search; its row and history stay, its bytes too until they are swept."""
+    entry = await _locked(session, object_id, caller, revisions)
+    await _change(session, entry, caller, action="withdraw", withdrawn_at=sa.func.now())
+
+
+async def declare_files(
+    session: AsyncSession,
+    object_id: UUID,
+    files: Sequence[FileDeclaration],
+    *,
+    caller: Caller,
+    revisions: Sequence[int] | None,
+    placement: Placement,
+) -> Registered:
+    """Add files, or replace those at the same paths; replaced bytes are served until the new ones have arrived."""
+    entry = await _locked(session, object_id, caller, revisions)
+    held = {file.path: file for file in entry.files}
+    fresh = [file for file in files if file.path not in held]
+    if len(held) + len(fresh) > FILES_MAX:
+        raise TooLarge(f"An object has at most {FILES_MAX} files; this one would have {len(held) + len(fresh)}.")
+    if fresh:
+        await _expect(session, object_id, fresh)
+    for file in files:
+        if file.path in held and held[file.path].state != FileState.AVAILABLE:
+            await session.execute(
+                _files.update()
+                .where(_files.c.object_id == object_id, _files.c.path == file.path)
+                .values(
+                    size=file.size,
+                    sha256=file.sha256,
+                    media_type=file.media_type,
+                    state=FileState.EXPECTED,
+                    found_size=None,
+                    found_sha256=None,
+                )
+            )
+    await _supersede_other_content(session, object_id, files)
+    uploads = await _issue(
+        session, object_id, entry.project, files, principal_id=caller.must_be_known(), placement=placement
+    )
+    await _change(session, entry, caller, action="declare files", changes={"files": [file.path for file in files]})
+    return Registered(await reading.find(session, object_id, caller.audience), uploads)
+
+
+async def remove_file(
+    session: AsyncSession, object_id: UUID, path: str, *, caller: Caller, revisions: Sequence[int] | None
+) -> None:
+    """Take a file out of the object; raises NotFound when it has none at that path."""
+    entry = await _locked(session, object_id, caller, revisions)
+    removed = await session.execute(
+        _files.delete().where(_files.c.object_id == object_id, _files.c.path == path).returning(_files.c.id)
+    )
+    if removed.one_or_none() is None:
+        raise NotFound(f"The object has no file at {path!r}.")
+    await session.execute(
+        _uploads.update()
+        .where(_uploads.c.object_id == object_id, _uploads.c.path == path)
+        .values(state=UploadState.SUPERSEDED)
+    )
+    await _change(session, entry, caller, action="remove file", changes={"files": [path]})
+
+
+async def reissue(session: AsyncSession, object_id: UUID, path: str, *, caller: Caller, placement: Placement) -> Upload:
+    """Return a fresh upload for a file that is not available; raises NotFound, Forbidden, Conflict."""
+    entry = await _locked(session, object_id, caller, None)
+    file = next((file for file in entry.files if file.path == path), None)
+    if file is None:
+        raise NotFound(f"The object has no file at {path!r}.")
+    if file.state == FileState.AVAILABLE:
+        raise Conflict(
+            f"{path!r} is available already; to replace it, declare it again by POST to /api/objects/{object_id}/files."
+        )
+    declared = FileDeclaration(path=file.path, size=file.size, sha256=file.sha256, media_type=file.media_type)
+    uploads = await _issue(
+        session, object_id, entry.project, [declared], principal_id=caller.must_be_known(), placement=placement
+    )
+    return uploads[0]
+
+
+async def settle(session: AsyncSession, backend: str, bucket: str, key: str, seen: Seen | None) -> datetime | None:
+    """Bring upload, file and object in line with what the store holds under this key now.
+
+    A function of the rows and of what was seen, whatever notifications led here, so that their loss, repetition and
+    order do not matter. Returns when to look again, where bytes are still awaited.
+    """
+    here = (_uploads.c.backend == backend, _uploads.c.bucket == bucket, _uploads.c.key == key)
+    object_id = (await session.execute(sa.select(_uploads.c.object_id).where(*here))).scalar_one_or_none()
+    if object_id is None:
+        return None
+    # The object's row is the lock for everything below it, here as in every verb: one order, no deadlock.
+    await _lock(session, object_id)
+    upload = (await session.execute(sa.select(_uploads).where(*here))).one()
+    if upload.state == UploadState.SUPERSEDED:
+        return None
+    if seen is None:
+        return await _settle_absent(session, upload)
+    fits = seen.size == upload.size and seen.sha256 == upload.sha256
+    state = UploadState.COMPLETE if fits else UploadState.MISMATCHED
+    if fits and await _newer_is_complete(session, upload):
+        state = UploadState.SUPERSEDED
+    found = {} if fits else {"found_size": seen.size, "found_sha256": seen.sha256}
+    await session.execute(
+        _uploads.update()
+        .where(_uploads.c.id == upload.id)
+        .values(state=state, seen_at=now(), found_size=found.get("found_size"), found_sha256=found.get("found_sha256"))
+    )
+    if state == UploadState.SUPERSEDED:
+        return None
+    file = await _file(session, upload.object_id, upload.path)
+    if file is None:
+        return None
+    if fits:
+        await _supersede_older(session, upload)
+        values: dict[str, Any] = {
+            "size": upload.size,
+            "sha256": upload.sha256,
+            "media_type": upload.media_type,
+            "state": FileState.AVAILABLE,
+            "backend": backend,
+            "bucket": bucket,
+            "key": key,
+            "store_version": seen.store_version,
+            "etag": seen.etag,
+            "found_size": None,
+            "found_sha256": None,
+        }
+    elif file.state == FileState.AVAILABLE and file.key != key:
+        # A failed replacement: the bytes that were verified before stay.
+        return None
+    else:
+        values = {"state": FileState.MISMATCHED, **found}
+    await _move_file(session, file, values)
+    return None
+
+
+async def _settle_absent(session: AsyncSession, upload: Any) -> datetime | None:
+    if upload.state == UploadState.OPEN:
+        until: datetime = upload.expires_at + UPLOAD_GRACE
+        if now() < until:
+            return until
+    await session.execute(_uploads.update().where(_uploads.c.id == upload.id).values(state=UploadState.ABANDONED))
+    file = await _file(session, upload.object_id, upload.path)
+    if file is not None and file.key == upload.key and file.state != FileState.EXPECTED:
+        await _move_file(session, file, {"state": FileState.MISSING})
+    elif file is not None and file.key is None and file.state == FileState.MISMATCHED:
+        await _move_file(session, file, {"state": FileState.EXPECTED, "found_size": None, "found_sha256": None})
+    return None
+
+
+async def _file(session: AsyncSession, object_id: UUID, path: str) -> Any:
+    return (
+        await session.execute(sa.select(_files).where(_files.c.object_id == object_id, _files.c.path == path))
+    ).one_or_none()
+
+
+async def _newer_is_complete(session: AsyncSession, upload: Any) -> bool:
+    # Ids are UUIDv7: later tickets have larger ones, so the outcome does not depend on the order of arrival.
+    newer = sa.select(_uploads.c.id).where(
+        _uploads.c.object_id == upload.object_id,
+        _uploads.c.path == upload.path,
+        _uploads.c.id > upload.id,
+        _uploads.c.state == UploadState.COMPLETE,
+    )
+    return (await session.execute(newer.limit(1))).one_or_none() is not None
+
+
+async def _supersede_older(session: AsyncSession, upload: Any) -> None:
+    await session.execute(
+        _uploads.update()
+        .where(
+            _uploads.c.object_id == upload.object_id,
+            _uploads.c.path == upload.path,
+            _uploads.c.id < upload.id,
+            _uploads.c.state != UploadState.SUPERSEDED,
+        )
+        .values(state=UploadState.SUPERSEDED)
+    )
+
+
+async def _move_file(session: AsyncSession, file: Any, values: dict[str, Any]) -> None:
+    if all(getattr(file, name) == value for name, value in values.items()):
+        return
+    await session.execute(_files.update().where(_files.c.id == file.id).values(**values))
+    revision = (
+        await session.execute(
+            _objects.update()
+            .where(_objects.c.id == file.object_id)
+            .values(revision=_objects.c.revision + 1, updated_at=sa.func.now())
+            .returning(_objects.c.revision)
+        )
+    ).scalar_one()
+    await _note(
+        session,
+        file.object_id,
+        by=None,
+        action=f"file {values['state']}",
+        revisions=(revision - 1, revision),
+        changes={"files": [file.path]},
+    )
+
+
+async def _lock(session: AsyncSession, object_id: UUID) -> None:
+    await session.execute(sa.select(_objects.c.id).where(_objects.c.id == object_id).with_for_update())
+
+
+async def _locked(session: AsyncSession, object_id: UUID, caller: Caller, revisions: Sequence[int] | None) -> Entry:
+    caller.must_be_known()
+    # The lock first, then the read: what is read is what the lock protects.
+    await _lock(session, object_id)
+    entry = await reading.find(session, object_id, caller.audience)
+    if not caller.may_change(entry.owner_id):
+        raise Forbidden("You may read this object but not change it: it belongs to another principal.")
+    if revisions is not None and entry.revision not in revisions:
+        raise PreconditionFailed(
+            f'The object is at revision {entry.revision}; read it again and send If-Match: "{entry.revision}".'
+        )
+    return entry
+
+
+async def _check_references(session: AsyncSession, kind: kinds.Kind, description: Description, caller: Caller) -> None:
+    named = list(kind.references(description.metadata))
+    there = await reading.visible(session, [object_id for _, object_id in named], caller.audience)
+    faults = [
+        Fault(pointer, f"there is no object {object_id} that you may see")
+        for pointer, object_id in named
+        if object_id not in there
+    ]
+    if faults:
+        raise Unprocessable("The request names objects that are not there.", faults=faults)
+
+
+async def _expect(session: AsyncSession, object_id: UUID, files: Sequence[FileDeclaration]) -> None:
+    await session.execute(
+        _files.insert(),
+        [
+            {
+                "id": uuid7(),
+                "object_id": object_id,
+                "path": file.path,
+                "size": file.size,
+                "sha256": file.sha256,
+                "media_type": file.media_type,
+                "state": FileState.EXPECTED,
+            }
+            for file in files
+        ],
+    )
+
+
+async def _issue(
+    session: AsyncSession,
+    object_id: UUID,
+    project: str,
+    files: Sequence[FileDeclaration],
+    *,
+    principal_id: UUID,
+    placement: Placement,
+) -> list[Upload]:
+    if not files:
+        return []
+    expires_at = now() + placement.ticket_lifetime
+    uploads = []
+    for file in files:
+        upload_id = uuid7()
+        key = keys.key_of(
+            prefix=placement.prefix, project=project, object_id=object_id, upload_id=upload_id, path=file.path
+        )
+        uploads.append(
+            Upload(
+                id=upload_id,
+                object_id=object_id,
+                path=file.path,
+                size=file.size,
+                sha256=file.sha256,
+                media_type=file.media_type,
+                backend=placement.backend,
+                bucket=placement.bucket,
+                key=key,
+                state=UploadState.OPEN,
+                principal_id=principal_id,
+                created_at=now(),
+                expires_at=expires_at,
+            )
+        )
+    await session.execute(_uploads.insert(), [upload.model_dump() for upload in uploads])
+    subjects = [subject_of(upload.backend, upload.bucket, upload.key) for upload in uploads]
+    await queue.put(session, KEY, subjects, after=LOOK_ANYWAY)
+    return uploads
+
+
+async def _supersede_other_content(session: AsyncSession, object_id: UUID, files: Sequence[FileDeclaration]) -> None:
+    """End the open tickets for other bytes at these paths; one for the same bytes may still be on its way."""
+    for file in files:
+        await session.execute(
+            _uploads.update()
+            .where(
+                _uploads.c.object_id == object_id,
+                _uploads.c.path == file.path,
+                _uploads.c.state != UploadState.COMPLETE,
+                sa.or_(_uploads.c.size != file.size, _uploads.c.sha256 != file.sha256),
+            )
+            .values(state=UploadState.SUPERSEDED)
+        )
+
+
+async def _change(
+    session: AsyncSession, entry: Entry, caller: Caller, *, action: str, changes: Any = None, **values: Any
+) -> None:
+    await session.execute(
+        _objects.update()
+        .where(_objects.c.id == entry.id)
+        .values(revision=entry.revision + 1, updated_at=sa.func.now(), **values)
+    )
+    revisions = (entry.revision, entry.revision + 1)
+    await _note(session, entry.id, by=caller.id, action=action, revisions=revisions, changes=changes)
+
+
+async def _note(
+    session: AsyncSession,
+    object_id: UUID,
+    *,
+    by: UUID | None,
+    action: str,
+    revisions: tuple[int | None, int],
+    changes: Any = None,
+) -> None:
+    await session.execute(
+        _audit.insert().values(
+            object_id=object_id,
+            principal_id=by,
+            action=action,
+            from_revision=revisions[0],
+            to_revision=revisions[1],
+            changes=changes,
+        )
+    )
+    await queue.put(session, INDEX, [str(object_id)])
+
+
+def _difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """Return the top-level fields that differ, each with its old and new value."""
+    return {
+        name: {"from": before.get(name), "to": after.get(name)}
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    }
+
+
+def subject_of(backend: str, bucket: str, key: str) -> str:
+    """Return the queue's subject for a key; neither backend names nor buckets hold a slash."""
+    return f"{backend}/{bucket}/{key}"
+
+
+def location_of(subject: str) -> tuple[str, str, str]:
+    """Return backend, bucket and key of a queue subject."""
+    backend, bucket, key = subject.split("/", 2)
+    return backend, bucket, key
+
+
+async def forget_old_requests(session: AsyncSession) -> None:
+    """Remove Idempotency-Keys that are no longer promised."""
+    await session.execute(_remembered.delete().where(_remembered.c.created_at < sa.func.now() - REQUEST_REMEMBERED))

@@ -1,0 +1,267 @@
+"""Durable notes to ourselves: look at this key, index this object.
+
+An entry says where to look and carries no data that could go stale, so doing it twice is harmless. There is at
+most one entry per (topic, subject): putting it again marks it touched and due. `ready_at` is both "not before" and
+the lease: claiming moves it into the future, and a worker that dies simply lets it come due again.
+
+Knows nothing of what the topics mean.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, array
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import Field, SQLModel
+
+from catalog.database import QUEUED, Database, now, timestamp_column
+
+# A crashed worker's entries come back after this long; a batch takes well under a second.
+LEASE = timedelta(seconds=30)
+# 12 attempts with the delays below span about 40 minutes: longer than a restart of any engine, short enough to notice.
+ATTEMPTS_MAX = 12
+DELAY_FIRST = timedelta(seconds=1)
+DELAY_LAST = timedelta(minutes=10)
+REASON_CHARS_MAX = 2_000
+
+CHANNEL = "catalog_queue"
+# Many writes within this window ring once: the bell costs the server one tiny transaction per window, writers nothing.
+RING_SECONDS = 0.01
+
+
+class QueueEntry(SQLModel, table=True):
+    """The durable note; see the module's docstring."""
+
+    __tablename__ = "queue"
+    __table_args__ = (
+        sa.UniqueConstraint("topic", "subject"),
+        sa.Index("ix_queue_due", "topic", "ready_at", postgresql_where=sa.text("parked_at IS NULL")),
+    )
+
+    id: int | None = Field(default=None, sa_column=sa.Column(sa.BigInteger, sa.Identity(), primary_key=True))
+    topic: str = Field(sa_type=sa.Text)
+    subject: str = Field(sa_type=sa.Text)
+    ready_at: datetime = Field(sa_column=timestamp_column(server_default=sa.func.now()))
+    created_at: datetime = Field(sa_column=timestamp_column(server_default=sa.func.now()))
+    touched: int = Field(default=0, sa_column=sa.Column(sa.BigInteger, nullable=False, server_default="0"))
+    attempts: int = Field(default=0, sa_column=sa.Column(sa.Integer, nullable=False, server_default="0"))
+    parked_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    reason: str | None = Field(default=None, sa_type=sa.Text)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An entry this worker may handle until its lease ends."""
+
+    id: int
+    subject: str
+    touched: int
+    attempts: int
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether it was tried so often that trying again is no help."""
+        return self.attempts >= ATTEMPTS_MAX
+
+    @property
+    def delay(self) -> timedelta:
+        """How long to wait before the next attempt: doubling, with a ceiling."""
+        return min(DELAY_FIRST * (1 << (self.attempts - 1)), DELAY_LAST)
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """An entry that waits for a person, with the reason."""
+
+    topic: str
+    subject: str
+    reason: str
+    attempts: int
+    parked_at: datetime
+
+
+_table = SQLModel.metadata.tables["queue"]
+
+_PUT = sa.text(
+    """
+    INSERT INTO queue (topic, subject, ready_at)
+    SELECT :topic, subject, now() + :after FROM unnest(CAST(:subjects AS text[])) AS subject
+    ON CONFLICT (topic, subject) DO UPDATE
+    SET touched = queue.touched + 1, ready_at = LEAST(queue.ready_at, excluded.ready_at),
+        attempts = 0, parked_at = NULL, reason = NULL
+    """
+).bindparams(sa.bindparam("subjects", type_=ARRAY(sa.Text)), sa.bindparam("after", type_=sa.Interval))
+
+_CLAIM = sa.text(
+    """
+    WITH due AS (
+        SELECT id FROM queue WHERE topic = :topic AND parked_at IS NULL AND ready_at <= now()
+        ORDER BY ready_at, id LIMIT :most FOR UPDATE SKIP LOCKED
+    )
+    UPDATE queue SET ready_at = now() + :lease, attempts = queue.attempts + 1 FROM due WHERE queue.id = due.id
+    RETURNING queue.id, queue.subject, queue.touched, queue.attempts
+    """
+).bindparams(sa.bindparam("lease", type_=sa.Interval))
+
+# A row that somebody holds is being touched right now: it must stay, and waiting for it could deadlock.
+_FINISH = sa.text(
+    """
+    DELETE FROM queue WHERE id IN (
+        SELECT queue.id FROM queue JOIN unnest(CAST(:ids AS bigint[]), CAST(:touched AS bigint[])) AS done (id, touched)
+        ON queue.id = done.id AND queue.touched = done.touched FOR UPDATE OF queue SKIP LOCKED
+    )
+    """
+)
+
+
+async def put(session: AsyncSession, topic: str, subjects: Collection[str], *, after: timedelta = timedelta()) -> None:
+    """Note the subjects down in the caller's transaction, due after the given time."""
+    if not subjects:
+        return
+    # One order for everybody: two transactions that touch the same entries cannot deadlock.
+    await session.execute(_PUT, {"topic": topic, "subjects": sorted(set(subjects)), "after": after})
+    if not after:
+        session.info[QUEUED] = True
+
+
+async def claim(session: AsyncSession, topic: str, *, most: int, lease: timedelta = LEASE) -> list[Claim]:
+    """Take up to `most` due entries for the length of the lease; others pass over them."""
+    rows = await session.execute(_CLAIM, {"topic": topic, "most": most, "lease": lease})
+    return [Claim(row.id, row.subject, row.touched, row.attempts) for row in rows]
+
+
+async def finish(session: AsyncSession, claims: Sequence[Claim]) -> None:
+    """Remove what is done, except entries that were touched since they were claimed."""
+    if claims:
+        await session.execute(_FINISH, {"ids": [c.id for c in claims], "touched": [c.touched for c in claims]})
+
+
+async def postpone(session: AsyncSession, one: Claim, *, reason: str, after: timedelta | None = None) -> None:
+    """Try again later, or at once if it was touched meanwhile."""
+    await session.execute(
+        _table.update()
+        .where(_table.c.id == one.id, _table.c.touched == one.touched)
+        .values(ready_at=sa.func.now() + (one.delay if after is None else after), reason=_shortened(reason))
+    )
+
+
+async def park(session: AsyncSession, one: Claim, *, reason: str) -> None:
+    """Set it aside for a person, with the reason; touching it brings it back."""
+    await session.execute(
+        _table.update()
+        .where(_table.c.id == one.id, _table.c.touched == one.touched)
+        .values(parked_at=sa.func.now(), reason=_shortened(reason))
+    )
+
+
+def _shortened(reason: str) -> str:
+    # Postgres text holds no NUL, and an engine's reason may quote the bytes it choked on.
+    return reason.replace("\x00", "\N{REPLACEMENT CHARACTER}")[:REASON_CHARS_MAX]
+
+
+async def release(session: AsyncSession, claims: Sequence[Claim]) -> None:
+    """Give back what was claimed and not handled, as if it had never been claimed."""
+    if claims:
+        await session.execute(
+            _table.update()
+            .where(_table.c.id.in_([c.id for c in claims]))
+            .values(ready_at=sa.func.now(), attempts=sa.func.greatest(_table.c.attempts - 1, 0))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How much waits: entries due or leased per topic, the oldest one's age, and what is parked."""
+
+    waiting: dict[str, int]
+    oldest_seconds: float | None
+    parked: list[Parked]
+
+
+PARKED_SHOWN_MAX = 100
+
+
+async def depth(session: AsyncSession) -> Depth:
+    """Return what waits and what is parked; entries that are only scheduled for later do not count as waiting."""
+    waiting = await session.execute(
+        sa.select(_table.c.topic, sa.func.count(), sa.func.min(_table.c.created_at))
+        # A lease lies at most LEASE ahead; what lies further is scheduled.
+        .where(_table.c.parked_at.is_(None), _table.c.ready_at <= sa.func.now() + LEASE)
+        .group_by(_table.c.topic)
+    )
+    rows = [tuple(row) for row in waiting]
+    parked = await session.execute(
+        sa.select(_table.c.topic, _table.c.subject, _table.c.reason, _table.c.attempts, _table.c.parked_at)
+        .where(_table.c.parked_at.is_not(None))
+        .order_by(_table.c.parked_at.desc())
+        .limit(PARKED_SHOWN_MAX)
+    )
+    oldest = min((at for _, _, at in rows), default=None)
+    return Depth(
+        waiting={topic: count for topic, count, _ in rows},
+        oldest_seconds=None if oldest is None else max((now() - oldest).total_seconds(), 0.0),
+        parked=[Parked(row.topic, row.subject, row.reason or "", row.attempts, row.parked_at) for row in parked],
+    )
+
+
+async def due(session: AsyncSession, topics: Sequence[str]) -> int:
+    """Return how many entries of these topics are neither parked nor scheduled for later than a lease from now."""
+    found = await session.execute(
+        sa.select(sa.func.count())
+        .select_from(_table)
+        .where(
+            _table.c.topic == sa.func.any(array(list(topics))),
+            _table.c.parked_at.is_(None),
+            _table.c.ready_at <= sa.func.now() + LEASE,
+        )
+    )
+    return int(found.scalar_one())
+
+
+class Bell:
+    """Wakes indexers soon after a commit, on a connection of its own: the write itself pays nothing.
+
+    NOTIFY inside the write would serialise all commits of the database. A ring that is lost costs one polling interval.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._wanted = asyncio.Event()
+
+    def ring(self) -> None:
+        """Ask for a ring; returns at once."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Ring when asked, at most once per window, until cancelled."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            try:
+                async with self._database.engine.connect() as connection:
+                    await connection.execution_options(isolation_level="AUTOCOMMIT")
+                    await connection.execute(sa.text(f"NOTIFY {CHANNEL}"))
+            except sa.exc.DBAPIError:
+                # The indexer polls as well; nothing is lost but speed.
+                await asyncio.sleep(1)
+            await asyncio.sleep(RING_SECONDS)
+
+
+@asynccontextmanager
+async def listening(url: str) -> AsyncGenerator[Any]:
+    """Yield a coroutine function `heard(seconds)` that returns when the bell rang or the time is over."""
+    connection = await psycopg.AsyncConnection.connect(url, autocommit=True, connect_timeout=5)
+    async with connection:
+        await connection.execute(f"LISTEN {CHANNEL}")
+
+        async def heard(seconds: float) -> None:
+            async for _ in connection.notifies(timeout=seconds, stop_after=1):
+                pass
+
+        yield heard
