@@ -1,0 +1,137 @@
+"""How the bucket is laid out: `<prefix>/<org>/<project>/uploads/<object id>/<upload id>/<file path>`.
+
+Every upload has its own id in the key, so a key is never used twice and holds one file. A prefix always means
+prefix plus slash: `proj1` never reaches into `proj10`. File paths are kept byte for byte, in whatever Unicode
+normal form they came.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from uuid import UUID
+
+from catalog.errors import CatalogError
+
+# S3 User Guide, "Naming Amazon S3 objects": the key's UTF-8 encoding is at most 1,024 bytes long.
+KEY_BYTES_MAX = 1_024
+# SeaweedFS and MinIO keep each part of a key as one file name, at most 255 bytes; with versions on, SeaweedFS adds
+# ".versions" to the last part and answers 500 from 247 bytes on (tried on 4.48). One limit for all parts and
+# stores: an object may move between them.
+PART_BYTES_MAX = 255 - len(".versions")
+
+_UPLOADS = "uploads"
+_PROJECT = re.compile(r"[a-z0-9][a-z0-9-]{1,62}/[a-z0-9][a-z0-9-]{1,62}", re.ASCII)
+
+
+class WrongPath(CatalogError, ValueError):
+    """A file's path cannot be kept in a store; the text says why and how to mend it."""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadKey:
+    """The parts of a key that one of our upload tickets was made for."""
+
+    project: str
+    object_id: UUID
+    upload_id: UUID
+    path: str
+
+
+def upload_key(prefix: str, upload: UploadKey) -> str:
+    """Give the key of one upload; raises WrongPath when its path cannot be kept. Mirror of `upload_of`."""
+    folder = _folder(prefix, upload.project, upload.object_id, upload.upload_id)
+    fault = path_fault(upload.path, room_bytes=KEY_BYTES_MAX - len(folder.encode()))
+    if fault is not None:
+        raise WrongPath(fault)
+    return folder + upload.path
+
+
+def upload_of(prefix: str, key: str) -> UploadKey | None:
+    """Take a key apart; None when it lies outside `prefix` or is none of ours. Mirror of `upload_key`."""
+    within = f"{prefix}/" if prefix else ""
+    if not key.startswith(within):
+        return None
+    parts = key.removeprefix(within).split("/", 5)
+    if len(parts) != 6 or parts[2] != _UPLOADS:  # noqa: PLR2004 - org, project, uploads, object, upload, path.
+        return None
+    try:
+        upload = UploadKey(f"{parts[0]}/{parts[1]}", UUID(parts[3]), UUID(parts[4]), parts[5])
+        return upload if upload_key(prefix, upload) == key else None
+    except ValueError:
+        return None
+
+
+def room_bytes(prefix: str, project: str) -> int:
+    """Say how many bytes a file's path may have in this project."""
+    nobody = UUID(int=0)
+    return KEY_BYTES_MAX - len(_folder(prefix, project, nobody, nobody).encode())
+
+
+def check_path(path: str, *, room_bytes: int = KEY_BYTES_MAX) -> str:
+    """Give back `path`, unchanged, when every supported store can keep it; raises WrongPath when one could not."""
+    fault = path_fault(path, room_bytes=room_bytes)
+    if fault is not None:
+        raise WrongPath(fault)
+    return path
+
+
+def path_fault(path: str, *, room_bytes: int) -> str | None:
+    """Say what is wrong with a file's path and how to mend it; None when nothing is.
+
+    A path is relative, its parts are joined by `/`, and it has at most `room_bytes` bytes of UTF-8 (see
+    `room_bytes`). Refused: empty, `.` and `..` parts; backslashes, which become folders on Windows; control
+    characters and noncharacters, which XML listings cannot carry; parts over PART_BYTES_MAX bytes.
+    """
+    return _character_fault(path) or _shape_fault(path) or _size_fault(path, room_bytes)
+
+
+def _character_fault(path: str) -> str | None:
+    for position, character in enumerate(path, 1):
+        if character == "\\":
+            return f"The path has a backslash at character {position}; join folders with /."
+        category = unicodedata.category(character)
+        if category == "Cs":
+            return f"The path has half of a surrogate pair at character {position}; send the whole character."
+        # The last two code points of each plane are noncharacters (Unicode, section 23.7).
+        if category == "Cc" or ord(character) & 0xFFFE == 0xFFFE:  # noqa: PLR2004 - said on the line above.
+            return f"The path has U+{ord(character):04X} at character {position}, which no file name may have."
+    return None
+
+
+def _shape_fault(path: str) -> str | None:
+    parts = path.split("/")
+    if not path:
+        return "A file needs a path, such as data/weights.onnx."
+    if parts[0] == "":
+        return "The path must be relative: leave out the slash at its start."
+    if parts[-1] == "":
+        return "The path must name a file, not a folder: leave out the slash at its end."
+    if "" in parts:
+        return "The path has two slashes in a row; every folder needs a name."
+    if "." in parts or ".." in parts:
+        return "The path has a part . or ..; write it from the object's own root."
+    return None
+
+
+def _size_fault(path: str, room_bytes: int) -> str | None:
+    for part in path.split("/"):
+        size_bytes = len(part.encode())
+        if size_bytes > PART_BYTES_MAX:
+            return (
+                f"The name {part[:20]}… has {size_bytes} bytes in UTF-8; a file or folder name may have "
+                f"{PART_BYTES_MAX}."
+            )
+    size_bytes = len(path.encode())
+    if size_bytes > room_bytes:
+        return (
+            f"The path has {size_bytes} bytes in UTF-8 and may have {room_bytes} here: the whole key, with project "
+            f"and ids, is limited to {KEY_BYTES_MAX}."
+        )
+    return None
+
+
+def _folder(prefix: str, project: str, object_id: UUID, upload_id: UUID) -> str:
+    if not _PROJECT.fullmatch(project):
+        raise ValueError(f"{project!r} is no <org>/<project>")
+    within = f"{prefix}/" if prefix else ""
+    return f"{within}{project}/{_UPLOADS}/{object_id}/{upload_id}/"

@@ -1,0 +1,329 @@
+"""One bucket of an S3-compatible store: what is there, take it away, and links for clients to move the bytes.
+
+The only importer of the minio SDK, which is synchronous: it serves what is rare (bucket, versions, notifications,
+listing) on a thread. What every upload and every event needs goes out on our own signed URLs over one async client.
+Bytes never pass through here, except to be hashed when a store kept no checksum.
+"""
+
+import base64
+import binascii
+import hashlib
+import logging
+import re
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from itertools import islice
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+import anyio
+import httpx2
+import urllib3
+from minio import Minio
+from minio.commonconfig import ENABLED
+from minio.error import MinioException, S3Error
+from minio.notificationconfig import NotificationConfig, PrefixFilterRule, QueueConfig
+from minio.versioningconfig import VersioningConfig
+
+from catalog.errors import Forbidden, NotFound, Unavailable
+from catalog.storage.signing import Link, Signer
+
+CONNECT_TIMEOUT = timedelta(seconds=3)
+ANSWER_TIMEOUT = timedelta(seconds=15)
+PING_TIMEOUT = timedelta(seconds=2)
+CONNECTIONS_MAX = 32
+CHUNK_BYTES = 256 * 1024
+PAGE_KEYS = 1_000
+# Our own requests are sent at once; the allowance is for clocks that differ, as large as S3's own (15 minutes).
+REQUEST_LIFETIME = timedelta(minutes=15)
+
+EVENTS = ("s3:ObjectCreated:*", "s3:ObjectRemoved:*")
+
+_OPAQUE = "application/octet-stream"
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9 !#$&()+,.;=@\[\]^_`{}~-]+", re.ASCII)
+_MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[ -~]+", re.ASCII)
+_CHECKSUM_MODE = {"x-amz-checksum-mode": "ENABLED"}
+_META = "x-amz-meta-"
+
+Answer = TypeVar("Answer")
+
+
+class StoreRefused(Forbidden):
+    """The store refuses our credentials."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """What the store says of one key. `sha256` is hex, and None when the store kept no checksum of the whole."""
+
+    size: int
+    etag: str
+    sha256: str | None
+    media_type: str
+    version_id: str | None
+    modified_at: datetime
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One key as a listing shows it."""
+
+    key: str
+    size: int
+    etag: str
+    modified_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """One PUT that the store will accept: exactly these headers, exactly the declared bytes, once. Never log `url`."""
+
+    url: str = field(repr=False)
+    headers: Mapping[str, str]
+    expires_at: datetime
+
+
+class Store:
+    """One bucket with the endpoint as we reach it and as clients do. Close it."""
+
+    def __init__(
+        self,
+        *,
+        endpoint: str,
+        public_endpoint: str,
+        region: str,
+        bucket: str,
+        prefix: str,
+        access_key: str,
+        secret_key: str,
+    ) -> None:
+        self.bucket = bucket
+        self.prefix = prefix
+        self._endpoint = endpoint
+        self._inside = Signer(endpoint=endpoint, region=region, access_key=access_key, secret_key=secret_key)
+        self._outside = Signer(endpoint=public_endpoint, region=region, access_key=access_key, secret_key=secret_key)
+        # httpx2 logs each request's URL at INFO, and ours carry signatures that work for whoever reads the log.
+        logging.getLogger("httpx2").setLevel(logging.WARNING)
+        self._client = httpx2.AsyncClient(
+            # A proxy named in the environment would see, and could keep, every signed URL.
+            trust_env=False,
+            timeout=httpx2.Timeout(ANSWER_TIMEOUT.total_seconds(), connect=CONNECT_TIMEOUT.total_seconds()),
+            limits=httpx2.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX),
+            # Hashes and sizes are of the bytes as stored.
+            headers={"accept-encoding": "identity"},
+        )
+        parts = urlsplit(endpoint)
+        self._admin = Minio(
+            parts.netloc,
+            access_key=access_key,
+            secret_key=secret_key,
+            secure=parts.scheme == "https",
+            region=region,
+            http_client=urllib3.PoolManager(
+                timeout=urllib3.Timeout(CONNECT_TIMEOUT.total_seconds(), read=ANSWER_TIMEOUT.total_seconds()),
+                retries=urllib3.Retry(total=1, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]),
+            ),
+        )
+
+    def __repr__(self) -> str:
+        return f"Store(endpoint={self._endpoint!r}, bucket={self.bucket!r}, prefix={self.prefix!r})"
+
+    async def close(self) -> None:
+        """Close the connections; the store is of no use afterwards."""
+        await self._client.aclose()
+
+    async def ping(self) -> None:
+        """Return when the bucket answers; raises Unavailable, NotFound or StoreRefused when it does not."""
+        async with self._request("HEAD", "", patience=PING_TIMEOUT) as response:
+            if response.status_code == httpx2.codes.NOT_FOUND:
+                raise NotFound(f"The store has no bucket {self.bucket}; run `catalog migrate` to create it.")
+
+    async def ensure_bucket(self, *, versioned: bool = True) -> None:
+        """Create the bucket, with versions, unless it is there; may run anywhere, any number of times at once."""
+
+        def ensure() -> None:
+            if not self._admin.bucket_exists(self.bucket):
+                try:
+                    self._admin.make_bucket(self.bucket)
+                except S3Error as refused:
+                    # Another process was faster. If the bucket belongs to somebody else, the next call is refused.
+                    if refused.code not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
+                        raise
+            if versioned and self._admin.get_bucket_versioning(self.bucket).status != ENABLED:
+                self._admin.set_bucket_versioning(self.bucket, VersioningConfig(ENABLED))
+
+        await self._administer(ensure)
+
+    async def set_notification(self, arn: str) -> None:
+        """Have the bucket tell the target `arn` of every object made or removed under our prefix.
+
+        Replaces the bucket's notifications. Raises Unavailable where the store has no such function (SeaweedFS:
+        its filer is told in notification.toml).
+        """
+
+        under = PrefixFilterRule(f"{self.prefix}/") if self.prefix else None
+        target = QueueConfig(list(EVENTS), queue=arn, prefix_filter_rule=under)
+        wanted = NotificationConfig(queue_config_list=[target])
+        await self._administer(lambda: self._admin.set_bucket_notification(self.bucket, wanted))
+
+    async def stat(self, key: str, *, version_id: str | None = None) -> Stat | None:
+        """Say what is stored under `key`, or None when nothing is (any more)."""
+        query = {"versionId": version_id} if version_id else {}
+        async with self._request("HEAD", key, query=query, headers=_CHECKSUM_MODE) as response:
+            # A version that is a delete marker answers 405.
+            if response.status_code in {httpx2.codes.NOT_FOUND, httpx2.codes.METHOD_NOT_ALLOWED}:
+                return None
+            return _stat_of(response.headers)
+
+    async def sha256_of(self, key: str, *, version_id: str | None = None) -> str:
+        """Read the object through and give its SHA-256 in hex, in constant memory; NotFound when it is not there."""
+        query = {"versionId": version_id} if version_id else {}
+        digest = hashlib.sha256()
+        async with self._request("GET", key, query=query) as response:
+            if response.status_code in {httpx2.codes.NOT_FOUND, httpx2.codes.METHOD_NOT_ALLOWED}:
+                raise NotFound("The store has no bytes under this key.")
+            # Raw: a file stored with Content-Encoding: gzip is hashed as it is stored.
+            async for chunk in response.aiter_raw(CHUNK_BYTES):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+    async def list(self, prefix: str) -> AsyncIterator[Listed]:
+        """List the keys under `prefix`, which ends in a slash (or is empty), page by page in key order."""
+        if prefix and not prefix.endswith("/"):
+            raise ValueError("a prefix to list ends in a slash: proj1 must never reach into proj10")
+        found: Iterator[Any] = self._admin.list_objects(self.bucket, prefix=prefix or None, recursive=True)
+        while page := await self._administer(lambda: list(islice(found, PAGE_KEYS))):
+            for item in page:
+                if item.object_name is None or item.last_modified is None or item.is_dir:
+                    continue
+                yield Listed(item.object_name, item.size or 0, item.etag or "", item.last_modified)
+
+    async def remove(self, key: str, version_id: str | None = None) -> None:
+        """Remove the object; with versions on and no `version_id`, it is only hidden. Nothing there is fine."""
+        query = {"versionId": version_id} if version_id else {}
+        async with self._request("DELETE", key, query=query):
+            return
+
+    def download_link(
+        self, key: str, *, version_id: str | None, filename: str, media_type: str, lifetime: timedelta, now: datetime
+    ) -> Link:
+        """Sign a link with which a client downloads this version, always as an attachment named `filename`.
+
+        Offline. An attachment is never rendered, so an HTML or SVG file cannot run in the store's origin.
+        """
+        query = {
+            "response-content-disposition": disposition(filename),
+            "response-content-type": media_type if _MEDIA_TYPE.fullmatch(media_type) else _OPAQUE,
+        }
+        if version_id:
+            query["versionId"] = version_id
+        return self._outside.sign("GET", self.bucket, key, expires=lifetime, now=now, query=query)
+
+    def upload_ticket(
+        self, key: str, *, size: int, sha256: str, media_type: str, lifetime: timedelta, now: datetime
+    ) -> Ticket:
+        """Sign the one PUT that brings the declared bytes to `key`. Offline.
+
+        The store refuses another length (403), other bytes (400), another type (403), a missing header, and a
+        second PUT (412).
+        """
+        headers = {
+            "content-length": str(size),
+            "content-type": media_type,
+            "if-none-match": "*",
+            "x-amz-checksum-sha256": base64.b64encode(bytes.fromhex(sha256)).decode(),
+        }
+        link = self._outside.sign("PUT", self.bucket, key, expires=lifetime, now=now, headers=headers)
+        return Ticket(link.href, headers, link.expires_at)
+
+    @asynccontextmanager
+    async def _request(
+        self,
+        method: str,
+        key: str,
+        *,
+        query: Mapping[str, str] = {},
+        headers: Mapping[str, str] = {},
+        patience: timedelta = ANSWER_TIMEOUT,
+    ) -> AsyncIterator[httpx2.Response]:
+        """Send one signed request; success, 404 and 405 come back, everything else is raised as our own error."""
+        link = self._inside.sign(
+            method, self.bucket, key, expires=REQUEST_LIFETIME, now=datetime.now(UTC), query=query, headers=headers
+        )
+        limits = httpx2.Timeout(patience.total_seconds(), connect=CONNECT_TIMEOUT.total_seconds())
+        try:
+            async with self._client.stream(method, link.href, headers=headers, timeout=limits) as response:
+                self._check(response.status_code)
+                yield response
+        except httpx2.TimeoutException:
+            raise Unavailable(f"The store at {self._endpoint} did not answer in time.") from None
+        except httpx2.HTTPError as failure:
+            # Its text and its request may hold the signed URL: only its kind is told.
+            raise Unavailable(f"The store at {self._endpoint} cannot be reached: {type(failure).__name__}.") from None
+
+    def _check(self, status: int) -> None:
+        if status < httpx2.codes.BAD_REQUEST or status in {httpx2.codes.NOT_FOUND, httpx2.codes.METHOD_NOT_ALLOWED}:
+            return
+        if status in {httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN}:
+            raise self._refused()
+        raise Unavailable(f"The store at {self._endpoint} answered {status}.")
+
+    def _refused(self, code: str | None = None) -> StoreRefused:
+        named = f" ({code})" if code else ""
+        return StoreRefused(
+            f"The store at {self._endpoint} refuses our credentials{named} on bucket {self.bucket}. Check the access "
+            "and secret key, this machine's clock, and that their policy allows to get, put, delete and list there."
+        )
+
+    async def _administer(self, act: Callable[[], Answer]) -> Answer:
+        """Run a call of the SDK on a thread and give its failures our own names."""
+        try:
+            return await anyio.to_thread.run_sync(act)
+        except S3Error as refused:
+            if refused.code == "NoSuchBucket":
+                raise NotFound(f"The store has no bucket {self.bucket}; run `catalog migrate` to create it.") from None
+            if refused.response.status in {httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN}:
+                raise self._refused(refused.code) from None
+            raise Unavailable(f"The store at {self._endpoint} answered {refused.code}: {refused.message}") from None
+        except (MinioException, urllib3.exceptions.HTTPError) as failure:
+            raise Unavailable(f"The store at {self._endpoint} cannot be reached: {type(failure).__name__}.") from None
+
+
+def disposition(filename: str) -> str:
+    """Write Content-Disposition for a download (RFC 6266), with filename* (RFC 8187) when plain ASCII is not enough."""
+    if _PLAIN_NAME.fullmatch(filename):
+        return f'attachment; filename="{filename}"'
+    # Old clients read the first; control characters, quotes and slashes must not reach any header.
+    plain = "".join(character if _PLAIN_NAME.fullmatch(character) else "_" for character in filename)
+    exact = "".join("_" if not character.isprintable() or character in "/\\" else character for character in filename)
+    encoded = quote(exact.encode("utf-8", "replace"), safe="")
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}"
+
+
+def _stat_of(headers: httpx2.Headers) -> Stat:
+    try:
+        version_id = headers.get("x-amz-version-id")
+        return Stat(
+            size=int(headers["content-length"]),
+            etag=headers.get("etag", "").strip('"'),
+            sha256=_sha256_of(headers),
+            media_type=headers.get("content-type", _OPAQUE),
+            version_id=None if version_id == "null" else version_id,
+            modified_at=parsedate_to_datetime(headers["last-modified"]).astimezone(UTC),
+            metadata={name[len(_META) :]: value for name, value in headers.items() if name.startswith(_META)},
+        )
+    except (KeyError, ValueError):
+        raise Unavailable("The store's answer to HEAD lacks a readable size or date.") from None
+
+
+def _sha256_of(headers: httpx2.Headers) -> str | None:
+    """Read the checksum of the whole; one of a multipart upload's parts ends in -N and says nothing of the bytes."""
+    try:
+        digest = base64.b64decode(headers.get("x-amz-checksum-sha256", ""), validate=True)
+    except binascii.Error:
+        return None
+    return digest.hex() if len(digest) == hashlib.sha256().digest_size else None
