@@ -1,0 +1,202 @@
+"""A process that is kept running: started on a leash, asked whether it is ready, restarted when it dies, stopped.
+
+Knows nothing of what the processes do: each is described by a `Service`.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from asyncio.subprocess import DEVNULL
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from catalog.errors import CatalogError, Unavailable
+from catalog.local import leash
+from catalog.local.home import ProcessId
+from catalog.settings import inherited_environment
+
+READY_POLL_SECONDS = 0.05
+RESTART_SECONDS_FIRST = 0.5
+RESTART_SECONDS_MAX = 30.0
+# Who ran this long has recovered: its next death is a new one.
+RECOVERED_SECONDS = 60.0
+LOG_BYTES_KEPT = 32 * 1024 * 1024
+LOG_LINES_SHOWN = 12
+
+Say = Callable[[str], None]
+
+
+class StartFailed(Unavailable):
+    """A part of the stack did not start."""
+
+
+class WheelMissing(CatalogError):
+    """A wheel of the embedded stack is not installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to run, and how it wants to be stopped."""
+
+    command: Sequence[str]
+    folder: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    owner: tuple[int, int] | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+    death_signal: signal.Signals = signal.SIGKILL
+    stop_seconds_max: float = 5.0
+    start_seconds_max: float = 60.0
+
+
+class Service(Protocol):
+    """A part of the stack: an engine, or a process of the catalog."""
+
+    @property
+    def name(self) -> str:
+        """The name people see, which is also its log's."""
+
+    @property
+    def address(self) -> str:
+        """Where it is reached, without secrets."""
+
+    async def program(self) -> Program:
+        """Lay everything out on disk and return what to run."""
+
+    async def is_ready(self) -> bool:
+        """Tell whether it does its work now. Never raises."""
+
+
+class Process:
+    """One service as a running process."""
+
+    def __init__(self, service: Service, log: Path, say: Say) -> None:
+        self.service = service
+        self.log = log
+        self.restarts = 0
+        self._say = say
+        self._process: asyncio.subprocess.Process | None = None
+        self._program: Program | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._changed: Callable[[], None] = lambda: None
+
+    @property
+    def id(self) -> ProcessId | None:
+        """The running process, None when there is none."""
+        return ProcessId.of(self._process.pid) if self._process and self._process.returncode is None else None
+
+    async def start(self, changed: Callable[[], None] = lambda: None) -> None:
+        """Start it and wait until it is ready, then keep it running; `changed` is called after each restart."""
+        self._changed = changed
+        await self._launch()
+        self._watcher = asyncio.create_task(self._watch(), name=f"watch {self.service.name}")
+
+    async def stop(self) -> None:
+        """Stop it: politely, then after its limit by SIGKILL."""
+        if self._watcher:
+            self._watcher.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watcher
+            self._watcher = None
+        await self._end()
+
+    async def _launch(self) -> None:
+        service = self.service
+        program = self._program = await service.program()
+        began = time.monotonic()
+        await self._spawn(program)
+        process = self._process
+        assert process is not None  # noqa: S101
+        while not await service.is_ready():
+            if process.returncode is not None:
+                raise StartFailed(
+                    f"{service.name} ended with {_spelled(process.returncode)} while starting\n{self.last_words()}"
+                )
+            if time.monotonic() - began > program.start_seconds_max:
+                await self._end()
+                raise StartFailed(
+                    f"{service.name} was not ready after {program.start_seconds_max:.0f} s\n{self.last_words()}"
+                )
+            await asyncio.sleep(READY_POLL_SECONDS)
+
+    async def _spawn(self, program: Program) -> None:
+        owner = "{}:{}".format(*program.owner) if program.owner else "-"
+        if self.log.is_file() and self.log.stat().st_size > LOG_BYTES_KEPT:
+            self.log.replace(self.log.with_suffix(".log.1"))
+        with self.log.open("ab") as log:
+            # Its own session: Ctrl-C in the terminal reaches the supervisor alone, which stops all in order.
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", leash.__file__),
+                *(str(int(program.death_signal)), str(os.getpid()), owner),
+                *program.command,
+                cwd=program.folder,
+                env=inherited_environment() | dict(program.environment),
+                stdin=DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    async def _watch(self) -> None:
+        wait = RESTART_SECONDS_FIRST
+        while True:
+            assert self._process is not None  # noqa: S101
+            began = time.monotonic()
+            code = await self._process.wait()
+            # What it left behind in its session would hold its port or its files.
+            self._signal(signal.SIGKILL)
+            if time.monotonic() - began > RECOVERED_SECONDS:
+                wait = RESTART_SECONDS_FIRST
+            self._say(f"{self.service.name} ended with {_spelled(code)}; starting it again in {wait:g} s")
+            self._changed()
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, RESTART_SECONDS_MAX)
+            try:
+                await self._launch()
+            except StartFailed as failed:
+                self._say(failed.detail)
+                continue
+            self.restarts += 1
+            self._say(f"{self.service.name} is ready again at {self.service.address}")
+            self._changed()
+
+    async def _end(self) -> None:
+        process, program = self._process, self._program
+        if process is None or program is None:
+            return
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.send_signal(program.stop_signal)
+            try:
+                await asyncio.wait_for(process.wait(), program.stop_seconds_max)
+            except TimeoutError:
+                self._say(f"{self.service.name} did not stop in {program.stop_seconds_max:g} s: killed")
+        # The whole session: what an engine started itself ends with it.
+        self._signal(signal.SIGKILL)
+        await process.wait()
+        self._process = None
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            if self._process:
+                os.killpg(self._process.pid, number)
+
+    def last_words(self) -> str:
+        """Return the end of its log, for people."""
+        with suppress(OSError), self.log.open("rb") as file:
+            file.seek(max(0, self.log.stat().st_size - 8192))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+            return "\n".join(f"  {line}" for line in lines[-LOG_LINES_SHOWN:]) + f"\n  (whole log: {self.log})"
+        return f"  (no log: {self.log})"
+
+
+def _spelled(code: int) -> str:
+    """Say an exit code in words."""
+    if code < 0:
+        with suppress(ValueError):
+            return signal.Signals(-code).name
+    return f"exit code {code}"
