@@ -14,10 +14,13 @@ from catalog.errors import CatalogError
 
 # S3 User Guide, "Naming Amazon S3 objects": the key's UTF-8 encoding is at most 1,024 bytes long.
 KEY_BYTES_MAX = 1_024
+# Where SeaweedFS keeps an object's versions and an upload's parts: it hides such names from listings.
+VERSIONS_SUFFIX = ".versions"
+MULTIPART_FOLDER = ".uploads"
 # SeaweedFS and MinIO keep each part of a key as one file name, at most 255 bytes; with versions on, SeaweedFS adds
-# ".versions" to the last part and answers 500 from 247 bytes on (tried on 4.48). One limit for all parts and
-# stores: an object may move between them.
-PART_BYTES_MAX = 255 - len(".versions")
+# its suffix to the last part and answers 500 from 247 bytes on (tried on 4.48). One limit for all parts and stores:
+# an object may move between them.
+PART_BYTES_MAX = 255 - len(VERSIONS_SUFFIX)
 
 _UPLOADS = "uploads"
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9-]{1,62}/[a-z0-9][a-z0-9-]{1,62}", re.ASCII)
@@ -40,10 +43,7 @@ class UploadKey:
 def upload_key(prefix: str, upload: UploadKey) -> str:
     """Give the key of one upload; raises WrongPath when its path cannot be kept. Mirror of `upload_of`."""
     folder = _folder(prefix, upload.project, upload.object_id, upload.upload_id)
-    fault = path_fault(upload.path, room_bytes=KEY_BYTES_MAX - len(folder.encode()))
-    if fault is not None:
-        raise WrongPath(fault)
-    return folder + upload.path
+    return folder + check_path(upload.path, room_bytes=KEY_BYTES_MAX - len(folder.encode()))
 
 
 def upload_of(prefix: str, key: str) -> UploadKey | None:
@@ -71,7 +71,7 @@ def check_path(path: str, *, room_bytes: int = KEY_BYTES_MAX) -> str:
     """Give back `path`, unchanged, when every supported store can keep it; raises WrongPath when one could not."""
     fault = path_fault(path, room_bytes=room_bytes)
     if fault is not None:
-        raise WrongPath(fault)
+        raise WrongPath(f"The path of a file cannot be kept: {fault}.")
     return path
 
 
@@ -79,37 +79,43 @@ def path_fault(path: str, *, room_bytes: int) -> str | None:
     """Say what is wrong with a file's path and how to mend it; None when nothing is.
 
     A path is relative, its parts are joined by `/`, and it has at most `room_bytes` bytes of UTF-8 (see
-    `room_bytes`). Refused: empty, `.` and `..` parts; backslashes, which become folders on Windows; control
-    characters and noncharacters, which XML listings cannot carry; parts over PART_BYTES_MAX bytes.
+    `room_bytes`). Refused, because not every supported store keeps it (tried on SeaweedFS 4.48 and MinIO) or not
+    every system can save it: empty, `.` and `..` parts; backslashes; control characters and noncharacters; parts
+    over PART_BYTES_MAX bytes, called `.uploads` or ending in `.versions`.
     """
     return _character_fault(path) or _shape_fault(path) or _size_fault(path, room_bytes)
 
 
 def _character_fault(path: str) -> str | None:
-    for position, character in enumerate(path, 1):
+    for place, character in enumerate(path, 1):
         if character == "\\":
-            return f"The path has a backslash at character {position}; join folders with /."
+            return f"join folders with /, not with the backslash at place {place}"
         category = unicodedata.category(character)
         if category == "Cs":
-            return f"The path has half of a surrogate pair at character {position}; send the whole character."
+            return f"send the whole character at place {place}: it is half of a surrogate pair"
         # The last two code points of each plane are noncharacters (Unicode, section 23.7).
         if category == "Cc" or ord(character) & 0xFFFE == 0xFFFE:  # noqa: PLR2004 - said on the line above.
-            return f"The path has U+{ord(character):04X} at character {position}, which no file name may have."
+            return f"remove the character U+{ord(character):04X} at place {place}: no file name may have it"
     return None
 
 
 def _shape_fault(path: str) -> str | None:
     parts = path.split("/")
     if not path:
-        return "A file needs a path, such as data/weights.onnx."
+        return "name a file, such as data/weights.onnx"
     if parts[0] == "":
-        return "The path must be relative: leave out the slash at its start."
+        return "leave out the slash at the start: paths begin at the object's own root"
     if parts[-1] == "":
-        return "The path must name a file, not a folder: leave out the slash at its end."
+        return "leave out the slash at the end: a path names a file, not a folder"
     if "" in parts:
-        return "The path has two slashes in a row; every folder needs a name."
+        return "give every folder a name: there are two slashes in a row"
     if "." in parts or ".." in parts:
-        return "The path has a part . or ..; write it from the object's own root."
+        return "write the path from the object's own root, without . and .. parts"
+    for part in parts:
+        if part == MULTIPART_FOLDER or part.endswith(VERSIONS_SUFFIX):
+            return (
+                f"rename {part}: some stores keep names like {MULTIPART_FOLDER} and *{VERSIONS_SUFFIX} for themselves"
+            )
     return None
 
 
@@ -117,15 +123,12 @@ def _size_fault(path: str, room_bytes: int) -> str | None:
     for part in path.split("/"):
         size_bytes = len(part.encode())
         if size_bytes > PART_BYTES_MAX:
-            return (
-                f"The name {part[:20]}… has {size_bytes} bytes in UTF-8; a file or folder name may have "
-                f"{PART_BYTES_MAX}."
-            )
+            return f"shorten the name {part[:20]}…: it has {size_bytes} bytes in UTF-8 and may have {PART_BYTES_MAX}"
     size_bytes = len(path.encode())
     if size_bytes > room_bytes:
         return (
-            f"The path has {size_bytes} bytes in UTF-8 and may have {room_bytes} here: the whole key, with project "
-            f"and ids, is limited to {KEY_BYTES_MAX}."
+            f"shorten the path: it has {size_bytes} bytes in UTF-8 and may have {room_bytes} here, because the whole "
+            f"key, with project and ids, is limited to {KEY_BYTES_MAX}"
         )
     return None
 

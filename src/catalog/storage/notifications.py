@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from catalog.errors import CatalogError
-from catalog.storage.keys import KEY_BYTES_MAX
+from catalog.storage.keys import KEY_BYTES_MAX, MULTIPART_FOLDER, VERSIONS_SUFFIX
 
 # One record has about 1 kB; AWS delivers at most 256 KiB through its own queues.
 S3_BODY_BYTES_MAX = 256 * 1024
@@ -19,10 +19,8 @@ S3_BODY_BYTES_MAX = 256 * 1024
 SEAWEEDFS_BODY_BYTES_MAX = 4 * 1024 * 1024
 RECORDS_MAX = 1_000
 _BUCKETS = "/buckets/"
-_VERSIONS = ".versions"
 _VERSION_ID = "Seaweed-X-Amz-Version-Id"
 _LATEST_VERSION_ID = "Seaweed-X-Amz-Latest-Version-Id"
-_MULTIPART = ".uploads"
 
 
 class UnreadableNotification(CatalogError):
@@ -65,7 +63,7 @@ class _S3Body(msgspec.Struct, rename={"records": "Records"}):
 
 
 class _Entry(msgspec.Struct):
-    name: str
+    name: str = ""
     is_directory: bool = False
     extended: dict[str, str] = {}
 
@@ -111,28 +109,30 @@ def parse_seaweedfs(body: bytes) -> list[Noticed]:
     Raises UnreadableNotification, and nothing else.
     """
     told = _read(body, _SeaweedBody, bytes_max=SEAWEEDFS_BODY_BYTES_MAX)
-    change = told.message
-    places = [(told.key, change.old_entry if change.new_entry is None else change.new_entry)]
-    if change.new_entry is not None and change.new_parent_path:
+    before, after = told.message.old_entry, told.message.new_entry
+    paths = [told.key]
+    if after is not None and told.message.new_parent_path:
         # Renaming names the old path; the new one is in the entry.
-        places.append((f"{change.new_parent_path}/{change.new_entry.name}", change.new_entry))
-    objects = dict.fromkeys(_object_at(path, entry) for path, entry in places)
+        paths.append(f"{told.message.new_parent_path}/{after.name}")
+    entry = _Entry(
+        is_directory=any(seen.is_directory for seen in (before, after) if seen is not None),
+        extended={**(before.extended if before else {}), **(after.extended if after else {})},
+    )
+    objects = dict.fromkeys(_object_at(path, entry) for path in paths)
     return [_noticed(bucket, key, told.event_type, None) for bucket, key in filter(None, objects)]
 
 
-def _object_at(path: str, entry: _Entry | None) -> tuple[str, str] | None:
+def _object_at(path: str, entry: _Entry) -> tuple[str, str] | None:
     """Find the object that a filer entry belongs to; None for folders, part uploads and what is in no bucket."""
     bucket, _, key = path.removeprefix(_BUCKETS).partition("/")
-    if not path.startswith(_BUCKETS) or bucket.startswith(".") or not key or key.split("/", 1)[0] == _MULTIPART:
+    if not path.startswith(_BUCKETS) or bucket.startswith(".") or not key or key.split("/", 1)[0] == MULTIPART_FOLDER:
         return None
-    if entry is None:
-        return bucket, key
     if entry.is_directory:
-        is_object = key.endswith(_VERSIONS) and _LATEST_VERSION_ID in entry.extended
-        return (bucket, key.removesuffix(_VERSIONS)) if is_object else None
+        is_object = key.endswith(VERSIONS_SUFFIX) and _LATEST_VERSION_ID in entry.extended
+        return (bucket, key.removesuffix(VERSIONS_SUFFIX)) if is_object else None
     folder, _, name = key.rpartition("/")
-    if _VERSION_ID in entry.extended and folder.endswith(_VERSIONS) and name.startswith("v_"):
-        return bucket, folder.removesuffix(_VERSIONS)
+    if _VERSION_ID in entry.extended and folder.endswith(VERSIONS_SUFFIX) and name.startswith("v_"):
+        return bucket, folder.removesuffix(VERSIONS_SUFFIX)
     return bucket, key
 
 

@@ -164,7 +164,6 @@ class Store:
         Replaces the bucket's notifications. Raises Unavailable where the store has no such function (SeaweedFS:
         its filer is told in notification.toml).
         """
-
         under = PrefixFilterRule(f"{self.prefix}/") if self.prefix else None
         target = QueueConfig(list(EVENTS), queue=arn, prefix_filter_rule=under)
         wanted = NotificationConfig(queue_config_list=[target])

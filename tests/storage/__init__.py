@@ -1,0 +1,1 @@
+"""The room that knows stores: keys, links, one bucket, notifications."""
