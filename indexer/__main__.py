@@ -1,0 +1,6 @@
+"""`catalog-indexer`: run, drain, setup."""
+
+from indexer.commands import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""`catalog-indexer run | drain`."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from catalog import logs
+from catalog.engines import Engines, opened
+from catalog.errors import CatalogError
+from catalog.settings import Settings
+from indexer import loop
+
+app = typer.Typer(
+    name="catalog-indexer",
+    help="Keeps database, stores and index in agreement. Any number may run at once.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def run() -> None:
+    """Work until interrupted or terminated."""
+
+    async def until_stopped(engines: Engines) -> None:
+        stop = asyncio.Event()
+        for sign in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(sign, stop.set)
+        await loop.run(engines, stop)
+
+    _with_engines(until_stopped)
+
+
+@app.command()
+def drain(
+    limit: Annotated[float, typer.Option(min=1, help="Give up after this many seconds.")] = 600.0,
+) -> None:
+    """Work until the queue is empty, then end."""
+    _with_engines(lambda engines: loop.drain(engines, timedelta(seconds=limit)))
+
+
+def _with_engines(work: Callable[[Engines], Awaitable[None]]) -> None:
+    async def inside() -> None:
+        async with opened(Settings.from_environment()) as engines:
+            await work(engines)
+
+    logs.configure()
+    try:
+        asyncio.run(inside())
+    except CatalogError as fault:
+        typer.echo(f"catalog-indexer: {fault.detail}", err=True)
+        raise SystemExit(1) from None
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

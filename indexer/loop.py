@@ -1,0 +1,139 @@
+"""The loop: lanes that step while there is work, sleep until the bell rings, and outlive every engine's absence."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import timedelta
+
+import psycopg
+import sqlalchemy as sa
+import structlog
+
+from catalog import queue
+from catalog.engines import Engines
+from catalog.errors import CatalogError, Unavailable
+from catalog.objects import verbs
+from indexer import documents, keys
+
+log = structlog.get_logger("indexer")
+
+# The bell is a courtesy; without it a change waits this long.
+POLL_SECONDS = 1.0
+# Between attempts while an engine is away; short, so that recovery is quick.
+AWAY_SECONDS = 1.0
+# While one batch is on its way to the index, the next is read and projected.
+DOCUMENT_LANES = 2
+HOUSEKEEPING_SECONDS = 3600.0
+
+Step = Callable[[Engines], Awaitable[int]]
+
+
+class Wakener:
+    """Spreads each ring of the bell to every lane."""
+
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+
+    def wake(self) -> None:
+        """Let every waiting lane go on."""
+        self._rung.set()
+        self._rung = asyncio.Event()
+
+    def next_ring(self) -> asyncio.Event:
+        """Return what the next ring sets: take it before looking for work, or a ring in between is missed."""
+        return self._rung
+
+
+async def _sleep(until: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(until.wait(), seconds)
+
+
+async def prepare(engines: Engines) -> None:
+    """Wait until the index is there; one that had to be created is filled from the database."""
+    while True:
+        try:
+            if await engines.index.ensure():
+                log.warning("index created", note="every object is queued for it")
+                async with engines.database.transaction() as session:
+                    await verbs.index_everything(session)
+        except (Unavailable, sa.exc.DBAPIError) as fault:
+            log.warning("waiting for the engines", reason=str(fault).splitlines()[0])
+            await asyncio.sleep(AWAY_SECONDS)
+        else:
+            return
+
+
+async def run(engines: Engines, stop: asyncio.Event) -> None:
+    """Work until asked to stop; the batch in hand is finished first."""
+    wakener = Wakener()
+    listener = asyncio.create_task(_listen(engines.database.url, wakener), name="listener")
+    preparing = asyncio.create_task(prepare(engines), name="prepare")
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        await asyncio.wait({preparing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not stop.is_set():
+            await preparing
+            log.info("indexer running")
+            steps: list[Step] = [keys.step, *[documents.step] * DOCUMENT_LANES, documents.purge_step]
+            async with asyncio.TaskGroup() as lanes:
+                for step in steps:
+                    lanes.create_task(_lane(engines, step, wakener, stop))
+                lanes.create_task(_keep_house(engines, stop))
+                await stop.wait()
+                wakener.wake()
+    finally:
+        for task in (listener, preparing, stopping):
+            task.cancel()
+        await asyncio.gather(listener, preparing, stopping, return_exceptions=True)
+    log.info("indexer stopped")
+
+
+async def _lane(engines: Engines, step: Step, wakener: Wakener, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        ring = wakener.next_ring()
+        try:
+            handled = await step(engines)
+        except (CatalogError, sa.exc.SQLAlchemyError) as fault:
+            log.warning("lane waits", step=step.__module__, reason=str(fault).splitlines()[0])
+            await _sleep(stop, AWAY_SECONDS)
+            continue
+        if not handled:
+            await _sleep(ring, POLL_SECONDS)
+
+
+async def _listen(url: str, wakener: Wakener) -> None:
+    while True:
+        try:
+            async with queue.listening(url) as heard:
+                while True:
+                    await heard(POLL_SECONDS)
+                    wakener.wake()
+        except (psycopg.Error, OSError) as fault:
+            log.warning("bell not heard, polling", reason=type(fault).__name__)
+            await asyncio.sleep(AWAY_SECONDS)
+
+
+async def _keep_house(engines: Engines, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        with suppress(sa.exc.SQLAlchemyError):
+            async with engines.database.transaction() as session:
+                await verbs.forget_old_requests(session)
+        await _sleep(stop, HOUSEKEEPING_SECONDS)
+
+
+async def drain(engines: Engines, limit: timedelta) -> None:
+    """Work until nothing is due; raises Unavailable when that takes longer than the limit."""
+    ends = asyncio.get_running_loop().time() + limit.total_seconds()
+    await prepare(engines)
+    while asyncio.get_running_loop().time() < ends:
+        handled = await keys.step(engines) + await documents.step(engines)
+        if handled:
+            continue
+        async with engines.database.transaction() as session:
+            left = await queue.due(session, [verbs.KEY, verbs.INDEX])
+        if not left:
+            return
+        # What is left is leased by another worker or postponed for a moment.
+        await asyncio.sleep(0.05)
+    raise Unavailable(f"The queue is not empty after {limit.total_seconds():.0f} seconds.")

@@ -1,0 +1,116 @@
+"""The application: routes, error handlers, what every request passes, and the engines' lifetime."""
+
+import re
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+from litestar import Litestar, Response, get
+from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp, ControllerRouterHandler, Message, Receive, Scope, Send
+from uuid_utils.compat import uuid7
+
+from catalog.api import contract, files, kinds, notifications, objects, operations, problems, requests, search, shapes
+from catalog.engines import opened
+from catalog.settings import Settings
+
+log = structlog.get_logger("catalog.access")
+
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+# Asked every few seconds by whoever watches us; a line for each would drown the rest.
+UNLOGGED = frozenset({"/livez", "/readyz"})
+
+ROUTES: list[HTTPRouteHandler] = [
+    *objects.ROUTES,
+    *files.ROUTES,
+    *search.ROUTES,
+    *kinds.ROUTES,
+    *notifications.ROUTES,
+    *operations.ROUTES,
+    *problems.ROUTES,
+]
+
+
+@get("/schema/openapi.json", include_in_schema=False)
+async def read_contract(request: requests.AnyRequest) -> Response[bytes]:
+    """Return the OpenAPI document."""
+    return shapes.json_response(request.app.state.contract)
+
+
+def litestar(settings: Settings, pages: Sequence[ControllerRouterHandler] = ()) -> Litestar:
+    """Return the inner application; `pages` are the HTML routes of the web room."""
+
+    @asynccontextmanager
+    async def engines(app: Litestar) -> AsyncGenerator[None]:
+        async with opened(settings) as engines:
+            app.state.engines = engines
+            yield
+
+    app = Litestar(
+        [*ROUTES, read_contract, *pages],
+        lifespan=[engines],
+        state=State({"settings": settings, "cursors": requests.Cursors(settings.cursor_key.get_secret_value())}),
+        exception_handlers=problems.HANDLERS,
+        openapi_config=None,
+        logging_config=None,
+        # Each handler has its own, smaller limit; this one stands behind them.
+        request_max_body_size=None,
+    )
+    app.state.contract = contract.document(app)
+    return app
+
+
+class Outermost:
+    """What every request passes, whatever the route: an id, a log line without secrets, HEAD as GET without a body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI 3)."""
+        if str(scope["type"]) != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        request_id = sent.decode() if REQUEST_ID.fullmatch(sent) else str(uuid7())
+        problems.request_id.set(request_id)
+        asked: Any = scope
+        method: str = asked["method"]
+        inner: Any = {**asked, "method": "GET"} if method == "HEAD" else asked
+        status = 0
+
+        async def out(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message.get("headers", []),
+                    (b"x-request-id", request_id.encode()),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
+            elif method == "HEAD" and message["type"] == "http.response.body":
+                message["body"] = b""
+            await send(message)
+
+        try:
+            await self._app(inner, receive, out)
+        finally:
+            if scope["path"] not in UNLOGGED:
+                # The path alone: queries are people's business, and headers hold tokens.
+                log.info(
+                    "request",
+                    request_id=request_id,
+                    method=method,
+                    path=scope["path"],
+                    status=status,
+                    milliseconds=round((time.perf_counter() - started) * 1000, 1),
+                )
+
+
+def create_app(settings: Settings, pages: Sequence[ControllerRouterHandler] = ()) -> ASGIApp:
+    """Return the application that a server runs."""
+    return Outermost(litestar(settings, pages))

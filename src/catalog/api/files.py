@@ -1,0 +1,306 @@
+"""`/api/objects/{id}/files` and `/api/uploads`: declared bytes, tickets to bring them, links to fetch them."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Response
+from litestar.handlers import HTTPRouteHandler
+from pydantic import BaseModel, ConfigDict, Field
+
+from catalog import queue
+from catalog.api import contract, objects, requests, shapes
+from catalog.api.contract import JSON, Answer, Body, Operation, operation
+from catalog.api.requests import AnyRequest
+from catalog.database import now
+from catalog.errors import Conflict, NotFound
+from catalog.objects import reading, validation, verbs
+from catalog.objects.reading import FileView
+from catalog.objects.tables import FileState, Upload
+from catalog.storage.signing import Link
+
+FILE_PATH = "/api/objects/{object_id:str}/files/{path:path}"
+DECLARATION: dict[str, Any] = {
+    "type": "object",
+    "required": ["files"],
+    "additionalProperties": False,
+    "properties": {
+        "files": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["path", "size", "sha256"],
+                "additionalProperties": False,
+                "properties": {
+                    "path": {"type": "string", "minLength": 1},
+                    "size": {"type": "integer", "minimum": 0},
+                    "sha256": {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"},
+                    "media_type": {"type": "string"},
+                },
+            },
+        }
+    },
+}
+
+
+class TicketWanted(BaseModel):
+    """Which file a fresh ticket is for."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    # JSON has no UUIDs: a string in, whatever the strictness around it.
+    object: Annotated[UUID, Field(strict=False)]
+    path: Annotated[str, Field(min_length=1)]
+
+
+class ShownUpload(msgspec.Struct, frozen=True):
+    """Where an upload stands."""
+
+    id: UUID
+    object: UUID
+    path: str
+    size: int
+    sha256: str
+    state: Literal["open", "complete", "mismatched", "abandoned", "superseded"]
+    created_at: datetime
+    expires_at: datetime
+    found: shapes.FoundBytes | None
+
+
+class IssuedTicket(msgspec.Struct, frozen=True):
+    """A fresh ticket."""
+
+    upload: shapes.ShownTicket
+
+
+def download_link(request: AnyRequest, file: FileView) -> Link:
+    """Sign a link for bytes that are there; the caller has just been checked against the file's object."""
+    engines = requests.engines(request)
+    assert file.key is not None  # ruff: ignore[S101] - an available file has a location.
+    return engines.store.download_link(
+        file.key,
+        version_id=file.store_version,
+        filename=file.path.rsplit("/", 1)[-1],
+        media_type=file.media_type,
+        lifetime=request.app.state.settings.link_lifetime,
+        now=now(),
+    )
+
+
+@operation(
+    "GET",
+    "/api/objects/{object_id:str}/files",
+    Operation(
+        id="list_files",
+        summary="List all files of an object",
+        tag="files",
+        answers={200: Answer("The files.", shapes.FileList)},
+        problems=(404, 410),
+    ),
+)
+async def list_files(request: AnyRequest) -> Response[bytes]:
+    """List the files of one object."""
+    entry = await objects.read(request, requests.object_id(request), await requests.caller(request))
+    return shapes.json_response(shapes.FileList([shapes.shown_file(entry.id, file) for file in entry.files]))
+
+
+@operation(
+    "POST",
+    "/api/objects/{object_id:str}/files",
+    Operation(
+        id="declare_files",
+        summary="Declare more files, or replace some",
+        description="A replaced file is served until the new bytes have arrived.",
+        tag="files",
+        token=True,
+        headers=(contract.IF_MATCH,),
+        body=Body(DECLARATION),
+        answers={201: Answer("Declared.", shapes.RegisteredObject, headers=objects.ETAG)},
+        problems=(403, 404, 410, 412, 413, 415, 428),
+    ),
+)
+async def declare_files(request: AnyRequest) -> Response[bytes]:
+    """Declare files of one object."""
+    object_id = requests.object_id(request)
+    caller = await requests.caller(request)
+    caller.must_be_known()
+    engines = requests.engines(request)
+    sent = await requests.body(request, media_types=(JSON,))
+    revisions = requests.revisions(request)
+    async with engines.database.transaction() as session:
+        entry = await reading.find(session, object_id, caller.audience)
+        files = validation.files_from(sent, prefix=engines.placement.prefix, project=entry.project)
+        outcome = await verbs.declare_files(
+            session, object_id, files, caller=caller, revisions=revisions, placement=engines.placement
+        )
+    return objects.registered(request, outcome)
+
+
+@operation(
+    "GET",
+    FILE_PATH,
+    Operation(
+        id="download_file",
+        summary="Download a file",
+        description="Redirects to a signed link of the store that works for a short time; Range is honoured there.",
+        tag="files",
+        answers={307: Answer("Go there.", headers={"Location": "A signed link."})},
+        problems=(404, 409, 410),
+    ),
+)
+async def download_file(request: AnyRequest) -> Response[bytes]:
+    """Redirect to a signed link."""
+    file = await _file(request)
+    if file.state != FileState.AVAILABLE:
+        raise Conflict(f"The bytes of {file.path!r} are {file.state}; only an available file can be downloaded.")
+    link = download_link(request, file)
+    return Response(
+        b"",
+        status_code=307,
+        headers={"Location": link.href, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"},
+    )
+
+
+@operation(
+    "DELETE",
+    FILE_PATH,
+    Operation(
+        id="remove_file",
+        summary="Take a file out of an object",
+        tag="files",
+        token=True,
+        headers=(contract.IF_MATCH,),
+        answers={204: Answer("Removed.")},
+        problems=(403, 404, 410, 412, 428),
+    ),
+)
+async def remove_file(request: AnyRequest) -> Response[bytes]:
+    """Remove one file of an object."""
+    object_id = requests.object_id(request)
+    caller = await requests.caller(request)
+    caller.must_be_known()
+    revisions = requests.revisions(request)
+    async with requests.engines(request).database.transaction() as session:
+        await verbs.remove_file(session, object_id, _path(request), caller=caller, revisions=revisions)
+    return Response(b"", status_code=204)
+
+
+@operation(
+    "POST",
+    "/api/uploads",
+    Operation(
+        id="issue_ticket",
+        summary="Get a fresh ticket for a file that is not available",
+        tag="files",
+        token=True,
+        body=Body(TicketWanted),
+        answers={201: Answer("Issued.", IssuedTicket, headers={"Location": "The upload's address."})},
+        problems=(403, 404, 409, 410, 413, 415),
+    ),
+)
+async def issue_ticket(request: AnyRequest) -> Response[bytes]:
+    """Issue a ticket."""
+    caller = await requests.caller(request)
+    caller.must_be_known()
+    engines = requests.engines(request)
+    wanted = requests.parsed(await requests.body(request, media_types=(JSON,)), TicketWanted)
+    async with engines.database.transaction() as session:
+        upload = await verbs.reissue(session, wanted.object, wanted.path, caller=caller, placement=engines.placement)
+    (ticket,) = shapes.tickets_of(engines.store, [upload], now())
+    return shapes.json_response(
+        IssuedTicket(ticket),
+        status=201,
+        headers={"Location": f"/api/uploads/{upload.id}", "Cache-Control": "no-store"},
+    )
+
+
+@operation(
+    "GET",
+    "/api/uploads/{upload_id:str}",
+    Operation(
+        id="read_upload",
+        summary="See where an upload stands",
+        tag="files",
+        token=True,
+        answers={200: Answer("The upload.", ShownUpload)},
+        problems=(403, 404),
+    ),
+)
+async def read_upload(request: AnyRequest) -> Response[bytes]:
+    """Read one upload."""
+    upload = await _upload(request)
+    return shapes.json_response(
+        ShownUpload(
+            id=upload.id,
+            object=upload.object_id,
+            path=upload.path,
+            size=upload.size,
+            sha256=upload.sha256,
+            state=upload.state,  # type: ignore[arg-type]  # The column holds exactly these words.
+            created_at=upload.created_at,
+            expires_at=upload.expires_at,
+            found=None if upload.found_size is None else shapes.FoundBytes(upload.found_size, upload.found_sha256),
+        )
+    )
+
+
+@operation(
+    "POST",
+    "/api/uploads/{upload_id:str}/complete",
+    Operation(
+        id="complete_upload",
+        summary="Ask the catalog to look at the upload's key now",
+        description="For when a store's notification is late or lost; what the store holds decides, not this call.",
+        tag="files",
+        token=True,
+        answers={202: Answer("It will be looked at.")},
+        problems=(403, 404),
+    ),
+)
+async def complete_upload(request: AnyRequest) -> Response[bytes]:
+    """Queue a look at the key."""
+    upload = await _upload(request)
+    async with requests.engines(request).database.transaction() as session:
+        await queue.put(session, verbs.KEY, [verbs.subject_of(upload.backend, upload.bucket, upload.key)])
+    return Response(b"", status_code=202)
+
+
+async def _upload(request: AnyRequest) -> Upload:
+    upload_id = requests.object_id(request, "upload_id")
+    caller = await requests.caller(request)
+    caller.must_be_known()
+    async with requests.engines(request).database.transaction() as session:
+        upload = await reading.find_upload(session, upload_id, caller.audience)
+    # A reader of a public object may not see its uploads: that they exist is the uploader's business.
+    if not caller.may_change(upload.principal_id):
+        raise NotFound(f"There is no upload {upload_id} that you may see.")
+    return upload
+
+
+def _path(request: AnyRequest) -> str:
+    # Litestar's own path parameter would normalise it; the path is kept byte for byte.
+    prefix = f"/api/objects/{request.path_params['object_id']}/files/"
+    path: str = request.scope["path"].removeprefix(prefix)
+    return path
+
+
+async def _file(request: AnyRequest) -> FileView:
+    entry = await objects.read(request, requests.object_id(request), await requests.caller(request))
+    path = _path(request)
+    for file in entry.files:
+        if file.path == path:
+            return file
+    raise NotFound(f"The object has no file at {path!r}; GET /api/objects/{entry.id}/files lists them.")
+
+
+ROUTES: list[HTTPRouteHandler] = [
+    list_files,
+    declare_files,
+    download_file,
+    remove_file,
+    issue_ticket,
+    read_upload,
+    complete_upload,
+]

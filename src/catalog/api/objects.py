@@ -1,0 +1,238 @@
+"""`/api/objects`: register, read, revise, withdraw, list."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from litestar import Response
+from litestar.handlers import HTTPRouteHandler
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from catalog.access.principals import Caller
+from catalog.api import contract, requests, shapes
+from catalog.api.contract import JSON, MERGE_PATCH, Answer, Body, Operation, operation
+from catalog.api.requests import AnyRequest
+from catalog.database import now
+from catalog.errors import Invalid
+from catalog.objects import kinds, reading, validation, verbs
+from catalog.objects.metadata import PROJECT_PATTERN
+from catalog.objects.reading import Entry
+from catalog.objects.verbs import Registered
+
+LIMIT_DEFAULT = 20
+LIMIT_MAX = 100
+
+ETAG = {"ETag": "The revision, in quotes."}
+REGISTRATION: dict[str, Any] = {
+    "type": "object",
+    "description": "One object. `metadata` depends on the kind: GET /api/kinds/{kind} has the whole JSON Schema.",
+    "required": ["kind", "project", "title", "creators", "contact", "metadata"],
+    "properties": {
+        "kind": {"type": "string", "enum": list(kinds.known())},
+        "project": {"type": "string", "pattern": PROJECT_PATTERN},
+        "title": {"type": "string"},
+        "description": {"type": "string"},
+        "creators": {"type": "array", "minItems": 1},
+        "contact": {"type": "object"},
+        "keywords": {"type": "array"},
+        "licence": {"type": ["string", "null"], "description": "An SPDX licence expression."},
+        "visibility": {"enum": ["public", "private"], "default": "private"},
+        "dates": {"type": "array"},
+        "coverage": {"type": ["object", "null"]},
+        "custom": {"type": "object"},
+        "metadata": {"type": "object"},
+        "files": {"type": "array"},
+    },
+    "additionalProperties": False,
+}
+PATCH: dict[str, Any] = {"type": "object", "description": "A JSON Merge Patch (RFC 7396) of the description."}
+EXAMPLE = dict(kinds.known()["training-dataset"].example)
+
+
+class ListQuery(BaseModel):
+    """What a listing of objects may be narrowed to."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: str | None = Field(default=None, description="Only objects of this kind.")
+    project: Annotated[str, StringConstraints(pattern=PROJECT_PATTERN)] | None = Field(
+        default=None, description="Only objects of this project, written org/project."
+    )
+    mine: bool = Field(default=False, description="Only objects that belong to the caller.")
+    limit: int = Field(default=LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="How many objects a page has at most.")
+    cursor: str | None = Field(default=None, description="Where the page before ended.", max_length=2_000)
+
+
+def etag(revision: int) -> str:
+    """Return the entity tag of a revision."""
+    return f'"{revision}"'
+
+
+async def read(request: AnyRequest, object_id: UUID, caller: Caller) -> Entry:
+    """Return the object as this caller may see it; the pages read through here too."""
+    async with requests.engines(request).database.transaction() as session:
+        return await reading.find(session, object_id, caller.audience)
+
+
+def registered(request: AnyRequest, outcome: Registered, *, status: int = 201) -> Response[bytes]:
+    """Return the answer to a registration, with freshly signed tickets."""
+    entry = outcome.entry
+    tickets = shapes.tickets_of(requests.engines(request).store, outcome.uploads, now())
+    return shapes.json_response(
+        shapes.registered_object(entry, tickets),
+        status=status,
+        headers={
+            "Location": f"/api/objects/{entry.id}",
+            "ETag": etag(entry.revision),
+            # Tickets are leave to write: no cache may keep them.
+            "Cache-Control": "no-store",
+        },
+    )
+
+
+@operation(
+    "POST",
+    "/api/objects",
+    Operation(
+        id="register_object",
+        summary="Register an object and declare its files",
+        description="Answers an upload ticket for each declared file. Nothing is recorded when there is any fault.",
+        tag="objects",
+        token=True,
+        headers=(contract.IDEMPOTENCY_KEY,),
+        body=Body(REGISTRATION, example=EXAMPLE),
+        answers={
+            201: Answer("Registered.", shapes.RegisteredObject, headers={"Location": "The object's address.", **ETAG})
+        },
+        problems=(403, 410, 413, 415, 422),
+    ),
+)
+async def register_object(request: AnyRequest) -> Response[bytes]:
+    """Register one object."""
+    caller = await requests.caller(request)
+    caller.must_register()
+    engines = requests.engines(request)
+    sent = await requests.body(request, media_types=(JSON,))
+    draft = validation.draft_from(sent, prefix=engines.placement.prefix)
+    remember = requests.remember(request, sent)
+    async with engines.database.transaction() as session:
+        outcome = await verbs.register(session, draft, caller=caller, placement=engines.placement, remember=remember)
+    return registered(request, outcome)
+
+
+@operation(
+    "GET",
+    "/api/objects",
+    Operation(
+        id="list_objects",
+        summary="List objects, newest first",
+        description=f"Each object shows its first {shapes.FILES_SHOWN_MAX} files; `files_total` says how many it has.",
+        tag="objects",
+        query=ListQuery,
+        answers={200: Answer("A page of objects.", shapes.ObjectPage, headers={"Link": "The next page."})},
+    ),
+)
+async def list_objects(request: AnyRequest) -> Response[bytes]:
+    """List objects."""
+    asked = requests.query(request, ListQuery)
+    if asked.kind is not None and asked.kind not in kinds.known():
+        raise Invalid("The query has faults.", faults=[kinds.unknown("/kind", asked.kind)])
+    caller = await requests.caller(request)
+    bound_to = ("objects", caller.id, asked.kind, asked.project, asked.mine)
+    sealer = requests.cursors(request)
+    async with requests.engines(request).database.transaction() as session:
+        entries = await reading.page(
+            session,
+            caller.audience,
+            kind=asked.kind,
+            project=asked.project,
+            owner_id=caller.must_be_known() if asked.mine else None,
+            after=None if asked.cursor is None else UUID(sealer.open(asked.cursor, *bound_to)),
+            # One more than asked tells whether there is a next page.
+            limit=asked.limit + 1,
+            files_most=shapes.FILES_SHOWN_MAX,
+        )
+    items = entries[: asked.limit]
+    cursor = sealer.seal(str(items[-1].id), *bound_to) if len(entries) > asked.limit else None
+    return shapes.json_response(
+        shapes.ObjectPage([shapes.shown_object(entry) for entry in items], cursor),
+        headers={**requests.next_link(request, cursor), "Vary": "Authorization"},
+    )
+
+
+@operation(
+    "GET",
+    "/api/objects/{object_id:str}",
+    Operation(
+        id="read_object",
+        summary="Read an object",
+        tag="objects",
+        headers=(contract.IF_NONE_MATCH,),
+        answers={200: Answer("The object.", shapes.ShownObject, headers=ETAG), 304: Answer("Still that revision.")},
+        problems=(404, 410),
+    ),
+)
+async def read_object(request: AnyRequest) -> Response[bytes]:
+    """Read one object."""
+    object_id = requests.object_id(request)
+    caller = await requests.caller(request)
+    entry = await read(request, object_id, caller)
+    tag = etag(entry.revision)
+    headers = {"ETag": tag, "Cache-Control": "no-cache", "Vary": "Authorization"}
+    known = [one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")]
+    if tag in known or "*" in known:
+        return Response(b"", status_code=304, headers=headers)
+    return shapes.json_response(shapes.shown_object(entry), headers=headers)
+
+
+@operation(
+    "PATCH",
+    "/api/objects/{object_id:str}",
+    Operation(
+        id="revise_object",
+        summary="Change an object's description by a merge patch",
+        tag="objects",
+        token=True,
+        headers=(contract.IF_MATCH,),
+        body=Body(PATCH, MERGE_PATCH, example={"title": "A better title", "licence": None}),
+        answers={200: Answer("The changed object.", shapes.ShownObject, headers=ETAG)},
+        problems=(403, 404, 410, 412, 413, 415, 422, 428),
+    ),
+)
+async def revise_object(request: AnyRequest) -> Response[bytes]:
+    """Revise one object."""
+    object_id = requests.object_id(request)
+    caller = await requests.caller(request)
+    caller.must_be_known()
+    patch = await requests.body(request, media_types=(MERGE_PATCH,))
+    revisions = requests.revisions(request)
+    async with requests.engines(request).database.transaction() as session:
+        entry = await verbs.revise(session, object_id, patch, caller=caller, revisions=revisions)
+    return shapes.json_response(shapes.shown_object(entry), headers={"ETag": etag(entry.revision)})
+
+
+@operation(
+    "DELETE",
+    "/api/objects/{object_id:str}",
+    Operation(
+        id="withdraw_object",
+        summary="Withdraw an object",
+        description="It leaves every list and search; reading it then answers 410.",
+        tag="objects",
+        token=True,
+        headers=(contract.IF_MATCH,),
+        answers={204: Answer("Withdrawn.")},
+        problems=(403, 404, 410, 412, 428),
+    ),
+)
+async def withdraw_object(request: AnyRequest) -> Response[bytes]:
+    """Withdraw one object."""
+    object_id = requests.object_id(request)
+    caller = await requests.caller(request)
+    caller.must_be_known()
+    revisions = requests.revisions(request)
+    async with requests.engines(request).database.transaction() as session:
+        await verbs.withdraw(session, object_id, caller=caller, revisions=revisions)
+    return Response(b"", status_code=204)
+
+
+ROUTES: list[HTTPRouteHandler] = [register_object, list_objects, read_object, revise_object, withdraw_object]

@@ -1,0 +1,177 @@
+"""From what went wrong to problem details (RFC 9457): the one place where kinds of error meet HTTP statuses."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any
+
+import msgspec
+import psycopg
+import sqlalchemy as sa
+import structlog
+from litestar import Request, Response, get
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
+
+from catalog import errors
+from catalog.api.contract import PROBLEM
+
+log = structlog.get_logger("catalog.api")
+
+# Set by the outermost wrapper of the app, so that every answer and log line of a request names it.
+request_id: ContextVar[str] = ContextVar("request_id", default="-")
+
+STATUS: dict[type[errors.CatalogError], tuple[int, str]] = {
+    errors.Invalid: (400, "The request has faults"),
+    errors.Unauthenticated: (401, "Who are you?"),
+    errors.Forbidden: (403, "Not allowed"),
+    errors.NotFound: (404, "Not found"),
+    errors.Conflict: (409, "In conflict with the present state"),
+    errors.Gone: (410, "Withdrawn"),
+    errors.PreconditionFailed: (412, "Changed in the meantime"),
+    errors.TooLarge: (413, "Too large"),
+    errors.Unsupported: (415, "Unsupported media type"),
+    errors.Unprocessable: (422, "Contradicts what is recorded"),
+    errors.PreconditionMissing: (428, "If-Match is missing"),
+    errors.Unavailable: (503, "Temporarily unavailable"),
+}
+# For statuses that Litestar's router answers by itself.
+ROUTED = {404: (errors.NotFound, "There is nothing at this address."), 405: (None, "Method not allowed")}
+
+HELP = {
+    "invalid": "Each entry of `errors` has a JSON pointer to the place, what is wrong there, and often what to write.",
+    "unauthenticated": "Send a token as `Authorization: Bearer cat_…`, or no such header to read what is public.",
+    "forbidden": "Your token is known, and its role or ownership does not allow this.",
+    "not-found": "Nothing is there, or nothing that you may see: the two are not told apart.",
+    "conflict": "The present state refuses this; `detail` says what to do instead.",
+    "gone": "The object was withdrawn.",
+    "precondition-failed": "Read the object again, merge your change, and send If-Match with its new ETag.",
+    "precondition-missing": "Send If-Match with the ETag of the revision that your change starts from.",
+    "too-large": "A limit is exceeded; `detail` names it.",
+    "unsupported": "`detail` names the media type to send.",
+    "unprocessable": "The request is well formed but contradicts something already recorded.",
+    "unavailable": "An engine behind the catalog does not answer. Repeat after the seconds in Retry-After.",
+    "internal": "A fault of ours. It is logged under `request_id`.",
+    "http": "The request does not fit this address: see `status` and `detail`.",
+}
+
+
+def slug(kind: type[errors.CatalogError]) -> str:
+    """Return the last part of a problem's type."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
+
+
+def known_kind(fault: errors.CatalogError) -> type[errors.CatalogError]:
+    """Return the kind in the table that decides this error's status."""
+    return next((kind for kind in type(fault).__mro__ if kind in STATUS), errors.CatalogError)
+
+
+def answer_for(request: Request[Any, Any, Any], fault: errors.CatalogError) -> Response[bytes]:
+    """Return the problem for one of our errors."""
+    kind = known_kind(fault)
+    if kind not in STATUS:
+        return _internal(request, fault)
+    status, title = STATUS[kind]
+    headers = {}
+    if status == 401:  # ruff: ignore[PLR2004] - the table above names it.
+        sent = "Authorization" in request.headers
+        headers["WWW-Authenticate"] = 'Bearer realm="catalog"' + (', error="invalid_token"' if sent else "")
+    if isinstance(fault, errors.Unavailable):
+        headers["Retry-After"] = str(fault.retry_after_seconds)
+    return problem(request, slug(kind), title, status, detail=fault.detail, faults=fault.faults, headers=headers)
+
+
+def problem(
+    request: Request[Any, Any, Any],
+    name: str,
+    title: str,
+    status: int,
+    *,
+    detail: str,
+    faults: tuple[errors.Fault, ...] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response[bytes]:
+    """Return a problem document."""
+    body: dict[str, Any] = {
+        "type": f"/problems/{name}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": request.url.path,
+        "request_id": request_id.get(),
+    }
+    if faults:
+        body["errors"] = [
+            {"pointer": fault.pointer, "message": fault.message}
+            | ({} if fault.suggestion is None else {"suggestion": fault.suggestion})
+            for fault in faults
+        ]
+    return Response(
+        msgspec.json.encode(body),
+        status_code=status,
+        media_type=PROBLEM,
+        headers={"Cache-Control": "no-store", **(headers or {})},
+    )
+
+
+def _catalog_error(request: Request[Any, Any, Any], fault: errors.CatalogError) -> Response[bytes]:
+    return answer_for(request, fault)
+
+
+def _http_error(request: Request[Any, Any, Any], fault: HTTPException) -> Response[bytes]:
+    kind, detail = ROUTED.get(fault.status_code, (None, fault.detail))
+    if kind is not None:
+        return answer_for(request, kind(detail))
+    if fault.status_code == 413:  # ruff: ignore[PLR2004] - Litestar's own body limit.
+        return answer_for(request, errors.TooLarge(fault.detail))
+    if fault.status_code >= 500:  # ruff: ignore[PLR2004] - the server's own faults.
+        return _internal(request, fault)
+    title = fault.detail if fault.status_code == 405 else "Bad request"  # ruff: ignore[PLR2004]
+    return problem(request, "http", title, fault.status_code, detail=detail, headers=fault.headers)
+
+
+def _database_error(request: Request[Any, Any, Any], fault: sa.exc.SQLAlchemyError) -> Response[bytes]:
+    cause = getattr(fault, "orig", None)
+    if isinstance(fault, sa.exc.TimeoutError) or isinstance(cause, BUSY):
+        log.warning("database unavailable", request_id=request_id.get(), cause=type(cause or fault).__name__)
+        return answer_for(request, errors.Unavailable("The database does not answer; try again in a few seconds."))
+    return _internal(request, fault)
+
+
+# Connection lost or refused, server starting or stopping, locks not had in time, deadlocks, statement timeouts.
+BUSY = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+)
+
+
+def _internal(request: Request[Any, Any, Any], fault: Exception) -> Response[bytes]:
+    log.error("unexpected", request_id=request_id.get(), path=request.url.path, exc_info=fault)
+    return problem(
+        request,
+        "internal",
+        "A fault of ours",
+        500,
+        detail="Something unexpected happened; it is logged under the request id.",
+    )
+
+
+HANDLERS: dict[Any, Any] = {
+    errors.CatalogError: _catalog_error,
+    HTTPException: _http_error,
+    sa.exc.SQLAlchemyError: _database_error,
+    asyncio.TimeoutError: lambda request, _: answer_for(request, errors.Unavailable()),
+    Exception: _internal,
+}
+
+
+@get("/problems/{name:str}", include_in_schema=False, media_type="text/plain", sync_to_thread=False)
+def explain(name: str) -> str:
+    """Explain a problem type to whoever follows its address."""
+    if name not in HELP:
+        raise errors.NotFound(f"There is no problem type {name!r}.")
+    return HELP[name] + "\n"
+
+
+ROUTES: list[HTTPRouteHandler] = [explain]

@@ -1,0 +1,184 @@
+"""Reading requests: bodies up to a limit, queries into models, revisions, paging cursors. Every fault has its place."""
+
+import base64
+import binascii
+import hashlib
+import re
+import secrets
+from collections.abc import Mapping
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+from uuid import UUID
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from litestar import Request
+from pydantic import BaseModel, ValidationError
+
+from catalog.access import principals
+from catalog.access.principals import NOBODY, Caller
+from catalog.engines import Engines
+from catalog.errors import Fault, Invalid, NotFound, PreconditionMissing, TooLarge, Unauthenticated, Unsupported
+from catalog.objects import validation
+from catalog.objects.verbs import Remember
+
+AnyRequest = Request[Any, Any, Any]
+Model = TypeVar("Model", bound=BaseModel)
+
+# A description with a thousand declared files is about 300 kB.
+BODY_BYTES_MAX = 2 * 1024 * 1024
+IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,200}")
+NONCE_BYTES = 12
+
+
+def engines(request: AnyRequest) -> Engines:
+    """Return the clients that this process opened at its start."""
+    opened: Engines = request.app.state.engines
+    return opened
+
+
+async def caller(request: AnyRequest) -> Caller:
+    """Return who sent the request; raises Unauthenticated for a header or token that is no good."""
+    header = request.headers.get("authorization")
+    if header is None:
+        return NOBODY
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthenticated("Send the token as `Authorization: Bearer <token>`.")
+    async with engines(request).database.transaction() as session:
+        return await principals.identify(session, token.strip())
+
+
+async def body(request: AnyRequest, *, media_types: tuple[str, ...], most_bytes: int = BODY_BYTES_MAX) -> bytes:
+    """Return the whole body; raises Unsupported, or TooLarge before more than the limit is held."""
+    sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if sent not in media_types:
+        raise Unsupported(f"Send the body as Content-Type: {media_types[0]}, not {sent[:80] or 'without one'}.")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Unsupported("Send the body without Content-Encoding.")
+    return await limited(request, most_bytes)
+
+
+async def limited(request: AnyRequest, most_bytes: int) -> bytes:
+    """Return the body; raises TooLarge as soon as it exceeds the limit."""
+    too_large = TooLarge(f"A body here has at most {most_bytes:,} bytes.")
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > most_bytes:
+        raise too_large
+    taken = bytearray()
+    async for chunk in request.stream():
+        taken += chunk
+        if len(taken) > most_bytes:
+            raise too_large
+    return bytes(taken)
+
+
+def query(request: AnyRequest, model: type[Model]) -> Model:
+    """Return the query string as the model; raises Invalid with every unknown, repeated or wrong parameter."""
+    lists = {
+        name for name, field in model.model_fields.items() if getattr(field.annotation, "__origin__", None) is list
+    }
+    raw: dict[str, Any] = {}
+    faults = []
+    for name, value in request.query_params.multi_items():
+        if name in lists:
+            raw.setdefault(name, []).append(value)
+        elif name in raw:
+            faults.append(Fault(f"/{name}", "give this parameter once"))
+        else:
+            raw[name] = value
+    try:
+        asked = model.model_validate_strings(raw)
+    except ValidationError as wrong:
+        faults += validation.faults_of(wrong, raw, model)
+    else:
+        if not faults:
+            return asked
+    raise Invalid("The query has faults.", faults=faults)
+
+
+def object_id(request: AnyRequest, name: str = "object_id") -> UUID:
+    """Return the id in the path; raises NotFound for text that is no id at all."""
+    text = str(request.path_params[name])
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFound(f"{text[:80]!r} is not an id; ids look like 0192f0c8-5f0a-7c3e-9d2b-0a1b2c3d4e5f.") from None
+
+
+def revisions(request: AnyRequest) -> list[int] | None:
+    """Return the revisions that If-Match accepts, None for `*`; raises PreconditionMissing without the header."""
+    header = request.headers.get("if-match")
+    if header is None:
+        raise PreconditionMissing('Send If-Match with the ETag you read, such as If-Match: "3".')
+    if header.strip() == "*":
+        return None
+    # A weak tag never matches here (RFC 9110, section 13.1.1), and one that is not ours names no revision of ours.
+    return [int(tag) for tag in re.findall(r'(?<!W/)"(\d{1,18})"', header)]
+
+
+def remember(request: AnyRequest, sent: bytes) -> Remember | None:
+    """Return the Idempotency-Key with the digest of the request, if there is one; raises Invalid for a wrong key."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not IDEMPOTENCY_KEY.fullmatch(key):
+        message = "1 to 200 visible ASCII characters"
+        raise Invalid("The Idempotency-Key is not usable.", faults=[Fault("/Idempotency-Key", message)])
+    digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + sent).digest()
+    return Remember(key, digest)
+
+
+class Cursors:
+    """Seals where a page ended: a cursor tells nothing, and fits only the caller and question it was made for."""
+
+    def __init__(self, key: str) -> None:
+        self._cipher = AESGCM(hashlib.sha256(b"cursor:" + key.encode()).digest())
+
+    def seal(self, place: Any, *bound_to: Any) -> str:
+        """Return the cursor for a place."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        sealed = self._cipher.encrypt(nonce, msgspec.json.encode(place), _bound(bound_to))
+        return base64.urlsafe_b64encode(nonce + sealed).decode().rstrip("=")
+
+    def open(self, cursor: str, *bound_to: Any) -> Any:
+        """Return the place; raises Invalid for a cursor that is altered, foreign, or of another question."""
+        try:
+            sealed = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+            place = self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _bound(bound_to))
+            return msgspec.json.decode(place)
+        except (InvalidTag, binascii.Error, ValueError):
+            message = "this cursor belongs to another question or caller, or was altered; start without a cursor"
+            raise Invalid("The cursor does not fit.", faults=[Fault("/cursor", message)]) from None
+
+
+def _bound(bound_to: tuple[Any, ...]) -> bytes:
+    return hashlib.sha256(msgspec.json.encode(bound_to)).digest()
+
+
+def cursors(request: AnyRequest) -> Cursors:
+    """Return the sealer of this process."""
+    sealer: Cursors = request.app.state.cursors
+    return sealer
+
+
+def next_link(request: AnyRequest, cursor: str | None) -> Mapping[str, str]:
+    """Return the Link header to the next page (RFC 8288), if there is one."""
+    if cursor is None:
+        return {}
+    return {"Link": f'<{request.url.with_replacements(query=_with_cursor(request, cursor))}>; rel="next"'}
+
+
+def _with_cursor(request: AnyRequest, cursor: str) -> str:
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+    return urlencode([*kept, ("cursor", cursor)])
+
+
+def parsed(sent: bytes, model: type[Model]) -> Model:
+    """Return a JSON body as the model; raises Invalid with every fault."""
+    raw = validation.json_from(sent)
+    try:
+        return model.model_validate_json(sent)
+    except ValidationError as wrong:
+        raise Invalid(faults=validation.faults_of(wrong, raw, model)) from None

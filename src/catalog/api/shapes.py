@@ -1,0 +1,168 @@
+"""What answers look like on the wire: plain structures, and how rows become them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+from urllib.parse import quote
+from uuid import UUID
+
+import msgspec
+from litestar import Response
+
+from catalog.objects.reading import Entry, FileView
+from catalog.objects.tables import FileState, Upload
+from catalog.storage.s3 import Store
+
+FILES_SHOWN_MAX = 10
+
+
+class FoundBytes(msgspec.Struct, frozen=True):
+    """What the store holds instead of what was declared."""
+
+    size: int
+    sha256: str | None
+
+
+class ShownFile(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A file of an object."""
+
+    path: str
+    size: int
+    sha256: str
+    media_type: str
+    state: Literal["expected", "available", "mismatched", "missing"]
+    href: str
+    found: FoundBytes | None = None
+
+
+class ShownObject(msgspec.Struct, frozen=True):
+    """An object with its description; `metadata` holds what only its kind says."""
+
+    id: UUID
+    kind: str
+    project: str
+    title: str
+    description: str
+    creators: list[dict[str, Any]]
+    contact: dict[str, Any]
+    keywords: list[str]
+    licence: str | None
+    visibility: Literal["public", "private"]
+    dates: list[dict[str, Any]]
+    coverage: dict[str, Any] | None
+    custom: dict[str, Any]
+    metadata: dict[str, Any]
+    files: list[ShownFile]
+    files_total: int
+    revision: int
+    owner: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class ShownTicket(msgspec.Struct, frozen=True):
+    """Leave to PUT exactly the declared bytes, once: send every header as given."""
+
+    id: UUID
+    path: str
+    method: Literal["PUT"]
+    url: str
+    headers: dict[str, str]
+    expires_at: datetime
+
+
+class RegisteredObject(ShownObject, frozen=True, kw_only=True):
+    """A registered object, with a ticket for each file still expected."""
+
+    uploads: list[ShownTicket]
+
+
+class ObjectPage(msgspec.Struct, frozen=True):
+    """Some objects, and where the next ones begin."""
+
+    items: list[ShownObject]
+    cursor: str | None
+
+
+class FileList(msgspec.Struct, frozen=True):
+    """All files of an object."""
+
+    items: list[ShownFile]
+
+
+def file_href(object_id: UUID, path: str) -> str:
+    """Return the address under which a file is downloaded."""
+    return f"/api/objects/{object_id}/files/{quote(path, safe='/')}"
+
+
+def shown_file(object_id: UUID, file: FileView) -> ShownFile:
+    """Return the file as the wire shows it."""
+    found = None if file.found_size is None else FoundBytes(file.found_size, file.found_sha256)
+    return ShownFile(
+        path=file.path,
+        size=file.size,
+        sha256=file.sha256,
+        media_type=file.media_type,
+        state=FileState(file.state).value,
+        href=file_href(object_id, file.path),
+        found=found,
+    )
+
+
+def shown_object(entry: Entry) -> ShownObject:
+    """Return the object as the wire shows it."""
+    return ShownObject(**_fields(entry))
+
+
+def registered_object(entry: Entry, tickets: list[ShownTicket]) -> RegisteredObject:
+    """Return the object with the tickets for its files."""
+    return RegisteredObject(**_fields(entry), uploads=tickets)
+
+
+def _fields(entry: Entry) -> dict[str, Any]:
+    record = entry.record
+    return {
+        "id": entry.id,
+        "kind": entry.kind,
+        "project": entry.project,
+        "title": record["title"],
+        "description": record["description"],
+        "creators": record["creators"],
+        "contact": record["contact"],
+        "keywords": record["keywords"],
+        "licence": record.get("licence"),
+        "visibility": record["visibility"],
+        "dates": record["dates"],
+        "coverage": record.get("coverage"),
+        "custom": record["custom"],
+        "metadata": record["metadata"],
+        "files": [shown_file(entry.id, file) for file in entry.files],
+        "files_total": entry.files_total,
+        "revision": entry.revision,
+        "owner": entry.owner,
+        "created_at": entry.created_at,
+        "updated_at": entry.updated_at,
+    }
+
+
+def tickets_of(store: Store, uploads: Sequence[Upload], now: datetime) -> list[ShownTicket]:
+    """Sign a ticket for each upload; a local computation, no call to the store."""
+    tickets = []
+    for upload in uploads:
+        signed = store.upload_ticket(
+            upload.key,
+            size=upload.size,
+            sha256=upload.sha256,
+            media_type=upload.media_type,
+            lifetime=upload.expires_at - now,
+            now=now,
+        )
+        tickets.append(ShownTicket(upload.id, upload.path, "PUT", signed.url, dict(signed.headers), signed.expires_at))
+    return tickets
+
+
+def json_response(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response[bytes]:
+    """Return the value as a JSON answer."""
+    return Response(
+        msgspec.json.encode(value), status_code=status, media_type="application/json", headers=headers or {}
+    )

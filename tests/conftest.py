@@ -1,0 +1,251 @@
+"""Real engines for every test: started once a run, with a database, an index and a bucket for each worker."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import psycopg
+import pytest
+from pydantic import HttpUrl, PostgresDsn, SecretStr
+
+from catalog.access import principals
+from catalog.access.principals import Role
+from catalog.database import Database
+from catalog.engines import Engines, opened
+from catalog.local import ports
+from catalog.migrations import upgrade
+from catalog.settings import Settings
+from tests import engines as engine_process
+
+pytest_plugins = ["pytester", "tests.trace.plugin"]
+
+FOLDER = pytest.StashKey[str]()
+PROCESS = pytest.StashKey["subprocess.Popen[bytes]"]()
+SECONDS_MAX = 30
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the engines beside the collection, in the controller alone."""
+    given = getattr(config, "workerinput", {}).get("engines")
+    if given is not None:
+        config.stash[FOLDER] = given
+    elif not config.option.collectonly:
+        folder = Path(tempfile.mkdtemp(prefix="catalog-tests-"))
+        config.stash[FOLDER] = str(folder)
+        config.stash[PROCESS] = engine_process.start(folder)
+
+
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker where the engines are."""
+    node.workerinput["engines"] = node.config.stash[FOLDER]
+
+
+pytest_configure_node = pytest.hookimpl(optionalhook=True)(pytest_configure_node)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the engines by ending their standard input."""
+    process = config.stash.get(PROCESS, None)
+    if process is None:
+        return
+    assert process.stdin is not None
+    process.stdin.close()
+    process.wait(60)
+    shutil.rmtree(config.stash[FOLDER], ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class World:
+    """A catalog of its own on the shared engines: settings for its own database, index and bucket."""
+
+    settings: Settings
+    folder: Path
+    environment: dict[str, str] = field(repr=False)
+
+
+@pytest.fixture(scope="session")
+def engines_ready(pytestconfig: pytest.Config) -> dict[str, Any]:
+    """Where the engines are."""
+    return engine_process.wait(Path(pytestconfig.stash[FOLDER]))
+
+
+def make_world(ready: dict[str, Any], folder: Path, store: str = "seaweedfs", **changes: Any) -> World:
+    """Make an empty database with the newest schema, and names for an index and a bucket."""
+    given = ready["environment"]
+    name = f"t{uuid4().hex[:12]}"
+    admin = given["CATALOG_DATABASE_URL"]
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    database_url = admin.rsplit("/", 1)[0] + f"/{name}"
+    upgrade(database_url)
+    settings = Settings(
+        public_url=HttpUrl(f"http://127.0.0.1:{ports.choose()}"),
+        database_url=PostgresDsn(database_url),
+        search_url=HttpUrl(given["CATALOG_SEARCH_URL"]),
+        search_index=name,
+        search_refresh=changes.pop("search_refresh", "0.1"),
+        store_url=HttpUrl(ready["minio_url"] if store == "minio" else given["CATALOG_STORE_URL"]),
+        store_region=given["CATALOG_STORE_REGION"],
+        store_bucket=name,
+        store_access_key=given["CATALOG_STORE_ACCESS_KEY"],
+        store_secret_key=SecretStr(given["CATALOG_STORE_SECRET_KEY"]),
+        notification_token=SecretStr(given["CATALOG_NOTIFICATION_TOKEN"]),
+        cursor_key=SecretStr(given["CATALOG_CURSOR_KEY"]),
+        **changes,
+    )
+    return World(settings, folder, _environment_of(settings))
+
+
+def _environment_of(settings: Settings) -> dict[str, str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("CATALOG_")}
+    for name in Settings.model_fields:
+        value = getattr(settings, name)
+        if value is None or value == "":
+            continue
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
+        if hasattr(value, "total_seconds"):
+            value = value.total_seconds()
+        environment[f"CATALOG_{name.upper()}"] = str(value)
+    return environment
+
+
+@pytest.fixture(scope="session")
+def world(engines_ready: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> World:
+    """This worker's own catalog."""
+    return make_world(engines_ready, tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture
+def fresh_world(engines_ready: dict[str, Any], tmp_path: Path) -> World:
+    """A catalog of this test's own, with nothing in it and nothing running on it."""
+    return make_world(engines_ready, tmp_path)
+
+
+@dataclass
+class Live:
+    """A running catalog: API and indexer as processes, with a token for every role."""
+
+    world: World
+    url: str
+    tokens: dict[str, str] = field(repr=False)
+    processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict, repr=False)
+
+    @property
+    def settings(self) -> Settings:
+        """What the processes run with."""
+        return self.world.settings
+
+    def start(self, name: str) -> "subprocess.Popen[bytes]":
+        """Start `api` or `indexer`; its log lies in the world's folder."""
+        command = {
+            "api": ["-m", "catalog", "serve", "--port", self.url.rsplit(":", 1)[1]],
+            "indexer": ["-m", "indexer", "run"],
+        }[name.partition("-")[0]]
+        with (self.world.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, *command],
+                env=self.world.environment,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+            )
+        return self.processes[name]
+
+    def stop(self) -> None:
+        """Stop every process, the hard way after ten seconds."""
+        for process in self.processes.values():
+            process.terminate()
+        for process in self.processes.values():
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def log(self, name: str) -> str:
+        """Return what a process has written."""
+        return (self.world.folder / f"{name}.log").read_text()
+
+
+async def make_tokens(world: World) -> dict[str, str]:
+    """Return a token of each role by the role's name, and one of a second ingest service."""
+    database = Database(str(world.settings.database_url), connections=1)
+    async with database.transaction() as session:
+        tokens = {role.value: (await principals.create_token(session, name=role.value, role=role))[1] for role in Role}
+        tokens["other"] = (await principals.create_token(session, name="other", role=Role.INGEST))[1]
+    await database.close()
+    return tokens
+
+
+async def prepare(world: World, ready: dict[str, Any]) -> None:
+    """Make the index and the bucket, and let the bucket notify."""
+    async with opened(world.settings) as engines:
+        await engines.index.ensure()
+        await engines.store.ensure_bucket()
+        if str(world.settings.store_url).rstrip("/") == ready["minio_url"]:
+            await engines.store.set_notification(ready["minio_arn"])
+
+
+@contextmanager
+def running(world: World, tokens: dict[str, str], *names: str) -> Generator[Live]:
+    """Run processes of the catalog for the length of the block, notified by the store."""
+    url = str(world.settings.public_url).rstrip("/")
+    live = Live(world, url, tokens)
+    try:
+        for name in names:
+            live.start(name)
+        if "api" in names:
+            _await_answer(live)
+        yield live
+    finally:
+        live.stop()
+
+
+def _await_answer(live: Live) -> None:
+    ends = time.monotonic() + SECONDS_MAX
+    while time.monotonic() < ends:
+        try:
+            if httpx2.get(f"{live.url}/livez").status_code == 200:
+                return
+        except httpx2.HTTPError:
+            time.sleep(0.05)
+    raise AssertionError(f"the API did not start:\n{live.log('api')[-4000:]}")
+
+
+@pytest.fixture(scope="session")
+async def live(world: World, engines_ready: dict[str, Any], pytestconfig: pytest.Config) -> AsyncGenerator[Live]:
+    """This worker's running catalog; tests share it, each in a project of its own."""
+    await prepare(world, engines_ready)
+    tokens = await make_tokens(world)
+    with notified(pytestconfig, world), running(world, tokens, "api", "indexer") as live:
+        yield live
+
+
+@contextmanager
+def notified(config: pytest.Config, world: World) -> Generator[None]:
+    """Let the stores' notifications about the world's bucket reach its API."""
+    registered = Path(config.stash[FOLDER]) / f"{world.settings.store_bucket}.api"
+    registered.write_text(str(world.settings.public_url).rstrip("/"))
+    try:
+        yield
+    finally:
+        registered.unlink()
+
+
+@pytest.fixture(scope="session")
+async def engines(world: World, engines_ready: dict[str, Any]) -> AsyncGenerator[Engines]:
+    """Clients of this worker's own database, index and bucket."""
+    await prepare(world, engines_ready)
+    async with opened(world.settings) as opened_engines:
+        yield opened_engines
