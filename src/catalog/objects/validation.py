@@ -73,7 +73,7 @@ def draft_from(body: bytes, *, prefix: str) -> Draft:
         description = model.model_validate_json(body)
     except ValidationError as wrong:
         faults += faults_of(wrong, raw, model)
-    faults += _path_faults(raw.get("files"), keys.room(prefix=prefix, project=str(raw.get("project"))))
+    faults += _path_faults(raw.get("files"), _room_bytes(prefix, str(raw.get("project"))))
     if faults or kind is None or description is None:
         raise Invalid(_summary(faults), faults=faults[:FAULTS_SHOWN_MAX])
     files: list[FileDeclaration] = getattr(description, "files")  # ruff: ignore[B009] - made by create_model, unknown to mypy.
@@ -111,7 +111,7 @@ def files_from(body: bytes, *, prefix: str, project: str) -> list[FileDeclaratio
     except ValidationError as wrong:
         faults += faults_of(wrong, raw, FilesBody)
     declared = raw.get("files") if isinstance(raw, dict) else None
-    faults += _path_faults(declared, keys.room(prefix=prefix, project=project))
+    faults += _path_faults(declared, _room_bytes(prefix, project))
     if not faults and not files:
         faults.append(Fault("/files", "declare at least one file"))
     if faults:
@@ -130,6 +130,14 @@ def merge(target: Any, patch: Any) -> Any:
         else:
             merged[name] = merge(merged.get(name), value)
     return merged
+
+
+def _room_bytes(prefix: str, project: str) -> int:
+    try:
+        return keys.room_bytes(prefix, project)
+    except ValueError:
+        # The project has its own fault already; the paths are measured against the most there can be.
+        return keys.KEY_BYTES_MAX
 
 
 def _path_faults(files: Any, room_bytes: int) -> Iterator[Fault]:

@@ -84,7 +84,7 @@ class Seen:
     """What the store holds under a key now."""
 
     size: int
-    sha256: str
+    sha256: str | None
     etag: str
     store_version: str | None
 
@@ -337,6 +337,32 @@ async def settle(session: AsyncSession, backend: str, bucket: str, key: str, see
     return None
 
 
+async def expected_size(session: AsyncSession, backend: str, bucket: str, key: str) -> int | None:
+    """Return how many bytes we await, or have, under this key; None when no upload of ours claims it."""
+    row = await session.execute(
+        sa.select(_uploads.c.size).where(
+            _uploads.c.backend == backend,
+            _uploads.c.bucket == bucket,
+            _uploads.c.key == key,
+            _uploads.c.state != UploadState.SUPERSEDED,
+        )
+    )
+    size: int | None = row.scalar_one_or_none()
+    return size
+
+
+async def index_everything(session: AsyncSession) -> None:
+    """Queue every object: for an index that was just created, since it is disposable and Postgres is the truth."""
+    await session.execute(
+        sa.text(
+            "INSERT INTO queue (topic, subject) SELECT :topic, id::text FROM object ORDER BY id"
+            " ON CONFLICT (topic, subject) DO UPDATE SET touched = queue.touched + 1, ready_at = now(),"
+            " attempts = 0, parked_at = NULL, reason = NULL"
+        ),
+        {"topic": INDEX},
+    )
+
+
 async def _settle_absent(session: AsyncSession, upload: Any) -> datetime | None:
     if upload.state == UploadState.OPEN:
         until: datetime = upload.expires_at + UPLOAD_GRACE
@@ -466,9 +492,7 @@ async def _issue(
     uploads = []
     for file in files:
         upload_id = uuid7()
-        key = keys.key_of(
-            prefix=placement.prefix, project=project, object_id=object_id, upload_id=upload_id, path=file.path
-        )
+        key = keys.upload_key(placement.prefix, keys.UploadKey(project, object_id, upload_id, file.path))
         uploads.append(
             Upload(
                 id=upload_id,
