@@ -1,0 +1,1 @@
+"""Tests of the catalog: every room on real engines, and the documents that describe it."""
