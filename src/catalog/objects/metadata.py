@@ -29,6 +29,8 @@ FILES_MAX = 1_000
 FILE_BYTES_MAX = 5 * 1024**4
 MEDIA_TYPE_DEFAULT = "application/octet-stream"
 
+EXACT_INTEGER_MAX = 2**53
+
 PROJECT_PATTERN = r"^[a-z0-9][a-z0-9-]{1,62}/[a-z0-9][a-z0-9-]{1,62}$"
 # RFC 6838, section 4.2: restricted names of type and subtype; parameters are left out on purpose.
 MEDIA_TYPE_PATTERN = r"^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$"
@@ -106,6 +108,13 @@ def _dated(text: str) -> str:
     if len(parts) not in {1, 2}:
         raise ValueError("write a date as 2024, 2024-05, 2024-05-17 or 2024-05-17T08:00:00Z, a range as start/end")
     return text
+
+
+def _exact(number: float) -> float:
+    # Beyond 2^53 readers of JSON in other languages lose digits (RFC 8259, section 6).
+    if isinstance(number, int) and abs(number) > EXACT_INTEGER_MAX:
+        raise ValueError("too large to be read exactly everywhere; write it as a text")
+    return number
 
 
 def _unicode_keyword(text: str) -> str:
@@ -266,9 +275,8 @@ class Quantity(Strict):
 
 
 CustomText = Annotated[str, StringConstraints(max_length=CUSTOM_CHARS_MAX), AfterValidator(printable)]
-# Twice 2^53: beyond it, JSON readers in other languages lose digits (RFC 8259, section 6).
-CustomInteger = Annotated[int, Field(ge=-(2**53), le=2**53)]
-CustomScalar = bool | CustomInteger | float | CustomText
+CustomNumber = Annotated[int | float, AfterValidator(_exact)]
+CustomScalar = bool | CustomNumber | CustomText
 CustomKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$")]
 CustomValue = CustomScalar | Annotated[list[CustomScalar], Field(max_length=CUSTOM_VALUES_MAX)] | Quantity
 

@@ -1,0 +1,222 @@
+"""A registration's faults: all of them, each with its place and how to mend it."""
+
+import copy
+import json
+from typing import Any
+
+import pytest
+
+from catalog.errors import Fault, Invalid
+from catalog.objects import kinds, validation
+
+MODEL: dict[str, Any] = copy.deepcopy(dict(kinds.known()["model"].example))
+
+
+def faults(body: Any) -> list[Fault]:
+    sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+    with pytest.raises(Invalid) as refused:
+        validation.draft_from(sent, prefix="")
+    return list(refused.value.faults)
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    return MODEL | changes
+
+
+@pytest.mark.parametrize("name", kinds.known())
+@pytest.mark.req("SAGE-STORAGE-32")
+def test_the_example_of_every_kind_is_accepted_and_keeps_its_words(name: str) -> None:
+    example = dict(kinds.known()[name].example)
+
+    draft = validation.draft_from(json.dumps(example).encode(), prefix="")
+
+    kept = draft.description.model_dump(mode="json", exclude_unset=True)
+    assert kept | {"metadata": {**example["metadata"], **kept["metadata"]}} == kept
+    assert {key: kept[key] for key in example if key != "metadata"} == {
+        key: value for key, value in example.items() if key != "metadata"
+    }
+
+
+def test_all_faults_are_told_at_once() -> None:
+    body = changed(
+        title="",
+        creators=[{"name": "Rivera, Ana", "orcid": "0000-0002-1825-0098"}],
+        licence="MIT-ish",
+        visibility="pubic",
+        keyword=["cloud"],
+        metadata={"runtime": [{"name": "onnxruntime", "version": "about 2"}]},
+        files=[{"path": "../a", "size": -1, "sha256": "abc"}],
+    )
+    del body["contact"]
+
+    assert faults(body) == [
+        Fault("/title", "string should have at least 1 character"),
+        Fault(
+            "/creators/0/orcid",
+            "0000-0002-1825-0098 is not an ORCID iD: its last digit does not fit the others; check for a typing error",
+        ),
+        Fault("/contact", "contact is required"),
+        Fault("/licence", "'MIT-ish' is not an SPDX licence id or expression; examples: CC-BY-4.0, MIT, CC0-1.0"),
+        Fault("/visibility", "must be one of 'public' or 'private'", "public"),
+        Fault("/metadata/runtime/0/version", "write a version range as >=2.1,<3 (PEP 440)"),
+        Fault("/files/0/size", "input should be greater than or equal to 0"),
+        Fault("/files/0/sha256", "string should match pattern '^[0-9A-Fa-f]{64}$'"),
+        Fault("/keyword", "there is no field 'keyword' here", "keywords"),
+        Fault("/files/0/path", "write the path from the object's own root, without . and .. parts"),
+    ]
+
+
+@pytest.mark.req("SAGE-STORAGE-1")
+def test_an_object_without_a_contact_is_refused_with_the_field_named() -> None:
+    body = changed()
+    del body["contact"]
+
+    assert faults(body) == [Fault("/contact", "contact is required")]
+
+
+def test_an_unknown_kind_is_answered_with_the_nearest_and_the_rest_is_checked_all_the_same() -> None:
+    assert faults(changed(kind="modle", title=7)) == [
+        Fault(
+            "/kind",
+            "there is no kind 'modle'; the kinds are ecr-bundle, model, sensor-blob, training-dataset",
+            "model",
+        ),
+        Fault("/title", "input should be a valid string"),
+    ]
+
+
+def test_an_unknown_field_deep_inside_is_answered_with_the_nearest_name() -> None:
+    body = changed(metadata={"runtime": [{"name": "torch", "acelerator": "cuda"}]})
+
+    assert faults(body) == [
+        Fault("/metadata/runtime/0/acelerator", "there is no field 'acelerator' here", "accelerator")
+    ]
+
+
+def test_a_pointer_into_a_member_leaves_out_the_name_of_its_type() -> None:
+    body = copy.deepcopy(dict(kinds.known()["ecr-bundle"].example))
+    body["metadata"]["members"][0]["commit"] = "main"
+    body["metadata"]["members"].append({"type": "gti", "url": "https://git.example.org/a"})
+    body["metadata"]["members"].append({"type": "image", "reference": "edge/cloud-cover"})
+
+    assert [(fault.pointer, fault.message) for fault in faults(body)] == [
+        ("/metadata/members/0/commit", "string should match pattern '^[0-9a-f]{40}$'"),
+        (
+            "/metadata/members/2",
+            "input tag 'gti' found using 'type' does not match any of the expected tags: 'object', 'git', 'image', 'url'",
+        ),
+        (
+            "/metadata/members/3/reference",
+            "write an image as name@sha256:<64 hex digits>, or name:tag if no digest is known",
+        ),
+    ]
+
+
+def test_two_files_at_one_path_are_refused() -> None:
+    one = MODEL["files"][0]
+
+    assert faults(changed(files=[one, one])) == [
+        Fault("/files/1/path", "the same path stands at /files/0 already; paths are unique in an object")
+    ]
+
+
+def test_a_path_that_fills_the_key_beyond_its_limit_is_refused_with_the_figure() -> None:
+    path = "/".join(["x" * 200] * 5)
+
+    (fault,) = faults(changed(files=[{**MODEL["files"][0], "path": path}]))
+
+    assert fault.pointer == "/files/0/path"
+    assert fault.message.startswith("shorten the path: it has 1004 bytes in UTF-8 and may have 930 here")
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"", "not JSON: EOF while parsing a value at line 1 column 0"),
+        (b'{"kind": "model",', "not JSON: EOF while parsing a value at line 1 column 17"),
+        (b'{"title": NaN}', "not JSON: expected value at line 1 column 11"),
+        (b"[" * 100_000, "not JSON: recursion limit exceeded at line 1 column 202"),
+        (b'{"title": "\\ud800"}', "not JSON: unexpected end of hex escape at line 1 column 18"),
+        (b"[]", "send one JSON object that describes what you register"),
+    ],
+)
+def test_what_is_no_json_object_is_refused_with_the_place(body: bytes, told: str) -> None:
+    assert faults(body) == [Fault("", told)]
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "a\x1bb", "line\nbreak"])
+def test_a_control_character_in_a_title_is_refused(text: str) -> None:
+    assert [fault.pointer for fault in faults(changed(title=text))] == ["/title"]
+
+
+@pytest.mark.parametrize(
+    "custom",
+    [
+        {"a b": 1},
+        {"deep": {"er": 1}},
+        {"long": "x" * 1001},
+        {"many": [1] * 101},
+        {"big": 2**60},
+        {f"k{n}": 1 for n in range(101)},
+    ],
+)
+def test_custom_fields_are_bounded(custom: dict[str, Any]) -> None:
+    assert [fault.pointer.split("/")[1] for fault in faults(changed(custom=custom))] == ["custom"]
+
+
+def test_custom_fields_keep_scalars_lists_and_quantities() -> None:
+    custom = {"run": 7, "flag": True, "note": "a", "list": [1, "b"], "mass": {"value": 1.5, "unit": "kg"}}
+
+    draft = validation.draft_from(json.dumps(changed(custom=custom)).encode(), prefix="")
+
+    assert draft.description.model_dump(mode="json")["custom"] == custom
+
+
+@pytest.mark.parametrize(
+    ("ror", "accepted"), [("05gq02987", True), ("https://ror.org/05gq02987", True), ("05gq02988", False)]
+)
+def test_a_ror_id_is_checked_by_its_checksum(ror: str, accepted: bool) -> None:
+    body = json.dumps(changed(creators=[{"type": "organization", "name": "Brown", "ror": ror}])).encode()
+
+    if accepted:
+        (creator,) = validation.draft_from(body, prefix="").description.creators
+        assert creator.ror == "05gq02987"
+    else:
+        assert [fault.pointer for fault in faults(body)] == ["/creators/0/ror"]
+
+
+@pytest.mark.parametrize("date", ["2024", "2024-05", "2024-05-17", "2024-05-17T08:00:00Z", "2007/2009"])
+def test_dates_of_every_precision_are_kept_as_written(date: str) -> None:
+    body = json.dumps(changed(dates=[{"type": "Issued", "date": date}])).encode()
+
+    assert validation.draft_from(body, prefix="").description.dates[0].date == date
+
+
+@pytest.mark.parametrize("date", ["24", "2024-13", "2024-02-30", "2024-05-17T08:00:00", "2007/2008/2009", "soon"])
+def test_wrong_dates_are_refused(date: str) -> None:
+    assert [fault.pointer for fault in faults(changed(dates=[{"type": "Issued", "date": date}]))] == ["/dates/0/date"]
+
+
+def test_a_merge_patch_replaces_removes_and_goes_deep() -> None:
+    target = {"a": {"b": 1, "c": 2}, "d": [1], "e": "x"}
+
+    assert validation.merge(target, {"a": {"b": None, "f": {"g": None}}, "d": [2], "e": None}) == {
+        "a": {"c": 2, "f": {}},
+        "d": [2],
+    }
+
+
+def test_a_patch_says_where_to_change_what_it_cannot() -> None:
+    kind = kinds.known()["model"]
+    record = validation.draft_from(json.dumps(MODEL).encode(), prefix="").description.model_dump(
+        mode="json", exclude={"files"}, exclude_none=True
+    )
+
+    with pytest.raises(Invalid) as refused:
+        validation.revised_from(kind, record, b'{"kind": "weights", "files": [], "title": null}')
+
+    assert list(refused.value.faults) == [
+        Fault("/kind", "the kind of an object never changes; register a new object"),
+        Fault("/files", "declare files by POST to /api/objects/{id}/files"),
+        Fault("/title", "title is required"),
+    ]
