@@ -1,0 +1,277 @@
+"""The catalog as an object in a program: one method per thing that the API offers."""
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from threading import Event
+from types import TracebackType
+from typing import Any, Literal, Self, cast
+from urllib.parse import quote
+
+import httpx2
+
+from catalog.client.connection import Connection, Parameters
+from catalog.client.problems import BytesDiffer, NotACatalog, NotAvailable, NotNoticed
+from catalog.client.shapes import (
+    File,
+    FileDeclaration,
+    Hit,
+    Kind,
+    KindSummary,
+    Object,
+    ObjectPage,
+    Registered,
+    SearchPage,
+    Ticket,
+    Upload,
+)
+from catalog.client.transfer import PART, Downloaded, Progress, Source, download, silent, upload
+
+PATIENCE_SECONDS = 15.0
+PAGE_LIMIT = 100
+POLL_SECONDS_FIRST = 0.05
+POLL_SECONDS_MAX = 1.0
+
+Sort = Literal["relevance", "newest", "oldest", "title"]
+Values = Sequence[str]
+
+
+class Catalog:
+    """A catalog at one address, as one principal; anonymous without a token. Close it, or use it in a `with` block.
+
+    Safe to use from several threads. Refusals raise Problem, silence raises Unreachable after `patience_seconds`.
+    """
+
+    def __init__(self, url: str, token: str | None = None, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        self._connection = Connection(url, token, patience_seconds=patience_seconds)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Catalog({self.url!r})"
+
+    @property
+    def url(self) -> str:
+        """The catalog's address."""
+        return self._connection.address
+
+    def close(self) -> None:
+        """Close the connections; the catalog is of no use afterwards."""
+        self._connection.close()
+
+    def search(
+        self,
+        text: str | None = None,
+        *,
+        kind: Values = (),
+        project: Values = (),
+        licence: Values = (),
+        year: Sequence[int | str] = (),
+        creator: Values = (),
+        format: Values = (),  # ruff: ignore[A002] - the field's name everywhere else.
+        facet: Values = (),
+        sort: Sort | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> SearchPage:
+        """Return one page of what matches; several values of one field mean any of them."""
+        parameters = [
+            *_parameters("q", [text] if text else []),
+            *_parameters("kind", kind),
+            *_parameters("project", project),
+            *_parameters("licence", licence),
+            *_parameters("year", year),
+            *_parameters("creator", creator),
+            *_parameters("format", format),
+            *_parameters("facet", facet),
+            *_parameters("sort", [sort] if sort else []),
+            *_parameters("limit", [] if limit is None else [limit]),
+            *_parameters("cursor", [cursor] if cursor else []),
+        ]
+        answer: SearchPage = self._connection.json("GET", "/api/search", parameters=parameters, repeatable=True)
+        return answer
+
+    def search_pages(self, text: str | None = None, **question: Any) -> Iterator[SearchPage]:
+        """Yield every page of what matches, asking for the next one as it is wanted; arguments as for `search`."""
+        cursor = question.pop("cursor", None)
+        while True:
+            page = self.search(text, cursor=cursor, **question)
+            yield page
+            cursor = page["cursor"]
+            if cursor is None:
+                return
+
+    def hits(self, text: str | None = None, **question: Any) -> Iterator[Hit]:
+        """Yield every object that matches; arguments as for `search`."""
+        for page in self.search_pages(text, **{"limit": PAGE_LIMIT, **question}):
+            yield from page["hits"]
+
+    def objects(
+        self, *, kind: str | None = None, project: str | None = None, mine: bool = False, limit: int = PAGE_LIMIT
+    ) -> Iterator[Object]:
+        """Yield every object that may be seen, newest first, straight from the record; each with its first files."""
+        asked = {"kind": kind, "project": project, "mine": "true" if mine else None, "limit": str(limit)}
+        parameters = [(name, value) for name, value in asked.items() if value is not None]
+        cursor: str | None = None
+        while True:
+            more = [("cursor", cursor)] if cursor else []
+            page: ObjectPage = self._connection.json(
+                "GET", "/api/objects", parameters=[*parameters, *more], repeatable=True
+            )
+            yield from page["items"]
+            cursor = page["cursor"]
+            if cursor is None:
+                return
+
+    def get(self, object_id: str) -> Object:
+        """Return an object with all its files."""
+        answer: Object = self._connection.json("GET", _object(object_id), repeatable=True)
+        return answer
+
+    def register(self, draft: Mapping[str, Any], *, idempotency_key: str | None = None) -> Registered:
+        """Register an object, once: repeated with the same key, it answers what it made the first time."""
+        answer: Registered = self._connection.json(
+            "POST",
+            "/api/objects",
+            body=draft,
+            headers={"idempotency-key": idempotency_key or uuid.uuid4().hex},
+            repeatable=True,
+        )
+        return answer
+
+    def patch(self, object_id: str, changes: Mapping[str, Any], *, revision: int) -> Object:
+        """Change an object by a merge patch (RFC 7396), unless it has moved on from that revision."""
+        headers = {"content-type": "application/merge-patch+json", "if-match": f'"{revision}"'}
+        answer: Object = self._connection.json("PATCH", _object(object_id), body=changes, headers=headers)
+        return answer
+
+    def delete(self, object_id: str, *, revision: int) -> None:
+        """Withdraw an object, unless it has moved on from that revision."""
+        self._connection.send("DELETE", _object(object_id), headers={"if-match": f'"{revision}"'})
+
+    def declare_files(self, object_id: str, files: Sequence[FileDeclaration], *, revision: int) -> Registered:
+        """Declare more files of an object, or new bytes for some; the answer has a ticket for each."""
+        headers = {"if-match": f'"{revision}"'}
+        answer: Registered = self._connection.json(
+            "POST", f"{_object(object_id)}/files", body={"files": list(files)}, headers=headers
+        )
+        return answer
+
+    def ticket(self, object_id: str, path: str) -> Ticket:
+        """Return a fresh ticket for a file whose bytes are not there."""
+        body = {"object": object_id, "path": path}
+        answer = self._connection.json("POST", "/api/uploads", body=body, repeatable=True)
+        return cast("Ticket", answer["upload"])
+
+    def upload(self, ticket: Ticket, source: Source, *, progress: Progress = silent, stop: Event | None = None) -> None:
+        """Send a file's bytes straight to the store; `source` is a path, or opens the bytes anew at each call."""
+        upload(self._connection, ticket, source, progress=progress, stop=stop)
+
+    def upload_state(self, upload_id: str) -> Upload:
+        """Return where an upload stands."""
+        answer: Upload = self._connection.json("GET", f"/api/uploads/{quote(upload_id, safe='')}", repeatable=True)
+        return answer
+
+    def nudge(self, upload_id: str) -> None:
+        """Ask the catalog to look at an upload's bytes now, for when the store's notification is late or lost."""
+        self._connection.send("POST", f"/api/uploads/{quote(upload_id, safe='')}/complete", repeatable=True)
+
+    def link(self, object_id: str, path: str) -> str:
+        """Return a signed link to a file's bytes, which works for a short time for whoever holds it."""
+        response = self._connection.send(
+            "GET",
+            f"{_object(object_id)}/files/{quote(path)}",
+            repeatable=True,
+            accept=frozenset({httpx2.codes.TEMPORARY_REDIRECT}),
+        )
+        if "location" not in response.headers:
+            raise NotACatalog(f"What answers at {self.url} gives no link; check the address.")
+        return str(response.headers["location"])
+
+    def download(
+        self,
+        object_: Object,
+        path: str,
+        target: Path,
+        *,
+        part: str = PART,
+        progress: Progress = silent,
+        stop: Event | None = None,
+    ) -> Downloaded:
+        """Fetch a file of an object to `target` and check its SHA-256, going on with a `.part` file left before."""
+        file = file_of(object_, path)
+        if file["state"] != "available":
+            raise NotAvailable(f"The bytes of {path!r} are {file['state']}; only an available file can be downloaded.")
+        return download(
+            self._connection,
+            lambda: self.link(object_["id"], path),
+            file,
+            target,
+            part=part,
+            progress=progress,
+            stop=stop,
+        )
+
+    def kinds(self) -> list[KindSummary]:
+        """Return what an object can be."""
+        return cast("list[KindSummary]", self._connection.json("GET", "/api/kinds", repeatable=True)["items"])
+
+    def kind(self, name: str) -> Kind:
+        """Return a kind with its JSON Schema and an example."""
+        answer: Kind = self._connection.json("GET", f"/api/kinds/{quote(name, safe='')}", repeatable=True)
+        return answer
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI document of the API."""
+        answer: dict[str, Any] = self._connection.json("GET", "/schema/openapi.json", repeatable=True)
+        return answer
+
+    def wait_until_available(self, object_id: str, timeout_seconds: float = 60.0) -> Object:
+        """Return the object once the bytes of all its files are there.
+
+        Raises BytesDiffer when the store holds other bytes than were declared, NotNoticed when the time is over.
+        """
+        ends = time.monotonic() + timeout_seconds
+        pause = POLL_SECONDS_FIRST
+        while True:
+            object_ = self.get(object_id)
+            if differing := [file["path"] for file in object_["files"] if file["state"] == "mismatched"]:
+                raise BytesDiffer(f"The store holds other bytes than were declared for {few(differing)}.")
+            awaited = [file["path"] for file in object_["files"] if file["state"] != "available"]
+            if not awaited:
+                return object_
+            if time.monotonic() + pause > ends:
+                raise NotNoticed(
+                    f"After {timeout_seconds:g} s the catalog has not taken note of the bytes of {few(awaited)}."
+                )
+            time.sleep(pause)
+            pause = min(POLL_SECONDS_MAX, pause * 1.5)
+
+
+def file_of(object_: Object, path: str) -> File:
+    """Return the object's file of that path; raises NotAvailable with what there is."""
+    for file in object_["files"]:
+        if file["path"] == path:
+            return file
+    raise NotAvailable(f"The object has no file {path!r}; it has {few([file['path'] for file in object_['files']])}.")
+
+
+def _object(object_id: str) -> str:
+    return f"/api/objects/{quote(object_id, safe='')}"
+
+
+def _parameters(name: str, values: Sequence[object]) -> Parameters:
+    return [(name, str(value)) for value in values]
+
+
+def few(paths: Sequence[str]) -> str:
+    """Name the first paths, and how many more there are."""
+    shown = ", ".join(repr(path) for path in paths[:3])
+    return f"{shown} and {len(paths) - 3} more" if len(paths) > 3 else shown or "no file"  # ruff: ignore[PLR2004]

@@ -1,0 +1,169 @@
+"""What the catalog's answers hold, as its JSON names it. Mirrors the wire; an answer may have fields beyond these."""
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+FileState = Literal["expected", "available", "mismatched", "missing"]
+
+
+class FoundBytes(TypedDict):
+    """What the store holds instead of what was declared."""
+
+    size: int
+    sha256: str | None
+
+
+class FileDeclaration(TypedDict):
+    """Bytes that an object will have."""
+
+    path: str
+    size: int
+    sha256: str
+    media_type: NotRequired[str]
+
+
+class File(TypedDict):
+    """A file of an object."""
+
+    path: str
+    size: int
+    sha256: str
+    media_type: str
+    state: FileState
+    href: str
+    found: NotRequired[FoundBytes]
+
+
+class Ticket(TypedDict):
+    """Leave to PUT exactly the declared bytes, once. `url` and `headers` are secrets until `expires_at`."""
+
+    id: str
+    path: str
+    method: str
+    url: str
+    headers: dict[str, str]
+    expires_at: str
+
+
+class Upload(TypedDict):
+    """Where an upload stands."""
+
+    id: str
+    object: str
+    path: str
+    state: Literal["open", "complete", "mismatched", "abandoned", "superseded"]
+
+
+class Object(TypedDict):
+    """An object with its description; `metadata` holds what only its kind says."""
+
+    id: str
+    kind: str
+    project: str
+    title: str
+    description: str
+    creators: list[dict[str, Any]]
+    contact: dict[str, str]
+    keywords: list[str]
+    licence: str | None
+    visibility: Literal["public", "private"]
+    dates: list[dict[str, str]]
+    coverage: dict[str, Any] | None
+    custom: dict[str, Any]
+    metadata: dict[str, Any]
+    files: list[File]
+    files_total: int
+    revision: int
+    owner: str
+    created_at: str
+    updated_at: str
+
+
+class Registered(Object):
+    """A registered object, with a ticket for each file still expected."""
+
+    uploads: list[Ticket]
+
+
+class ObjectPage(TypedDict):
+    """Some objects, and where the next ones begin."""
+
+    items: list[Object]
+    cursor: str | None
+
+
+class Link(TypedDict):
+    """A signed link: a secret until `expires_at`."""
+
+    href: str
+    expires_at: str
+
+
+class HitFile(TypedDict):
+    """A file of a hit, with its link when its bytes are there."""
+
+    path: str
+    size: int
+    sha256: str
+    media_type: str
+    state: FileState
+    link: Link | None
+
+
+class Hit(TypedDict):
+    """An object that a search found."""
+
+    id: str
+    kind: str
+    project: str
+    title: str
+    description: str
+    keywords: list[str]
+    creators: list[str]
+    licence: str | None
+    year: int | None
+    visibility: Literal["public", "private"]
+    revision: int
+    updated_at: str
+    href: str
+    highlights: dict[str, list[str]]
+    files: list[HitFile]
+    files_total: int
+
+
+class Bucket(TypedDict):
+    """One value of a facet, with how many objects have it."""
+
+    value: str | int
+    count: int
+
+
+class Facet(TypedDict):
+    """The commonest values of one field among what was found."""
+
+    buckets: list[Bucket]
+    rest: int
+    missing: int
+
+
+class SearchPage(TypedDict):
+    """Some hits, counts, and where the next hits begin."""
+
+    total: int
+    hits: list[Hit]
+    facets: dict[str, Facet]
+    cursor: str | None
+
+
+class KindSummary(TypedDict):
+    """What an object can be."""
+
+    name: str
+    title: str
+    description: str
+
+
+class Kind(KindSummary):
+    """A kind with the JSON Schema of a registration and a true example."""
+
+    schema: dict[str, Any]
+    example: dict[str, Any]
