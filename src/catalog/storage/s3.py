@@ -28,7 +28,7 @@ from minio.error import MinioException, S3Error
 from minio.notificationconfig import NotificationConfig, PrefixFilterRule, QueueConfig
 from minio.versioningconfig import VersioningConfig
 
-from catalog.errors import Forbidden, NotFound, Unavailable
+from catalog.errors import Conflict, Forbidden, NotFound, Unavailable
 from catalog.storage.signing import Link, Signer
 
 CONNECT_TIMEOUT = timedelta(seconds=3)
@@ -48,11 +48,18 @@ _MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[ -~]+", re.ASCII)
 _CHECKSUM_MODE = {"x-amz-checksum-mode": "ENABLED"}
 _META = "x-amz-meta-"
 
+# What a store answers to a rule it does not understand: the rest of 4xx is about credentials.
+_REFUSALS = frozenset({400, 404, 405, 409, 501})
+
 Answer = TypeVar("Answer")
 
 
 class StoreRefused(Forbidden):
     """The store refuses our credentials."""
+
+
+class NotificationsRefused(Conflict):
+    """The store cannot be told to notify us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,13 +168,24 @@ class Store:
     async def set_notification(self, arn: str) -> None:
         """Have the bucket tell the target `arn` of every object made or removed under our prefix.
 
-        Replaces the bucket's notifications. Raises Unavailable where the store has no such function (SeaweedFS:
-        its filer is told in notification.toml).
+        Replaces the bucket's notifications. Raises NotificationsRefused where the store knows no such target, or
+        cannot be told over S3 at all: SeaweedFS reads its target from notification.toml.
         """
         under = PrefixFilterRule(f"{self.prefix}/") if self.prefix else None
         target = QueueConfig(list(EVENTS), queue=arn, prefix_filter_rule=under)
         wanted = NotificationConfig(queue_config_list=[target])
-        await self._administer(lambda: self._admin.set_bucket_notification(self.bucket, wanted))
+
+        def put() -> None:
+            try:
+                self._admin.set_bucket_notification(self.bucket, wanted)
+            except S3Error as refused:
+                if refused.code == "NoSuchBucket" or refused.response.status not in _REFUSALS:
+                    raise
+                raise NotificationsRefused(
+                    f"The store at {self._endpoint} does not take {arn} as a target of notifications: {refused.message}"
+                ) from None
+
+        await self._administer(put)
 
     async def stat(self, key: str, *, version_id: str | None = None) -> Stat | None:
         """Say what is stored under `key`, or None when nothing is (any more)."""
