@@ -1,0 +1,94 @@
+"""How bytes travel to the search engine and back: the one importer of its client library.
+
+Importing the library takes most of a second, so `index` imports this module when it first talks, in a thread.
+"""
+
+import io
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import aiohttp
+import yarl
+from opensearchpy import AIOHttpConnection, AsyncOpenSearch
+from opensearchpy.serializer import Serializer
+
+from catalog.errors import Unavailable
+
+# As many as one process has searches in flight at most; further ones wait for a free connection.
+CONNECTIONS_MAX = 32
+
+# aiohttp writes a larger body in pieces only when it is given as a file; whole, it would hold up the event loop.
+BODY_BYTES_WHOLE_MAX = 1024 * 1024
+
+JSON_HEADERS = {"content-type": "application/json"}
+
+
+class _Untouched(Serializer):
+    """Leaves answers as they came: whoever asked decodes them once, into the types it needs."""
+
+    mimetype = "application/json"
+
+    def loads(self, s: Any) -> Any:
+        return s
+
+
+class _Connection(AIOHttpConnection):
+    """Answers with status and bytes, whatever the status is, and writes no question into any log."""
+
+    async def perform_request(  # ruff: ignore[PLR0917] - the library's signature.
+        self,
+        method: str,
+        url: str,
+        params: Mapping[str, Any] | None = None,
+        body: bytes | None = None,
+        timeout: float | None = None,  # ruff: ignore[ASYNC109] - as above.
+        ignore: Collection[int] = (),  # ruff: ignore[ARG002] - as above.
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, dict[str, str], tuple[int, bytes]]:
+        if self.session is None:
+            await self._create_aiohttp_session()
+        target = yarl.URL(f"{self.host}{self.url_prefix}{url}", encoded=True)
+        if params:
+            target = target.with_query(params)
+        data = io.BytesIO(body) if body and len(body) > BODY_BYTES_WHOLE_MAX else body
+        try:
+            async with self.session.request(
+                method, target, data=data, headers=headers, timeout=aiohttp.ClientTimeout(total=timeout)
+            ) as response:
+                # No headers go back: by them the library would choose how to decode.
+                return response.status, {}, (response.status, await response.read())
+        except (aiohttp.ClientError, TimeoutError, OSError) as fault:
+            raise Unavailable(f"The search engine does not answer ({type(fault).__name__}).") from fault
+
+
+class Connection:
+    """One engine's address, and the connections kept open to it."""
+
+    def __init__(self, url: str) -> None:
+        # No retries: whether a request may be repeated is known only to those who made it.
+        self._client = AsyncOpenSearch(
+            hosts=[url],
+            connection_class=_Connection,
+            serializers={"application/json": _Untouched()},
+            max_retries=0,
+            pool_maxsize=CONNECTIONS_MAX,
+        )
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: bytes | None = None,
+        seconds: float,
+    ) -> tuple[int, bytes]:
+        """Return status and body of the engine's answer; raises Unavailable when there is none in time."""
+        answered: tuple[int, bytes] = await self._client.transport.perform_request(
+            method, path, params=params, body=body, timeout=seconds, headers=JSON_HEADERS
+        )
+        return answered
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._client.close()

@@ -1,0 +1,216 @@
+"""An object as the index sees it: the strict mapping, its analysis, and the projection of an entry into a document.
+
+Pure. Knows nothing of the engine's client, nor where an entry comes from.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import msgspec
+
+Document: TypeAlias = dict[str, Any]
+
+# What a person types is far below, what a generated archive lists can be far above. Text past these is not searched.
+PATHS_CHARS_MAX = 200_000
+MEMBERS_CHARS_MAX = 200_000
+# A longer name is found by its words and stands in no facet: Lucene refuses a document with a term over 32,766 bytes.
+NAME_CHARS_MAX = 1_000
+
+
+class CreatorProjection(msgspec.Struct, frozen=True):
+    """A creator as the index knows one."""
+
+    name: str
+    orcid: str | None = None
+    ror: str | None = None
+
+
+class Projection(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything about an object that the index shall know."""
+
+    id: UUID
+    kind: str
+    project: str
+    revision: int
+    readers: Sequence[str]
+    title: str
+    description: str
+    keywords: Sequence[str]
+    creators: Sequence[CreatorProjection]
+    licence: str | None
+    year: int | None
+    visibility: str
+    created_at: datetime
+    updated_at: datetime
+    formats: Sequence[str]
+    member_texts: Sequence[str]
+    file_paths: Sequence[str]
+    withdrawn: bool
+
+
+def document_from(entry: Projection) -> Document:
+    """Return the document of an object; a withdrawn one leaves a tombstone that says nothing but its revision."""
+    if entry.withdrawn:
+        return {"id": entry.id, "revision": entry.revision, "tombstone": True}
+    organization, _, _ = entry.project.partition("/")
+    return {
+        "id": entry.id,
+        "revision": entry.revision,
+        "tombstone": False,
+        "kind": entry.kind,
+        "project": entry.project,
+        "organization": organization,
+        "readers": entry.readers,
+        "title": entry.title,
+        "description": entry.description,
+        "keywords": entry.keywords,
+        "creators": [creator.name for creator in entry.creators],
+        "creator_ids": [known for creator in entry.creators for known in (creator.orcid, creator.ror) if known],
+        "licence": entry.licence,
+        "year": entry.year,
+        "format": entry.formats,
+        "members": _within(entry.member_texts, MEMBERS_CHARS_MAX),
+        "paths": _within(entry.file_paths, PATHS_CHARS_MAX),
+        "visibility": entry.visibility,
+        "created_at": entry.created_at,
+        "updated_at": entry.updated_at,
+    }
+
+
+def _within(texts: Iterable[str], chars_max: int) -> list[str]:
+    kept, chars = [], 0
+    for text in texts:
+        chars += len(text)
+        if chars > chars_max:
+            break
+        kept.append(text)
+    return kept
+
+
+_SPLIT_INDEXED = {
+    "type": "word_delimiter_graph",
+    "split_on_case_change": True,
+    "split_on_numerics": True,
+    "catenate_words": True,
+    "catenate_numbers": True,
+    "catenate_all": True,
+    "preserve_original": True,
+}
+# People type "resnet50" and "resnet 50" for ResNet50: the index holds every reading, so the question needs no guess.
+_SPLIT_ASKED = {
+    "type": "word_delimiter_graph",
+    "split_on_case_change": False,
+    "split_on_numerics": False,
+}
+
+ANALYSIS: dict[str, Any] = {
+    "char_filter": {
+        # The tokenizer breaks at hyphens, not at underscores; whole, "silero-vad" is found as "silerovad" too.
+        "hyphens_join": {
+            "type": "pattern_replace",
+            "pattern": r"(?<=[\p{L}\p{N}])-(?=[\p{L}\p{N}])",
+            "replacement": "_",
+        },
+        # Identifiers are written bare or as links; both mean the same.
+        "links_are_identifiers": {"type": "pattern_replace", "pattern": "^https?://[^/]+/", "replacement": ""},
+    },
+    "filter": {"split_indexed": _SPLIT_INDEXED, "split_asked": _SPLIT_ASKED, "stem": {"type": "kstem"}},
+    "analyzer": {
+        # `keyword_repeat` keeps each word beside its stem: a prefix is compared with words as they were written.
+        "prose": {
+            "char_filter": ["hyphens_join"],
+            "tokenizer": "standard",
+            "filter": [
+                "split_indexed",
+                "flatten_graph",
+                "asciifolding",
+                "lowercase",
+                "keyword_repeat",
+                "stem",
+                "remove_duplicates",
+            ],
+        },
+        "prose_asked": {
+            "char_filter": ["hyphens_join"],
+            "tokenizer": "standard",
+            "filter": ["split_asked", "asciifolding", "lowercase", "stem"],
+        },
+        # Names are not stemmed: "Hastings" is nobody called "Hasting".
+        "names": {
+            "char_filter": ["hyphens_join"],
+            "tokenizer": "standard",
+            "filter": ["split_indexed", "flatten_graph", "asciifolding", "lowercase", "remove_duplicates"],
+        },
+        "names_asked": {
+            "char_filter": ["hyphens_join"],
+            "tokenizer": "standard",
+            "filter": ["split_asked", "asciifolding", "lowercase"],
+        },
+    },
+    "normalizer": {
+        "folded": {"type": "custom", "filter": ["asciifolding", "lowercase"]},
+        "identifier": {"type": "custom", "char_filter": ["links_are_identifiers"], "filter": ["lowercase"]},
+    },
+}
+
+# Facets and reader tokens are counted and compared in every search: their ordinals are built when the index
+# refreshes, not by the first search after it.
+_FACET = {"type": "keyword", "eager_global_ordinals": True, "ignore_above": NAME_CHARS_MAX}
+
+
+def _prose(**more: Any) -> dict[str, Any]:
+    return {"type": "text", "analyzer": "prose", "search_analyzer": "prose_asked", **more}
+
+
+def _names(**more: Any) -> dict[str, Any]:
+    return {"type": "text", "analyzer": "names", "search_analyzer": "names_asked", **more}
+
+
+MAPPING: dict[str, Any] = {
+    "dynamic": "strict",
+    "properties": {
+        "id": {"type": "keyword", "normalizer": "identifier"},
+        "revision": {"type": "long", "index": False},
+        "tombstone": {"type": "boolean"},
+        "kind": _FACET,
+        "project": _FACET,
+        "organization": _FACET,
+        # Never shortened, never analysed: a token that is not compared whole would show an object to the wrong people.
+        "readers": {"type": "keyword", "eager_global_ordinals": True},
+        "title": _prose(fields={"sort": {"type": "keyword", "normalizer": "folded", "ignore_above": NAME_CHARS_MAX}}),
+        "description": _prose(),
+        "keywords": _prose(fields={"exact": _FACET}),
+        "creators": _names(fields={"exact": _FACET}),
+        "creator_ids": {"type": "keyword", "normalizer": "identifier", "ignore_above": NAME_CHARS_MAX},
+        "licence": _FACET,
+        "year": {"type": "short"},
+        "format": _FACET,
+        # Without norms: an object is no worse an answer for having many files or members.
+        "members": _names(norms=False),
+        "paths": _names(norms=False),
+        "visibility": {"type": "keyword"},
+        "created_at": {"type": "date"},
+        "updated_at": {"type": "date"},
+    },
+}
+
+# Below 10 GB one shard is fastest; a second node, where there is one, holds a copy.
+SETTINGS: dict[str, Any] = {"number_of_shards": 1, "auto_expand_replicas": "0-1"}
+
+MAPPING_VERSION = hashlib.sha256(msgspec.json.encode([MAPPING, ANALYSIS, SETTINGS], order="deterministic")).hexdigest()[
+    :10
+]
+
+
+def index_body(*, refresh_ms: int) -> dict[str, Any]:
+    """Return the body that creates a concrete index: settings, analysis, mapping and the mapping's version.
+
+    The refresh interval is always written: a shard without one goes idle, and the next search pays for the refresh.
+    """
+    return {
+        "settings": {"index": {**SETTINGS, "refresh_interval": f"{refresh_ms}ms", "analysis": ANALYSIS}},
+        "mappings": {"_meta": {"version": MAPPING_VERSION}, **MAPPING},
+    }

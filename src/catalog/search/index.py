@@ -1,0 +1,367 @@
+"""The index behind its alias: find, write with versions, create, inspect.
+
+Reads the engine's answers to the last item and says what each means for who asked. Knows no field and no ranking, and
+never repeats a write: the queue does that.
+"""
+
+import asyncio
+import importlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import msgspec
+
+from catalog.errors import CatalogError, Fault, Invalid, Unavailable
+from catalog.search import query
+from catalog.search.document import MAPPING_VERSION, Document, index_body
+from catalog.search.query import Found, Question
+
+if TYPE_CHECKING:
+    from catalog.search.connection import Connection
+
+# OpenSearch advises 5 to 15 MB a bulk; it refuses what exceeds a tenth of its heap, 51 MB for the smallest we run.
+BULK_BYTES_MAX = 10 * 1024 * 1024
+BULK_DOCUMENTS_MAX = 2_000
+
+# The engine gives up before we do, so that its reason reaches us.
+FIND_SECONDS_MAX = query.TIMEOUT_SECONDS + 2
+WRITE_SECONDS_MAX = 60
+SHARD_WAIT_SECONDS = 20
+MANAGE_SECONDS_MAX = 60
+PING_SECONDS_MAX = 2
+
+# 403 is a blocked index or a wrong right of ours; neither is the document's fault.
+PASSING = {
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.TOO_MANY_REQUESTS,
+}
+
+REPAIR = "run `catalog migrate`, which creates it"
+
+
+class MappingChanged(CatalogError):
+    """The index was made for another mapping than this version's."""
+
+
+class Verdict(StrEnum):
+    """What became of one document."""
+
+    WRITTEN = "written"
+    STALE = "stale"  # The index has this revision or a newer one: done.
+    RETRY = "retry"  # Nothing wrong with the document: later.
+    REJECTED = "rejected"  # It would be refused again: park it.
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one document, and why where it is not in the index."""
+
+    verdict: Verdict
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A document to be written; an index that holds this revision or a newer one keeps what it has."""
+
+    id: UUID
+    revision: int
+    document: Document
+
+
+class _Fault(msgspec.Struct):
+    type: str = ""
+    reason: str | None = None
+    caused_by: "_Fault | None" = None
+
+    def __str__(self) -> str:
+        told = f"{self.type}: {self.reason}" if self.reason else self.type
+        return f"{told} ({self.caused_by})" if self.caused_by else told
+
+
+class _Item(msgspec.Struct):
+    status: int
+    error: _Fault | None = None
+
+
+class _Bulk(msgspec.Struct):
+    errors: bool
+    items: list[dict[str, _Item]]
+
+
+class _Refusal(msgspec.Struct):
+    error: _Fault | str = ""
+
+
+class _Counted(msgspec.Struct):
+    count: int
+
+
+class _Row(msgspec.Struct):
+    id: str = msgspec.field(name="_id")
+    found: bool = False
+    version: int = msgspec.field(name="_version", default=0)
+
+
+class _Rows(msgspec.Struct):
+    docs: list[_Row]
+
+
+_decode_bulk = msgspec.json.Decoder(_Bulk).decode
+_encode = msgspec.json.Encoder().encode
+
+WRITTEN = Outcome(Verdict.WRITTEN)
+STALE = Outcome(Verdict.STALE)
+
+
+class Index:
+    """The documents behind one alias. Nothing is opened before the first call."""
+
+    def __init__(self, url: str, alias: str, refresh: timedelta = timedelta(seconds=1)) -> None:
+        self.alias = alias
+        self._url = url
+        self._refresh_ms = max(1, round(refresh.total_seconds() * 1000))
+        self._opening: asyncio.Task[Connection] | None = None
+
+    # Reading
+
+    async def find(self, body: Mapping[str, Any], question: Question) -> Found:
+        """Return what answers the question; raises Invalid when the engine refuses it, Unavailable when it is away."""
+        status, answer = await self._ask(
+            "POST",
+            "/_search",
+            params={"allow_partial_search_results": "false"},
+            body=_encode(body),
+            seconds=FIND_SECONDS_MAX,
+        )
+        if status == HTTPStatus.OK:
+            return query.found_from(answer, question)
+        raise self._refusal(status, answer)
+
+    async def count(self) -> int:
+        """Return how many objects a search could find: tombstones do not count."""
+        body = _encode({"query": {"bool": {"must_not": {"term": {"tombstone": True}}}}})
+        answer = await self._told("POST", "/_count", body=body, seconds=FIND_SECONDS_MAX)
+        return msgspec.json.decode(answer, type=_Counted).count
+
+    async def versions(self, ids: Sequence[UUID]) -> dict[UUID, int]:
+        """Return the revision that the index holds of each of these objects, searchable yet or not, tombstones too."""
+        if not ids:
+            return {}
+        body = _encode({"ids": ids})
+        answer = await self._told("POST", "/_mget", params={"_source": "false"}, body=body, seconds=FIND_SECONDS_MAX)
+        rows = msgspec.json.decode(answer, type=_Rows).docs
+        return {UUID(row.id): row.version for row in rows if row.found}
+
+    # Writing
+
+    async def write(self, documents: Sequence[Written]) -> list[Outcome]:
+        """Write documents and return what became of each, in their order; raises Unavailable when the engine is away.
+
+        After Unavailable some may have been written: writing them again answers STALE.
+        """
+        return await self._bulk([_line_of(document) for document in documents])
+
+    async def purge(self, object_id: UUID, revision: int) -> Outcome:
+        """Remove a tombstone of this revision for good; a newer document stays (STALE)."""
+        operation = {
+            "delete": {"_id": object_id, "version": revision, "version_type": "external_gte"},
+        }
+        (outcome,) = await self._bulk([_encode(operation) + b"\n"])
+        return outcome
+
+    async def _bulk(self, lines: Sequence[bytes | Outcome]) -> list[Outcome]:
+        outcomes: dict[int, Outcome] = {place: line for place, line in enumerate(lines) if isinstance(line, Outcome)}
+        sendable = [(place, line) for place, line in enumerate(lines) if isinstance(line, bytes)]
+        for batch in _batches(sendable):
+            outcomes.update(await self._send(batch))
+        return [outcomes[place] for place in range(len(lines))]
+
+    async def _send(self, batch: Sequence[tuple[int, bytes]]) -> dict[int, Outcome]:
+        status, answer = await self._ask(
+            "POST",
+            "/_bulk",
+            # Without `require_alias` a missing index would be made up by its first document, with a guessed mapping.
+            params={"require_alias": "true", "timeout": f"{SHARD_WAIT_SECONDS}s"},
+            body=b"".join(line for _, line in batch),
+            seconds=WRITE_SECONDS_MAX,
+        )
+        if status in {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}:
+            # Refused as a whole: one of them is the reason. Halving finds it, and its neighbours are written.
+            if len(batch) == 1:
+                return {batch[0][0]: Outcome(Verdict.REJECTED, _reason(answer, status))}
+            half = len(batch) // 2
+            return {**await self._send(batch[:half]), **await self._send(batch[half:])}
+        if status != HTTPStatus.OK:
+            raise self._refusal(status, answer)
+        told = _decode_bulk(answer)
+        if not told.errors:
+            return dict.fromkeys((place for place, _ in batch), WRITTEN)
+        items = [next(iter(item.values())) for item in told.items]
+        return {place: self._outcome(item) for (place, _), item in zip(batch, items, strict=True)}
+
+    def _outcome(self, item: _Item) -> Outcome:
+        fault = item.error
+        if fault is None:
+            return WRITTEN
+        if fault.type == "index_not_found_exception":
+            raise self._missing()
+        if item.status == HTTPStatus.CONFLICT:
+            return STALE
+        # A full disk blocks the index, a full queue refuses: both pass, as does what the engine calls its own fault.
+        if item.status in PASSING or item.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return Outcome(Verdict.RETRY, str(fault))
+        return Outcome(Verdict.REJECTED, str(fault))
+
+    # Looking after the index
+
+    async def ensure(self) -> bool:
+        """Create the index behind its alias where there is none; return whether this call did.
+
+        Any number of processes may call it at once. Raises MappingChanged when there is one for another mapping.
+        """
+        if (standing := await self._standing()) is None:
+            body = index_body(refresh_ms=self._refresh_ms) | {"aliases": {self.alias: {}}}
+            # Named by its mapping: of two processes that create at once, the engine refuses one.
+            name = f"{self.alias}-{MAPPING_VERSION}"
+            status, answer = await self._ask("PUT", "", target=name, body=_encode(body), seconds=MANAGE_SECONDS_MAX)
+            created = status == HTTPStatus.OK
+            if not created and "resource_already_exists_exception" not in _reason(answer, status):
+                raise self._refusal(status, answer)
+            standing = await self._standing()
+            if standing is None:
+                raise CatalogError(
+                    f"An index {name!r} exists, but not behind the alias {self.alias!r}: remove it, or add the alias."
+                )
+        else:
+            created = False
+        self._checked(standing)
+        return created
+
+    async def _standing(self) -> dict[str, Any] | None:
+        """Return what stands behind the alias, by concrete name; None where there is nothing."""
+        status, answer = await self._ask("GET", "", seconds=MANAGE_SECONDS_MAX)
+        if status == HTTPStatus.NOT_FOUND:
+            return None
+        if status != HTTPStatus.OK:
+            raise self._refusal(status, answer)
+        standing: dict[str, Any] = msgspec.json.decode(answer)
+        return standing
+
+    def _checked(self, standing: Mapping[str, Any]) -> None:
+        if self.alias in standing:
+            raise CatalogError(
+                f"{self.alias!r} is an index, not an alias: remove it or set CATALOG_SEARCH_INDEX to another name."
+            )
+        if len(standing) > 1:
+            raise CatalogError(f"The alias {self.alias!r} points to several indices: {', '.join(sorted(standing))}.")
+        ((name, found),) = standing.items()
+        version = found["mappings"].get("_meta", {}).get("version")
+        if version != MAPPING_VERSION:
+            raise MappingChanged(
+                f"Index {name!r} was made for mapping {version}, this version needs {MAPPING_VERSION}: remove the index"
+                " and start the indexer, which creates it anew and fills it from the database."
+            )
+
+    async def refresh(self) -> None:
+        """Make everything written so far searchable now."""
+        await self._told("POST", "/_refresh", seconds=MANAGE_SECONDS_MAX)
+
+    async def drop(self) -> None:
+        """Remove whatever stands behind the alias, for good."""
+        for name in sorted(await self._standing() or {}):
+            await self._told("DELETE", "", target=name, seconds=MANAGE_SECONDS_MAX)
+
+    async def ping(self) -> None:
+        """Return when searches can be answered; raises Unavailable otherwise."""
+        await self._told("GET", "/_count", params={"terminate_after": "1"}, seconds=PING_SECONDS_MAX)
+
+    async def close(self) -> None:
+        """Close the connections; a later call opens them again."""
+        if self._opening is not None:
+            opening, self._opening = self._opening, None
+            await (await opening).close()
+
+    # Talking
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        seconds: float,
+        target: str | None = None,
+        params: dict[str, Any] | None = None,
+        body: bytes | None = None,
+    ) -> tuple[int, bytes]:
+        if self._opening is None:
+            self._opening = asyncio.create_task(_opened(self._url))
+        connection = self._opening.result() if self._opening.done() else await asyncio.shield(self._opening)
+        return await connection.ask(method, f"/{target or self.alias}{path}", params=params, body=body, seconds=seconds)
+
+    async def _told(self, method: str, path: str, **how: Any) -> bytes:
+        status, answer = await self._ask(method, path, **how)
+        if status != HTTPStatus.OK:
+            raise self._refusal(status, answer)
+        return answer
+
+    def _refusal(self, status: int, answer: bytes) -> CatalogError:
+        reason = _reason(answer, status)
+        if status == HTTPStatus.NOT_FOUND:
+            return self._missing()
+        if status == HTTPStatus.BAD_REQUEST:
+            fault = Fault("/q", "The search engine cannot answer this question.", "Ask for fewer and shorter words.")
+            return Invalid(f"The search engine refuses the question: {reason}", faults=[fault])
+        return Unavailable(f"The search engine cannot do this now: {reason}")
+
+    def _missing(self) -> Unavailable:
+        return Unavailable(f"There is no search index {self.alias!r}: {REPAIR}.")
+
+
+async def _opened(url: str) -> "Connection":
+    # In a thread: the library takes most of a second to import, and requests are being answered meanwhile.
+    module = await asyncio.to_thread(importlib.import_module, "catalog.search.connection")
+    connection: Connection = module.Connection(url)
+    return connection
+
+
+def _line_of(written: Written) -> bytes | Outcome:
+    operation = {
+        "index": {"_id": written.id, "version": written.revision, "version_type": "external"},
+    }
+    try:
+        line = b"%b\n%b\n" % (_encode(operation), _encode(written.document))
+    except (TypeError, ValueError) as fault:
+        return Outcome(Verdict.REJECTED, f"The document is not JSON: {fault}")
+    if len(line) > BULK_BYTES_MAX:
+        return Outcome(
+            Verdict.REJECTED, f"The document has {len(line)} bytes; at most {BULK_BYTES_MAX} can be indexed."
+        )
+    return line
+
+
+def _batches(lines: Iterable[tuple[int, bytes]]) -> Iterator[list[tuple[int, bytes]]]:
+    batch: list[tuple[int, bytes]] = []
+    size = 0
+    for place, line in lines:
+        if batch and (size + len(line) > BULK_BYTES_MAX or len(batch) == BULK_DOCUMENTS_MAX):
+            yield batch
+            batch, size = [], 0
+        batch.append((place, line))
+        size += len(line)
+    if batch:
+        yield batch
+
+
+def _reason(answer: bytes, status: int) -> str:
+    try:
+        return str(msgspec.json.decode(answer, type=_Refusal).error)
+    except msgspec.DecodeError:
+        return f"HTTP {status}"

@@ -1,0 +1,362 @@
+"""What a caller may ask of the index, how that becomes a request body, and what its answer says.
+
+Pure. Knows field names and boosts. Knows nothing of HTTP, clients, or who may see what it finds: the audience's filter
+is taken as it is and stands in the query itself, so hits, totals and facets are all under it.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from catalog.access.audience import Audience
+from catalog.errors import Fault, Invalid, Unavailable
+
+# Where words are looked for, and how much a match there counts.
+SEARCHED = (
+    "id^8",  # Who pastes an identifier wants that one object.
+    "creator_ids^8",  # As above, for an ORCID or ROR.
+    "title^4",  # What an object is called says best what it is.
+    "keywords^2",  # Chosen by a person to be found by.
+    "creators^2",  # A surname is rarely meant as a topic.
+    "description",
+    "members",
+    "paths",
+)
+# A word in several fields counts a little more than in its best field alone; a full sum would let long texts win.
+OTHER_FIELDS_SHARE = 0.3
+# Exact title first: otherwise "soil" ranks below an archive that repeats the word.
+EXACT_TITLE_BOOST = 20
+
+# Not asked for unless nothing else is: "the data of penguins" shall find a table whose text has no "the".
+UNASKED = frozenset(
+    (
+        *("a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "from", "if", "in", "into", "is", "it", "no"),
+        *("not", "of", "on", "or", "such", "that", "the", "their", "then", "there", "these", "they", "this", "to"),
+        *("was", "were", "will", "with"),
+    )
+)
+
+FACETS: Mapping[str, str] = {
+    "kind": "kind",
+    "project": "project",
+    "licence": "licence",
+    "year": "year",
+    "creator": "creators.exact",
+    "format": "format",
+}
+# Every object has these, so nothing is ever missing there and nobody has to count.
+ALWAYS_PRESENT = frozenset({"kind", "project", "creator"})
+
+# Each sort ends in the id, which makes it total: paging visits every hit once.
+SORTS: Mapping[str, list[dict[str, str]]] = {
+    "relevance": [{"_score": "desc"}, {"id": "asc"}],
+    "newest": [{"created_at": "desc"}, {"id": "desc"}],
+    "oldest": [{"created_at": "asc"}, {"id": "asc"}],
+    "title": [{"title.sort": "asc"}, {"id": "asc"}],
+}
+
+Q_CHARS_MAX = 1_000
+# Parts of words: each becomes one clause per searched field, and the engine takes 1,024 clauses.
+Q_WORDS_MAX = 50
+# A shorter beginning matches so many words that it says nothing and costs much.
+PREFIX_CHARS_MIN = 2
+FILTER_VALUES_MAX = 100
+FACET_VALUES_MAX = 20
+LIMIT_DEFAULT = 20
+LIMIT_MAX = 100
+TIMEOUT_SECONDS = 10
+FRAGMENTS_MAX = 3
+FRAGMENT_CHARS = 160
+
+Value = str | int
+Place = Sequence[int | float | str]
+
+_TERM = re.compile(r'(?P<excluded>-)?(?:"(?P<phrase>[^"]*)"|(?P<word>[^\s"]+))')
+_QUOTES = str.maketrans("“”„«»", '"' * 5)
+# The tokenizer takes ideographs one by one.
+_PART = re.compile(r"[^\W_\u2e80-\U0003ffff]+|[\u2e80-\U0003ffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One thing the text asks for: a word, the beginning of one, or a phrase; or that it be absent."""
+
+    text: str
+    how: str = "word"
+    excluded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question to the index. One that exists can be asked: raises Invalid with every fault when made of a wrong one.
+
+    `after` is `Found.last` of the page before. Without a sort: by relevance where there is text, else newest first.
+    """
+
+    text: str | None = None
+    filters: Mapping[str, Sequence[Value]] = field(default_factory=dict)
+    facets: Sequence[str] = ()
+    sort: str | None = None
+    limit: int = LIMIT_DEFAULT
+    after: Place | None = None
+    terms: Sequence[Term] = field(init=False)
+
+    def __post_init__(self) -> None:
+        terms, faults = _terms_of(self.text or "")
+        faults += self._faults()
+        if faults:
+            raise Invalid("The question has faults.", faults=faults)
+        object.__setattr__(self, "terms", terms)
+
+    @property
+    def order(self) -> str:
+        """The sort in force: there is nothing to rank by where no word is asked for."""
+        if self.sort in {None, "relevance"}:
+            return "relevance" if any(not term.excluded for term in self.terms) else "newest"
+        return str(self.sort)
+
+    def _faults(self) -> Iterable[Fault]:
+        for name, values in self.filters.items():
+            if name not in FACETS:
+                yield _unknown(f"/{name}", "filter", name, FACETS)
+            elif len(values) > FILTER_VALUES_MAX:
+                yield Fault(f"/{name}", f"{len(values)} values are too many: at most {FILTER_VALUES_MAX}.")
+            for place, value in enumerate(values):
+                if name == "year" and not isinstance(value, int):
+                    yield Fault(f"/year/{place}", f"{value!r} is not a year.", "Write it in digits, like 2024.")
+        for place, name in enumerate(self.facets):
+            if name not in FACETS:
+                yield _unknown(f"/facet/{place}", "facet", name, FACETS)
+        if self.sort is not None and self.sort not in SORTS:
+            yield _unknown("/sort", "sort", self.sort, SORTS)
+        if not 1 <= self.limit <= LIMIT_MAX:
+            yield Fault("/limit", f"{self.limit} is not between 1 and {LIMIT_MAX}.")
+
+
+def _unknown(pointer: str, what: str, name: str, known: Iterable[str]) -> Fault:
+    near = difflib.get_close_matches(name, known, n=1)
+    suggestion = f"Did you mean {near[0]}?" if near else f"One of: {', '.join(known)}."
+    return Fault(pointer, f"There is no {what} called {name!r}.", suggestion)
+
+
+def _terms_of(text: str) -> tuple[tuple[Term, ...], list[Fault]]:
+    """Read what a person typed: words, "phrases", beginnings* and -exclusions. Nothing else has a meaning."""
+    if len(text) > Q_CHARS_MAX:
+        return (), [Fault("/q", f"{len(text)} characters are too many: at most {Q_CHARS_MAX}.", "Use fewer words.")]
+    text = text.translate(_QUOTES)
+    if text.count('"') % 2:
+        place = text.rindex('"') + 1
+        return (), [
+            Fault(
+                "/q",
+                f"The quote at character {place} is not closed.",
+                "Close it, or leave it out to ask for the words.",
+            )
+        ]
+    terms, faults, parts = [], [], 0
+    for found in _TERM.finditer(text):
+        word, phrase = found["word"], found["phrase"]
+        asked = word if phrase is None else phrase
+        in_it = _PART.findall(asked)
+        if not in_it:
+            # Punctuation alone has nothing to be found by; a single * asks for everything, as no word does.
+            continue
+        parts += len(in_it)
+        how = "phrase" if phrase is not None else "prefix" if word.endswith("*") else "word"
+        if how == "prefix" and sum(map(len, in_it)) < PREFIX_CHARS_MIN:
+            message = f"{word!r} is the beginning of too many words."
+            faults.append(Fault("/q", message, f"Write at least {PREFIX_CHARS_MIN} characters before the *."))
+        terms.append(Term(asked.rstrip("*") if how == "prefix" else asked, how, bool(found["excluded"])))
+    if parts > Q_WORDS_MAX:
+        faults.append(Fault("/q", f"{parts} words are too many: at most {Q_WORDS_MAX}.", "Keep the rarest words."))
+    telling = [term for term in terms if term.how != "word" or term.excluded or term.text.lower() not in UNASKED]
+    return tuple(telling if any(not term.excluded for term in telling) else terms), faults
+
+
+def body_of(question: Question, audience: Audience) -> dict[str, Any]:
+    """Return the request body that answers this question for this audience."""
+    chosen = {name: {"terms": {FACETS[name]: list(values)}} for name, values in question.filters.items() if values}
+    # A facet is not narrowed by its own choice: a choice in an asked facet is applied after the counting.
+    counted = {name: clause for name, clause in chosen.items() if name in question.facets}
+    before = [clause for name, clause in chosen.items() if name not in counted]
+    body: dict[str, Any] = {
+        "query": {"bool": _asked(question.terms, [audience.search_filter(), *before])},
+        "sort": SORTS[question.order],
+        # One more than shown: whether there is a next page is then known, not guessed.
+        "size": question.limit + 1,
+        "_source": False,
+        "track_total_hits": True,
+        "timeout": f"{TIMEOUT_SECONDS}s",
+    }
+    if question.after is not None:
+        body["search_after"] = list(question.after)
+    if counted:
+        body["post_filter"] = {"bool": {"filter": list(counted.values())}}
+    if question.facets:
+        body["aggs"] = {name: _count(name, counted) for name in question.facets}
+    if any(not term.excluded for term in question.terms):
+        body["highlight"] = HIGHLIGHT
+    return body
+
+
+def _asked(terms: Sequence[Term], filters: list[dict[str, Any]]) -> dict[str, Any]:
+    asked: dict[str, Any] = {
+        "filter": filters,
+        "must_not": [{"term": {"tombstone": True}}, *(_clause(term) for term in terms if term.excluded)],
+    }
+    wanted = [term for term in terms if not term.excluded]
+    if wanted:
+        asked["must"] = [_clause(term) for term in wanted]
+        title = " ".join(term.text for term in wanted)
+        asked["should"] = [{"term": {"title.sort": {"value": title, "boost": EXACT_TITLE_BOOST}}}]
+    return asked
+
+
+_MATCH_TYPES = {"word": "best_fields", "prefix": "bool_prefix", "phrase": "phrase"}
+
+
+def _clause(term: Term) -> dict[str, Any]:
+    """Return the query for one term in any field.
+
+    Term by term, so that words of one question may stand in different fields; the parts of one word
+    (silero_vad.onnx) must stand in one field.
+    """
+    match: dict[str, Any] = {
+        "query": term.text,
+        "type": _MATCH_TYPES[term.how],
+        "fields": SEARCHED,
+        "tie_breaker": OTHER_FIELDS_SHARE,
+    }
+    if term.how != "phrase":
+        match["operator"] = "and"
+    return {"multi_match": match}
+
+
+HIGHLIGHT: dict[str, Any] = {
+    # Without this encoder the engine passes markup in a title through as it is.
+    "encoder": "html",
+    "pre_tags": ["<mark>"],
+    "post_tags": ["</mark>"],
+    "number_of_fragments": FRAGMENTS_MAX,
+    "fragment_size": FRAGMENT_CHARS,
+    "fields": {
+        "title": {"number_of_fragments": 0},
+        "description": {},
+        "keywords": {},
+        "creators": {},
+        "members": {},
+        "paths": {},
+    },
+}
+
+
+def _count(name: str, counted: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    others = [clause for other, clause in counted.items() if other != name]
+    inside: dict[str, Any] = {"values": {"terms": {"field": FACETS[name], "size": FACET_VALUES_MAX}}}
+    if name not in ALWAYS_PRESENT:
+        inside["missing"] = {"missing": {"field": FACETS[name]}}
+    return {"filter": {"bool": {"filter": others}}, "aggs": inside}
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An object that answers the question, and where its words are: escaped HTML with <mark> and nothing else."""
+
+    id: UUID
+    highlights: dict[str, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """The most frequent values with their counts, what all others add up to, and how many hits have no value."""
+
+    buckets: list[tuple[Value, int]]
+    rest: int
+    missing: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What answers a question. `last` is where the next page begins; None where there is none.
+
+    `last` holds a score when sorted by relevance: seal it so that nobody reads it before it leaves the process.
+    """
+
+    total: int
+    hits: list[Hit]
+    facets: dict[str, Facet]
+    last: Place | None
+
+
+class _Total(msgspec.Struct):
+    value: int
+
+
+class _EngineHit(msgspec.Struct):
+    id: UUID = msgspec.field(name="_id")
+    sort: tuple[int | float | str, ...] = ()
+    highlight: dict[str, list[str]] = {}
+
+
+class _Hits(msgspec.Struct):
+    total: _Total
+    hits: list[_EngineHit]
+
+
+class _Bucket(msgspec.Struct):
+    key: int | str
+    doc_count: int
+
+
+class _Values(msgspec.Struct):
+    buckets: list[_Bucket]
+    sum_other_doc_count: int
+
+
+class _Missing(msgspec.Struct, frozen=True):
+    doc_count: int
+
+
+class _Count(msgspec.Struct):
+    values: _Values
+    missing: _Missing = _Missing(0)
+
+
+class _Shards(msgspec.Struct):
+    failed: int
+
+
+class _Answer(msgspec.Struct):
+    timed_out: bool
+    hits: _Hits
+    shards: _Shards = msgspec.field(name="_shards")
+    aggregations: dict[str, _Count] = {}
+
+
+_decoder = msgspec.json.Decoder(_Answer)
+
+
+def found_from(answer: bytes, question: Question) -> Found:
+    """Read the engine's answer; raises Unavailable when it is not about all of the index."""
+    told = _decoder.decode(answer)
+    if told.timed_out or told.shards.failed:
+        raise Unavailable("The search engine answered in part only; try again later.")
+    shown = told.hits.hits[: question.limit]
+    return Found(
+        total=told.hits.total.value,
+        hits=[Hit(hit.id, hit.highlight) for hit in shown],
+        facets={
+            name: Facet(
+                [(bucket.key, bucket.doc_count) for bucket in count.values.buckets],
+                count.values.sum_other_doc_count,
+                count.missing.doc_count,
+            )
+            for name, count in told.aggregations.items()
+        },
+        last=shown[-1].sort if len(told.hits.hits) > len(shown) else None,
+    )
