@@ -40,6 +40,11 @@ async def read_contract(request: requests.AnyRequest) -> Response[bytes]:
     return shapes.json_response(request.app.state.contract)
 
 
+def contract_document() -> dict[str, Any]:
+    """Return the OpenAPI document, which depends on no setting and needs no engine."""
+    return contract.document(Litestar(ROUTES, openapi_config=None, logging_config=None))
+
+
 def litestar(settings: Settings, pages: Sequence[ControllerRouterHandler] = ()) -> Litestar:
     """Return the inner application; `pages` are the HTML routes of the web room."""
 

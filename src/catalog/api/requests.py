@@ -89,7 +89,7 @@ def query(request: AnyRequest, model: type[Model]) -> Model:
         else:
             raw[name] = value
     try:
-        asked = model.model_validate_strings(raw)
+        asked = model.model_validate(raw)
     except ValidationError as wrong:
         faults += validation.faults_of(wrong, raw, model)
     else:

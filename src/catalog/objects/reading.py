@@ -69,36 +69,29 @@ class Entry:
         return None
 
 
+_PACKED = (
+    "path", "size", "sha256", "media_type", "state", "bucket", "key", "store_version", "found_size", "found_sha256"
+)  # fmt: skip
+
+
 def _entries(condition: sa.ColumnElement[bool], *, files_most: int | None) -> sa.Select[Any]:
-    numbered = (
-        sa.select(
-            _files,
-            sa.func.count().over().label("total"),
-            sa.func.row_number().over(order_by=_files.c.path.collate("C")).label("place"),
-        )
+    first = (
+        sa.select(_files)
         .where(_files.c.object_id == _objects.c.id)
-        .subquery()
+        .order_by(_files.c.path.collate("C"))
+        .limit(files_most)
+        .correlate(_objects)
+        .lateral("first_files")
     )
-    packed = (
-        sa.select(
-            sa.func.jsonb_agg(
-                sa.func.jsonb_build_array(
-                    numbered.c.path,
-                    numbered.c.size,
-                    numbered.c.sha256,
-                    numbered.c.media_type,
-                    numbered.c.state,
-                    numbered.c.bucket,
-                    numbered.c.key,
-                    numbered.c.store_version,
-                    numbered.c.found_size,
-                    numbered.c.found_sha256,
-                )
-            ).label("files"),
-            sa.func.max(numbered.c.total).label("files_total"),
-        )
-        .where(sa.true() if files_most is None else numbered.c.place <= files_most)
-        .lateral()
+    packed = sa.select(
+        sa.func.jsonb_agg(sa.func.jsonb_build_array(*(first.c[name] for name in _PACKED))).label("files")
+    ).lateral("packed")
+    total = (
+        sa.select(sa.func.count())
+        .where(_files.c.object_id == _objects.c.id)
+        .correlate(_objects)
+        .scalar_subquery()
+        .label("files_total")
     )
     return (
         sa.select(
@@ -114,7 +107,7 @@ def _entries(condition: sa.ColumnElement[bool], *, files_most: int | None) -> sa
             _objects.c.updated_at,
             _objects.c.withdrawn_at,
             packed.c.files,
-            packed.c.files_total,
+            total,
         )
         .join(_principals, _principals.c.id == _objects.c.owner_id)
         .join(packed, sa.true())
@@ -124,9 +117,8 @@ def _entries(condition: sa.ColumnElement[bool], *, files_most: int | None) -> sa
 
 def _entry(row: Any) -> Entry:
     *columns, files, total = row
-    views = [FileView(*packed) for packed in files or []]
-    views.sort(key=lambda file: file.path.encode())
-    return Entry(*columns, views, total or 0)
+    views = sorted((FileView(*packed) for packed in files or []), key=lambda file: file.path.encode())
+    return Entry(*columns, files=views, files_total=total)
 
 
 async def find(session: AsyncSession, object_id: UUID, audience: Audience) -> Entry:
