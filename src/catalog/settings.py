@@ -119,6 +119,30 @@ class Settings(BaseSettings):
             raise WrongSettings("; ".join(lines)) from None
 
 
+class ClientSettings(BaseSettings):
+    """Which catalog the command line talks to, and as whom."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
+
+    url: str = Field(default="http://127.0.0.1:8000", description="The catalog's address.")
+    token: SecretStr | None = Field(default=None, description="Your token.")
+    token_file: Path | None = Field(default=None, description="A file that holds your token.")
+
+    @classmethod
+    def from_environment(cls, *, url: str | None = None, token_file: Path | None = None) -> Self:
+        """Read the environment, where what is given here wins; raises WrongSettings for a token that cannot be had."""
+        found = cls()
+        if token_file is None and found.token is not None and found.token_file is not None:
+            raise WrongSettings(f"Set {PREFIX}TOKEN or {PREFIX}TOKEN_FILE, not both.")
+        token, file = found.token, token_file or found.token_file
+        if file is not None:
+            try:
+                token = SecretStr(file.read_text(encoding="utf-8").strip())
+            except (OSError, UnicodeDecodeError) as fault:
+                raise WrongSettings(f"The token file {file} cannot be read: {type(fault).__name__}.") from None
+        return found.model_copy(update={"url": url or found.url, "token": token, "token_file": file})
+
+
 class Given(BaseSettings):
     """The engines that the environment already provides; the embedded stack starts only the others."""
 

@@ -1,0 +1,73 @@
+"""All commands together, and what becomes of an error: one clear line, one line per fault, an exit code."""
+
+# ruff: noqa: PLC0415 - `catalog --help` must come at once: what a command needs is imported when it runs.
+
+import contextlib
+import os
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from catalog.cli import finding, moving, operating, output, showing
+from catalog.cli.output import EXIT_CODES, Invocation
+
+EPILOG = "Exit codes: " + ", ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + "."
+
+app = typer.Typer(
+    name="catalog",
+    help="Find, register, upload and download scientific objects, and run a catalog of them.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    url: Annotated[
+        str | None, typer.Option(help="The catalog's address; CATALOG_URL says so too; else http://127.0.0.1:8000.")
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="A file with your token; CATALOG_TOKEN_FILE names one too."),
+    ] = None,
+) -> None:
+    """Find, register, upload and download scientific objects, and run a catalog of them."""
+    context.obj = Invocation(url, token_file)
+
+
+finding.register(app)
+moving.register(app)
+operating.register(app)
+showing.register(app)
+if find_spec("catalog.cli.stack"):
+    import_module("catalog.cli.stack").register(app)
+
+
+def main() -> None:
+    """Run the command line and exit with a code that says what happened."""
+    # Names that are not UTF-8, and terminals that are not: shown with escapes, never a traceback.
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # Replaced streams may lack it.
+    try:
+        app(standalone_mode=True)
+    except KeyboardInterrupt:
+        output.say("interrupted")
+        sys.exit(output.INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever reads our output has enough of it, such as `head`. Nothing must be flushed to it any more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(output.FAILED)
+    except Exception as fault:
+        from catalog.errors import CatalogError
+
+        if not isinstance(fault, CatalogError):
+            raise
+        sys.exit(output.refusal(fault))

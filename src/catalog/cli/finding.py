@@ -1,0 +1,193 @@
+"""Looking: search, show, kinds, the API's own description."""
+
+# ruff: noqa: PLC0415 - `catalog --help` must come at once: what a command needs is imported when it runs.
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from catalog.cli import output
+from catalog.cli.output import Invocation
+
+if TYPE_CHECKING:
+    from catalog.client.shapes import Hit, Object, SearchPage
+
+Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
+
+SORTS = ("relevance", "newest", "oldest", "title")
+FACETS = ("kind", "project", "licence", "year", "creator", "format")
+INDENT_BELOW = "  "
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command(rich_help_panel="Finding")(search)
+    app.command(rich_help_panel="Finding")(show)
+    app.command(rich_help_panel="Finding")(kinds)
+    app.command(rich_help_panel="Running a catalog")(openapi)
+
+
+def search(
+    context: typer.Context,
+    text: Annotated[
+        list[str] | None, typer.Argument(help='Words that must occur; "a phrase", -without, begin*.')
+    ] = None,
+    *,
+    kind: Annotated[list[str] | None, typer.Option(help="Only this kind; repeat for more.")] = None,
+    project: Annotated[list[str] | None, typer.Option(help="Only this project, written org/project.")] = None,
+    licence: Annotated[list[str] | None, typer.Option(help="Only this licence, an SPDX id.")] = None,
+    year: Annotated[list[int] | None, typer.Option(help="Only this year.")] = None,
+    creator: Annotated[list[str] | None, typer.Option(help="Only by this creator.")] = None,
+    format: Annotated[list[str] | None, typer.Option(help="Only with files of this media type.")] = None,  # noqa: A002
+    facet: Annotated[list[str] | None, typer.Option(help=f"Also count values of {', '.join(FACETS)}.")] = None,
+    sort: Annotated[str | None, typer.Option(help=f"{', '.join(SORTS)}.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many objects to show.")] = 20,
+    everything: Annotated[bool, typer.Option("--all", help="Show all that match, page by page.")] = False,
+    json: Json = False,
+) -> None:
+    """Search for objects. The JSON holds signed links to their files."""
+    _one_of(SORTS, [sort] if sort else [], "--sort")
+    _one_of(FACETS, facet or [], "--facet")
+    invocation: Invocation = context.obj
+    question: dict[str, Any] = {
+        "kind": kind or [],
+        "project": project or [],
+        "licence": licence or [],
+        "year": year or [],
+        "creator": creator or [],
+        "format": format or [],
+        "facet": facet or [],
+        "sort": sort,
+        "limit": 100 if everything else limit,
+    }
+    with invocation.catalog() as catalog:
+        pages = catalog.search_pages(" ".join(text or []) or None, **question)
+        page = next(pages)
+        if everything:
+            page["hits"] = [*page["hits"], *(hit for more in pages for hit in more["hits"])]
+            page["cursor"] = None
+    if json:
+        output.as_json(page)
+    else:
+        _show_page(page)
+
+
+def show(
+    context: typer.Context,
+    object_id: Annotated[str, typer.Argument(metavar="ID", help="The object's id.")],
+    *,
+    json: Json = False,
+) -> None:
+    """Show one object with its files."""
+    invocation: Invocation = context.obj
+    with invocation.catalog() as catalog:
+        found = catalog.get(object_id)
+    if json:
+        output.as_json(found)
+    else:
+        _show_object(found)
+
+
+def kinds(
+    context: typer.Context,
+    kind: Annotated[str | None, typer.Argument(help="Show this kind's fields and an example.")] = None,
+    *,
+    json: Json = False,
+) -> None:
+    """List what an object can be, or describe one kind."""
+    invocation: Invocation = context.obj
+    with invocation.catalog() as catalog:
+        if kind is None:
+            every = catalog.kinds()
+            if json:
+                output.as_json(every)
+            else:
+                output.table(
+                    ("kind", "title", "description"),
+                    [[one["name"], one["title"], one["description"]] for one in every],
+                )
+            return
+        found = catalog.kind(kind)
+    if json:
+        output.as_json(found)
+        return
+    output.data(f"{output.clean(found['title'])} ({output.clean(found['name'])})")
+    output.data(output.clean(found["description"]))
+    output.data("\nAn example, as `catalog register` takes it:")
+    output.as_json(found["example"])
+    output.say(f"the whole JSON Schema: catalog kinds {output.clean(found['name'])} --json")
+
+
+def openapi(
+    write: Annotated[
+        Path | None, typer.Option(help="Write the document and each kind's JSON Schema into this folder.")
+    ] = None,
+    check: Annotated[Path | None, typer.Option(help="Fail unless this folder holds exactly these files.")] = None,
+) -> None:
+    """Print the OpenAPI document of this version; needs no running catalog."""
+    from catalog.cli import contracts
+    from catalog.errors import Conflict
+
+    files = contracts.files()
+    if write is not None:
+        contracts.write(write, files)
+        output.say(f"wrote {len(files)} files to {write}")
+    elif check is not None:
+        stale = contracts.stale(check, files)
+        if stale:
+            raise Conflict(
+                f"{check} does not say what the code does: {', '.join(stale)}. "
+                f"Run `catalog openapi --write {check}`, review the change and commit it."
+            )
+        output.say(f"{check}: {len(files)} files as the code has them")
+    else:
+        output.data(files[contracts.DOCUMENT].rstrip("\n"))
+
+
+def _one_of(known: tuple[str, ...], given: list[str], option: str) -> None:
+    for one in given:
+        if one not in known:
+            raise typer.BadParameter(f"{one!r} is not one of {', '.join(known)}", param_hint=option)
+
+
+def _show_page(page: "SearchPage") -> None:
+    hits = page["hits"]
+    columns = ("title", "kind", "project", "licence", "year", "files", "id")
+    if hits:
+        output.table(columns, [_row(hit) for hit in hits])
+    for name, facet in page["facets"].items():
+        output.data("")
+        rows: list[tuple[object, object]] = [(bucket["value"], bucket["count"]) for bucket in facet["buckets"]]
+        rows += [("(others)", facet["rest"])] if facet["rest"] else []
+        rows += [("(not said)", facet["missing"])] if facet["missing"] else []
+        output.table((name, "objects"), rows)
+    total = page["total"]
+    if not total:
+        output.say("nothing found: try fewer words or filters; `catalog search` alone lists everything you may see")
+    elif len(hits) < total:
+        output.say(f"{len(hits)} of {total}; --all shows all, --kind and other filters narrow")
+    else:
+        output.say(f"{total} found; `catalog show ID` tells more, `catalog get ID` downloads")
+
+
+def _row(hit: "Hit") -> list[object]:
+    licence, year = hit["licence"] or "", hit["year"] or ""
+    private = " (private)" if hit["visibility"] == "private" else ""
+    return [hit["title"] + private, hit["kind"], hit["project"], licence, year, hit["files_total"], hit["id"]]
+
+
+def _show_object(found: "Object") -> None:
+    described = {name: value for name, value in found.items() if name not in {"title", "files", "files_total"}}
+    output.data(output.clean(found["title"]))
+    for line in output.lines_of(described, INDENT_BELOW):
+        output.data(line)
+    if found["files"]:
+        output.data("")
+        output.table(
+            ("file", "size", "state", "type", "sha256"),
+            [
+                [file["path"], output.size_text(file["size"]), file["state"], file["media_type"], file["sha256"]]
+                for file in found["files"]
+            ],
+        )

@@ -1,0 +1,237 @@
+"""Bringing and fetching: register, put, get. Interrupted, they are run again and send or fetch what is missing."""
+
+# ruff: noqa: PLC0415 - `catalog --help` must come at once: what a command needs is imported when it runs.
+
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from catalog.cli import output
+from catalog.cli.output import Invocation
+
+if TYPE_CHECKING:
+    from catalog.client.folders import Got, Piece
+    from catalog.client.shapes import Registered
+
+Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
+New = Annotated[
+    bool, typer.Option("--new", help="Register another object, even if the very same was registered before.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command("register", rich_help_panel="Bringing and fetching")(register_object)
+    app.command(rich_help_panel="Bringing and fetching")(put)
+    app.command(rich_help_panel="Bringing and fetching")(get)
+
+
+def register_object(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(help="JSON as `catalog kinds KIND` shows it; - reads standard input.")],
+    *,
+    new: New = False,
+    json: Json = False,
+) -> None:
+    """Register one object from JSON; print its id, and how to upload each declared file."""
+    from catalog.cli import drafts
+    from catalog.client import folders
+
+    draft = drafts.read(file)
+    invocation: Invocation = context.obj
+    with invocation.catalog() as catalog, _withdrawn_explained():
+        registered = catalog.register(draft, idempotency_key=None if new else folders.key_of(draft))
+    if json:
+        output.as_json(registered)
+        return
+    output.data(registered["id"])
+    for ticket in registered["uploads"]:
+        output.data(f"\n{output.clean(ticket['path'])}, until {ticket['expires_at']}:")
+        output.data(f"  {ticket['method']} {ticket['url']}")
+        for name, value in ticket["headers"].items():
+            output.data(f"  {name}: {value}")
+    if registered["uploads"]:
+        output.say("send each file as shown, with all headers; `catalog put` registers and sends in one go")
+
+
+def put(
+    context: typer.Context,
+    place: Annotated[Path, typer.Argument(metavar="DIR|FILE", help="A file, or a folder with all below it.")],
+    *,
+    described: Annotated[
+        str | None, typer.Option("--from", metavar="JSON", help="Metadata from a JSON file; options here win over it.")
+    ] = None,
+    kind: Annotated[str | None, typer.Option(help="What it is; `catalog kinds` lists the kinds.")] = None,
+    project: Annotated[str | None, typer.Option(help="The project it belongs to, written org/project.")] = None,
+    title: Annotated[str | None, typer.Option(help="Its title.")] = None,
+    description: Annotated[str | None, typer.Option(help="What it is, in prose.")] = None,
+    creator: Annotated[
+        list[str] | None, typer.Option(help="Who made it: 'Rivera, Ana' or 'Rivera, Ana (ORCID)'; repeat for more.")
+    ] = None,
+    contact: Annotated[str | None, typer.Option(help="Whom to ask: 'Ana Rivera <ana@example.org>'.")] = None,
+    keyword: Annotated[list[str] | None, typer.Option(help="A keyword; repeat for more.")] = None,
+    licence: Annotated[str | None, typer.Option(help="An SPDX id, such as CC-BY-4.0.")] = None,
+    public: Annotated[
+        bool | None, typer.Option("--public/--private", help="Who may see it; private if not said.")
+    ] = None,
+    meta: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Of its kind: labelled=true, sensor.id=A1."),
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="Leave out such names: '*.tmp'.")] = None,
+    new: New = False,
+    json: Json = False,
+) -> None:
+    """Register a file or folder and upload it; print the object's id when every file is available.
+
+    Interrupted, run it again: it finds the same object and sends only what is missing. Changed files or metadata make
+    another object.
+    """
+    from catalog.cli import drafts
+    from catalog.client import Problem, folders
+
+    given: dict[str, Any] = {
+        "kind": kind,
+        "project": project,
+        "title": title,
+        "description": description,
+        "creators": [drafts.creator(one) for one in creator or []] or None,
+        "contact": None if contact is None else drafts.contact(contact),
+        "keywords": keyword or None,
+        "licence": licence,
+        "visibility": None if public is None else "public" if public else "private",
+    }
+    start = {"metadata": {}} | (drafts.read(described) if described is not None else {})
+    draft = start | {name: value for name, value in given.items() if value is not None}
+    draft["metadata"] = drafts.metadata(meta or [], start["metadata"])
+    pieces = folders.pieces_in(place, exclude=exclude or [])
+    invocation: Invocation = context.obj
+    try:
+        with invocation.catalog() as catalog, _withdrawn_explained(), _resumable():
+            with output.bar("hashing", sum(piece.size for piece in pieces)) as progress:
+                pieces = folders.read_through(pieces, progress)
+            result = _brought(catalog, draft, pieces, new=new)
+    except Problem as problem:
+        if described is None:
+            problem.faults = tuple(drafts.pointed(problem.faults))
+        raise
+    found = result.object
+    if json:
+        files = [{**file, "sent": file["path"] in result.sent} for file in found["files"]]
+        summary = {name: found[name] for name in ("id", "revision", "kind", "project", "title")}
+        output.as_json({**summary, "files": files, "nudged": sorted(result.nudged)})
+        return
+    output.data(found["id"])
+    already = len(pieces) - len(result.sent)
+    output.say(f"{len(pieces)} files available" + (f", {already} of them were there already" if already else ""))
+
+
+def get(
+    context: typer.Context,
+    object_id: Annotated[str, typer.Argument(metavar="ID", help="The object's id.")],
+    paths: Annotated[list[str] | None, typer.Argument(metavar="[PATH]...", help="Only these files.")] = None,
+    *,
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Where to put them.")] = Path(),
+    json: Json = False,
+) -> None:
+    """Download an object's files and check their SHA-256; print where each one is.
+
+    Files that are there already with the right SHA-256 are left alone, and begun ones are gone on with.
+    """
+    from catalog.client import folders
+    from catalog.client.catalog import file_of
+    from catalog.errors import CatalogError
+
+    invocation: Invocation = context.obj
+    with invocation.catalog() as catalog, _resumable():
+        found = catalog.get(object_id)
+        wanted = [file_of(found, path) for path in paths or []] or found["files"]
+        if not wanted:
+            output.say("this object has no files")
+        with output.bar("downloading", sum(file["size"] for file in wanted)) as progress:
+            outcomes = folders.get(catalog, found, to, [file["path"] for file in wanted], progress=progress)
+    fetched = [(file, got) for file, got in zip(wanted, outcomes, strict=True) if not isinstance(got, CatalogError)]
+    if json:
+        output.as_json(
+            {
+                "id": found["id"],
+                "files": [
+                    {
+                        "path": file["path"],
+                        "target": str(got.target),
+                        "size": file["size"],
+                        "sha256": file["sha256"],
+                        "outcome": _outcome(got),
+                    }
+                    for file, got in fetched
+                ],
+            }
+        )
+    else:
+        for _, got in fetched:
+            output.data(str(got.target))
+    failed = [outcome for outcome in outcomes if isinstance(outcome, CatalogError)]
+    if failed:
+        codes = [output.refusal(fault) for fault in failed]
+        output.say(f"{len(failed)} of {len(wanted)} files were not fetched; run the same command again to go on")
+        raise typer.Exit(codes[0])
+
+
+def _brought(catalog: Any, draft: dict[str, Any], pieces: "list[Piece]", *, new: bool) -> Any:
+    import uuid
+
+    from catalog.client import folders
+
+    def registered(answer: "Registered") -> None:
+        there = sum(file["state"] == "available" for file in answer["files"])
+        resumed = f", {there} of {len(pieces)} files are there already" if there else ""
+        output.say(f"registered as {answer['id']}{resumed}")
+
+    def late(paths: list[str]) -> None:
+        output.say(
+            f"the store has not told the catalog of {len(paths)} of {len(pieces)} files within "
+            f"{folders.NOTICE_SECONDS:g} s: asking the catalog to look"
+        )
+
+    with output.bar("uploading", sum(piece.size for piece in pieces)) as progress:
+        return folders.put(
+            catalog,
+            draft,
+            pieces,
+            idempotency_key=uuid.uuid4().hex if new else None,
+            on_registered=registered,
+            on_late=late,
+            progress=progress,
+        )
+
+
+def _outcome(got: "Got") -> str:
+    if got.moved is None:
+        return "skipped"
+    return "resumed" if got.moved.resumed_from else "downloaded"
+
+
+@contextmanager
+def _resumable() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        output.say(f"stopped; to go on: {shlex.join(['catalog', *sys.argv[1:]])}")
+        raise
+
+
+@contextmanager
+def _withdrawn_explained() -> Iterator[None]:
+    from catalog.client import Problem
+
+    try:
+        yield
+    except Problem as problem:
+        if problem.status == 410:  # ruff: ignore[PLR2004] - Gone.
+            problem.detail += " It was registered with exactly this content; --new registers it as another object."
+        raise

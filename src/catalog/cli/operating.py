@@ -1,0 +1,189 @@
+"""Running a catalog: serve, migrate, tokens. These know it from inside, by the server's own settings."""
+
+# ruff: noqa: PLC0415 - `catalog --help` must come at once: what a command needs is imported when it runs.
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, TypeVar
+from uuid import UUID
+
+import typer
+
+from catalog.cli import output
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+Result = TypeVar("Result")
+
+Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
+
+SECONDS_OF = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+tokens = typer.Typer(no_args_is_help=True, help="Make, list and end tokens, straight in the database.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command(rich_help_panel="Running a catalog")(serve)
+    app.command(rich_help_panel="Running a catalog")(migrate)
+    app.add_typer(tokens, name="token", rich_help_panel="Running a catalog")
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on.")] = 8000,
+) -> None:
+    """Serve the API and the pages until interrupted."""
+    import uvicorn
+
+    from catalog import logs
+    from catalog.api.app import create_app
+    from catalog.settings import Settings
+
+    logs.configure()
+    application = create_app(Settings.from_environment())
+    # Our own log line tells more than uvicorn's, and leaves queries out.
+    uvicorn.run(application, host=host, port=port, access_log=False, log_level="warning", server_header=False)
+
+
+def migrate() -> None:
+    """Bring the database, the index and the bucket to what this version needs. Repeat it as you like."""
+    from catalog.engines import Engines, opened
+    from catalog.migrations import upgrade
+    from catalog.objects import verbs
+    from catalog.settings import Settings
+
+    async def prepare(engines: Engines) -> None:
+        await engines.store.ensure_bucket()
+        output.say(f"bucket {engines.store.bucket}: ready")
+        made = await engines.index.ensure()
+        if made:
+            async with engines.database.transaction() as session:
+                await verbs.index_everything(session)
+        output.say(f"index {settings.search_index}: {'made; every object is queued for it' if made else 'ready'}")
+
+    async def inside() -> None:
+        async with opened(settings) as engines:
+            await prepare(engines)
+
+    settings = Settings.from_environment()
+    with _database_faults_explained():
+        upgrade(str(settings.database_url))
+        output.say("database: ready")
+        asyncio.run(inside())
+
+
+@tokens.command("create")
+def create_token(
+    name: Annotated[str, typer.Argument(help="Who will hold it; made if new. Lower-case letters, digits, . _ -")],
+    *,
+    role: Annotated[str, typer.Option(help="admin, curator, ingest or reader.")],
+    label: Annotated[str | None, typer.Option(help="What it is for, to tell it from others.")] = None,
+    expires: Annotated[str | None, typer.Option(metavar="30d", help="When it ends, in s, m, h or d.")] = None,
+    json: Json = False,
+) -> None:
+    """Make a token and print it, this once."""
+    import re
+    from datetime import timedelta
+
+    from catalog.access import principals
+    from catalog.access.principals import Role
+
+    if role not in list(Role):
+        raise typer.BadParameter(f"{role!r} is not one of {', '.join(Role)}", param_hint="--role")
+    if not re.fullmatch(principals.NAME_PATTERN, name):
+        raise typer.BadParameter("lower-case letters, digits, . _ - and at most 63 of them", param_hint="NAME")
+    lifetime = None
+    if expires is not None:
+        amount, unit = expires[:-1], expires[-1:]
+        if not amount.isdigit() or not int(amount) or unit not in SECONDS_OF or len(amount) > 6:  # ruff: ignore[PLR2004]
+            raise typer.BadParameter(f"{expires!r} is not like 12h or 30d", param_hint="--expires")
+        lifetime = timedelta(seconds=int(amount) * SECONDS_OF[unit])
+
+    async def create(session: "AsyncSession") -> str:
+        _, token = await principals.create_token(session, name=name, role=Role(role), label=label, expires=lifetime)
+        return token
+
+    token = _in_database(create)
+    if json:
+        output.as_json({"name": name, "role": role, "label": label, "token": token})
+        return
+    output.data(token)
+    output.say(f"this is the token of {name} ({role}); it is shown only now. Put it into a file and name that file in")
+    output.say("CATALOG_TOKEN_FILE, or set CATALOG_TOKEN")
+
+
+@tokens.command("list")
+def list_tokens(*, json: Json = False) -> None:
+    """List the tokens; what they are is not kept, only how they begin."""
+    from catalog.access import principals
+
+    found = _in_database(principals.list_tokens)
+    if json:
+        output.as_json(found)
+        return
+    columns = ("id", "name", "role", "begins", "label", "created", "expires", "revoked")
+    output.table(
+        columns,
+        [
+            [
+                *(one["id"], one["name"], one["role"], f"{one['hint']}…", one["label"] or ""),
+                *(_minute(one[when]) for when in ("created_at", "expires_at", "revoked_at")),
+            ]
+            for one in found
+        ],
+    )
+
+
+def _minute(moment: "datetime | None") -> str:
+    return f"{moment:%Y-%m-%d %H:%M}" if moment else ""
+
+
+@tokens.command("revoke")
+def revoke_token(token_id: Annotated[str, typer.Argument(help="The id that `catalog token list` shows.")]) -> None:
+    """End a token at once."""
+    from catalog.access import principals
+
+    try:
+        wanted = UUID(token_id)
+    except ValueError:
+        raise typer.BadParameter("this is no id; `catalog token list` shows them", param_hint="TOKEN_ID") from None
+    _in_database(lambda session: principals.revoke_token(session, wanted))
+    output.say(f"token {wanted} works no more")
+
+
+def _in_database(work: "Callable[[AsyncSession], Awaitable[Result]]") -> Result:
+    from catalog.database import Database
+    from catalog.settings import Settings
+
+    async def inside() -> Result:
+        database = Database(str(Settings.from_environment().database_url), connections=1)
+        try:
+            async with database.transaction() as session:
+                return await work(session)
+        finally:
+            await database.close()
+
+    with _database_faults_explained():
+        return asyncio.run(inside())
+
+
+@contextmanager
+def _database_faults_explained() -> Iterator[None]:
+    import sqlalchemy as sa
+
+    from catalog.errors import Unavailable
+
+    try:
+        yield
+    except sa.exc.OperationalError as fault:
+        # The driver's first line names host, port and reason, never the password.
+        told = str(fault.orig).strip().splitlines()[0] if fault.orig else type(fault).__name__
+        raise Unavailable(f"The database of CATALOG_DATABASE_URL does not answer: {told}") from None
+    except sa.exc.ProgrammingError as fault:
+        told = str(fault.orig).strip().splitlines()[0] if fault.orig else type(fault).__name__
+        raise Unavailable(f"The database is not ready: {told}. Run `catalog migrate` first.") from None

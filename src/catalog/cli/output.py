@@ -1,0 +1,199 @@
+"""What the command line writes: data on stdout, everything else on stderr, and the exit codes."""
+
+# ruff: noqa: PLC0415 - `catalog --help` must come at once: what a command needs is imported when it runs.
+
+import json
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from catalog.client import Catalog
+    from catalog.client.transfer import Progress
+    from catalog.errors import CatalogError
+
+FAILED, USAGE, AUTH, NOT_FOUND, CONFLICT, UNAVAILABLE, INTERRUPTED = 1, 2, 3, 4, 5, 6, 130
+EXIT_CODES = MappingProxyType(
+    {
+        0: "done",
+        FAILED: "failed",
+        USAGE: "wrong usage or faulty input",
+        AUTH: "token missing, unknown or not enough",
+        NOT_FOUND: "not there",
+        CONFLICT: "in conflict with the present state",
+        UNAVAILABLE: "no answer or not available now",
+        INTERRUPTED: "interrupted",
+    }
+)
+# What the server's statuses mean to a shell script; any other is 1.
+CODE_OF_STATUS = MappingProxyType(
+    {
+        400: USAGE,
+        401: AUTH,
+        403: AUTH,
+        404: NOT_FOUND,
+        409: CONFLICT,
+        410: NOT_FOUND,
+        412: CONFLICT,
+        413: USAGE,
+        415: USAGE,
+        422: CONFLICT,
+        428: CONFLICT,
+        429: UNAVAILABLE,
+        502: UNAVAILABLE,
+        503: UNAVAILABLE,
+        504: UNAVAILABLE,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What was said before the command: it wins over the environment."""
+
+    url: str | None
+    token_file: Path | None
+
+    def catalog(self) -> "Catalog":
+        """Return the client of the catalog that is meant."""
+        from catalog.client import Catalog
+        from catalog.settings import ClientSettings
+
+        settings = ClientSettings.from_environment(url=self.url, token_file=self.token_file)
+        token = settings.token
+        return Catalog(str(settings.url), None if token is None else token.get_secret_value())
+
+
+def data(text: str) -> None:
+    """Write to stdout what was asked for."""
+    sys.stdout.write(f"{text}\n")
+
+
+def as_json(value: Any) -> None:
+    """Write JSON to stdout: indented for people, and for programs all the same."""
+    data(json.dumps(value, ensure_ascii=False, indent=2, default=_plain))
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def say(text: str) -> None:
+    """Tell the person something that is not data."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def clean(text: object) -> str:
+    """Return text that cannot move a terminal's cursor or recolour it: control characters become visible."""
+    return "".join(
+        "\ufffd" if unicodedata.category(character) in {"Cc", "Cf", "Cs"} and character not in "\n\t" else character
+        for character in str(text)
+    )
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write rows: aligned on a terminal, tab-separated with whole values anywhere else."""
+    cleaned = [[clean(value).replace("\n", " ").replace("\t", " ") for value in row] for row in rows]
+    if not sys.stdout.isatty():
+        for row in [columns, *cleaned]:
+            data("\t".join(row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for column in columns:
+        # An id that is cut cannot be copied.
+        drawn.add_column(column, no_wrap=column in UNCUT, overflow="fold" if column in UNCUT else "ellipsis")
+    for row in cleaned:
+        drawn.add_row(*(Text(value) for value in row))
+    Console().print(drawn)
+
+
+UNCUT = frozenset({"id", "kind", "year", "files", "size", "state"})
+
+
+def refusal(fault: "CatalogError") -> int:
+    """Tell what went wrong and how to mend it; return the exit code."""
+    from catalog import errors
+    from catalog.client import Problem
+
+    say(f"catalog: {clean(fault.detail)}")
+    for one in fault.faults:
+        mended = f" ({clean(one.suggestion)})" if one.suggestion else ""
+        say(f"  {clean(one.pointer)}: {clean(one.message)}{mended}")
+    if isinstance(fault, Problem):
+        if fault.status >= 500 and fault.request_id:  # ruff: ignore[PLR2004] - faults of the server, which logs them.
+            say(f"  request id {clean(fault.request_id)}, for whoever looks after the catalog")
+        return CODE_OF_STATUS.get(fault.status, FAILED)
+    for kind, code in {
+        errors.Invalid: USAGE,
+        errors.Unauthenticated: AUTH,
+        errors.Forbidden: AUTH,
+        errors.NotFound: NOT_FOUND,
+        errors.Gone: NOT_FOUND,
+        errors.Conflict: CONFLICT,
+        errors.PreconditionFailed: CONFLICT,
+        errors.Unprocessable: CONFLICT,
+        errors.Unavailable: UNAVAILABLE,
+    }.items():
+        if isinstance(fault, kind):
+            return code
+    return FAILED
+
+
+@contextmanager
+def bar(what: str, total_bytes: int) -> "Iterator[Progress]":
+    """Show a progress bar on stderr while the block runs; without a terminal there, one line that says what is done."""
+    if not sys.stderr.isatty():
+        say(f"{what}: {size_text(total_bytes)}")
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        task = progress.add_task(what, total=total_bytes)
+        yield lambda moved: progress.advance(task, moved)
+
+
+def size_text(size: int) -> str:
+    """Write a number of bytes for people."""
+    if size < 1000:  # ruff: ignore[PLR2004] - the step between units.
+        return f"{size} B"
+    amount, units = size / 1000, iter(("kB", "MB", "GB", "TB"))
+    unit = next(units)
+    while amount >= 999.95 and unit != "TB":  # ruff: ignore[PLR2004] - what rounds to the next unit.
+        amount, unit = amount / 1000, next(units)
+    return f"{amount:.1f} {unit}"
+
+
+def lines_of(value: Any, indent: str = "") -> Iterator[str]:
+    """Write nested values as indented lines."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            if inner in (None, "", [], {}):
+                continue
+            if isinstance(inner, str | int | float):
+                yield f"{indent}{name}: {clean(inner)}"
+            else:
+                yield f"{indent}{name}:"
+                yield from lines_of(inner, indent + "  ")
+    elif isinstance(value, list) and all(isinstance(one, str | int | float) or one is None for one in value):
+        yield indent + ", ".join(clean(one) for one in value)
+    elif isinstance(value, list):
+        for one in value:
+            first, *rest = list(lines_of(one, indent + "  "))
+            yield f"{indent}- {first.strip()}"
+            yield from rest
+    else:
+        yield f"{indent}{clean(value)}"

@@ -1,0 +1,29 @@
+"""`catalog demo`: the whole system at work on this machine."""
+
+# ruff: noqa: PLC0415 - `catalog --help` must come at once: what a command needs is imported when it runs.
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+STORES = ("seaweedfs", "minio")
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command."""
+    app.command(rich_help_panel="On this machine")(demo)
+
+
+def demo(
+    *,
+    oneshot: Annotated[bool, typer.Option("--oneshot", help="End when everything has been shown.")] = False,
+    home: Annotated[Path | None, typer.Option(help="The data folder; CATALOG_HOME says so too; else .data.")] = None,
+    store: Annotated[str | None, typer.Option(help=f"{' or '.join(STORES)}; the first if not said.")] = None,
+) -> None:
+    """Start real engines, register and upload real objects, find them, download one, and stay up to be tried."""
+    if store is not None and store not in STORES:
+        raise typer.BadParameter(f"{store!r} is not one of {', '.join(STORES)}", param_hint="--store")
+    from catalog.demo import run
+
+    run(home=home, store=store, oneshot=oneshot)
