@@ -90,65 +90,36 @@ def _within(texts: Iterable[str], chars_max: int) -> list[str]:
     return kept
 
 
-_SPLIT_INDEXED = {
-    "type": "word_delimiter_graph",
-    "split_on_case_change": True,
-    "split_on_numerics": True,
-    "catenate_words": True,
-    "catenate_numbers": True,
-    "catenate_all": True,
-    "preserve_original": True,
+# Words are split at punctuation; inside, at case and digits, the parts stand beside the whole, at its position, so that
+# phrases go on as written. ERA5-Land is found by era5, land and era; silero_vad.onnx by silero, vad and onnx; ResNet50
+# by resnet50, resnet and 50. A question is split at punctuation only: the index holds the other readings already.
+_SPLITS: dict[str, Any] = {
+    "split": {"type": "word_delimiter_graph", "split_on_case_change": False, "split_on_numerics": False},
+    "parts": {
+        "type": "pattern_capture",
+        "preserve_original": True,
+        "patterns": [r"(\p{L}{2,})", r"(\p{Lu}?\p{Ll}{2,})", r"(\p{Lu}{2,})(?=\p{Lu}\p{Ll})", r"(\p{N}+)"],
+    },
 }
-# People type "resnet50" and "resnet 50" for ResNet50: the index holds every reading, so the question needs no guess.
-_SPLIT_ASKED = {
-    "type": "word_delimiter_graph",
-    "split_on_case_change": False,
-    "split_on_numerics": False,
-}
+
+
+def _analyzer(*filters: str) -> dict[str, Any]:
+    return {"tokenizer": "standard", "filter": ["split", *filters]}
+
 
 ANALYSIS: dict[str, Any] = {
     "char_filter": {
-        # The tokenizer breaks at hyphens, not at underscores; whole, "silero-vad" is found as "silerovad" too.
-        "hyphens_join": {
-            "type": "pattern_replace",
-            "pattern": r"(?<=[\p{L}\p{N}])-(?=[\p{L}\p{N}])",
-            "replacement": "_",
-        },
         # Identifiers are written bare or as links; both mean the same.
         "links_are_identifiers": {"type": "pattern_replace", "pattern": "^https?://[^/]+/", "replacement": ""},
     },
-    "filter": {"split_indexed": _SPLIT_INDEXED, "split_asked": _SPLIT_ASKED, "stem": {"type": "kstem"}},
+    "filter": {**_SPLITS, "stem": {"type": "kstem"}},
     "analyzer": {
-        # `keyword_repeat` keeps each word beside its stem: a prefix is compared with words as they were written.
-        "prose": {
-            "char_filter": ["hyphens_join"],
-            "tokenizer": "standard",
-            "filter": [
-                "split_indexed",
-                "flatten_graph",
-                "asciifolding",
-                "lowercase",
-                "keyword_repeat",
-                "stem",
-                "remove_duplicates",
-            ],
-        },
-        "prose_asked": {
-            "char_filter": ["hyphens_join"],
-            "tokenizer": "standard",
-            "filter": ["split_asked", "asciifolding", "lowercase", "stem"],
-        },
+        # `keyword_repeat` keeps each word beside its stem: a beginning* is compared with words as they were written.
+        "prose": _analyzer("parts", "asciifolding", "lowercase", "keyword_repeat", "stem", "remove_duplicates"),
+        "prose_asked": _analyzer("asciifolding", "lowercase", "stem"),
         # Names are not stemmed: "Hastings" is nobody called "Hasting".
-        "names": {
-            "char_filter": ["hyphens_join"],
-            "tokenizer": "standard",
-            "filter": ["split_indexed", "flatten_graph", "asciifolding", "lowercase", "remove_duplicates"],
-        },
-        "names_asked": {
-            "char_filter": ["hyphens_join"],
-            "tokenizer": "standard",
-            "filter": ["split_asked", "asciifolding", "lowercase"],
-        },
+        "names": _analyzer("parts", "asciifolding", "lowercase", "remove_duplicates"),
+        "names_asked": _analyzer("asciifolding", "lowercase"),
     },
     "normalizer": {
         "folded": {"type": "custom", "filter": ["asciifolding", "lowercase"]},
@@ -205,12 +176,12 @@ MAPPING_VERSION = hashlib.sha256(msgspec.json.encode([MAPPING, ANALYSIS, SETTING
 ]
 
 
-def index_body(*, refresh_ms: int) -> dict[str, Any]:
+def index_body(*, refresh_interval: str) -> dict[str, Any]:
     """Return the body that creates a concrete index: settings, analysis, mapping and the mapping's version.
 
     The refresh interval is always written: a shard without one goes idle, and the next search pays for the refresh.
     """
     return {
-        "settings": {"index": {**SETTINGS, "refresh_interval": f"{refresh_ms}ms", "analysis": ANALYSIS}},
+        "settings": {"index": {**SETTINGS, "refresh_interval": refresh_interval, "analysis": ANALYSIS}},
         "mappings": {"_meta": {"version": MAPPING_VERSION}, **MAPPING},
     }

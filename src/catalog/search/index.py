@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import UUID
 
 import msgspec
@@ -48,6 +48,10 @@ REPAIR = "run `catalog migrate`, which creates it"
 
 class MappingChanged(CatalogError):
     """The index was made for another mapping than this version's."""
+
+
+class EngineSays(CatalogError):
+    """The search engine refuses, for a reason that no caller can mend."""
 
 
 class Verdict(StrEnum):
@@ -127,7 +131,7 @@ class Index:
     def __init__(self, url: str, alias: str, refresh: timedelta = timedelta(seconds=1)) -> None:
         self.alias = alias
         self._url = url
-        self._refresh_ms = max(1, round(refresh.total_seconds() * 1000))
+        self._refresh_interval = f"{max(1, round(refresh.total_seconds() * 1000))}ms"
         self._opening: asyncio.Task[Connection] | None = None
 
     # Reading
@@ -141,9 +145,12 @@ class Index:
             body=_encode(body),
             seconds=FIND_SECONDS_MAX,
         )
-        if status == HTTPStatus.OK:
-            return query.found_from(answer, question)
-        raise self._refusal(status, answer)
+        if status == HTTPStatus.BAD_REQUEST:
+            fault = Fault("/q", "The search engine cannot answer this question.", "Ask for fewer and shorter words.")
+            raise Invalid("The search engine refuses the question.", faults=[fault]) from EngineSays(_reason(answer))
+        if status != HTTPStatus.OK:
+            self._refuse(status, answer)
+        return query.found_from(answer, question)
 
     async def count(self) -> int:
         """Return how many objects a search could find: tombstones do not count."""
@@ -196,11 +203,11 @@ class Index:
         if status in {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}:
             # Refused as a whole: one of them is the reason. Halving finds it, and its neighbours are written.
             if len(batch) == 1:
-                return {batch[0][0]: Outcome(Verdict.REJECTED, _reason(answer, status))}
+                return {batch[0][0]: Outcome(Verdict.REJECTED, _reason(answer) or f"HTTP {status}")}
             half = len(batch) // 2
             return {**await self._send(batch[:half]), **await self._send(batch[half:])}
         if status != HTTPStatus.OK:
-            raise self._refusal(status, answer)
+            self._refuse(status, answer)
         told = _decode_bulk(answer)
         if not told.errors:
             return dict.fromkeys((place for place, _ in batch), WRITTEN)
@@ -227,23 +234,24 @@ class Index:
 
         Any number of processes may call it at once. Raises MappingChanged when there is one for another mapping.
         """
-        if (standing := await self._standing()) is None:
-            body = index_body(refresh_ms=self._refresh_ms) | {"aliases": {self.alias: {}}}
-            # Named by its mapping: of two processes that create at once, the engine refuses one.
-            name = f"{self.alias}-{MAPPING_VERSION}"
-            status, answer = await self._ask("PUT", "", target=name, body=_encode(body), seconds=MANAGE_SECONDS_MAX)
-            created = status == HTTPStatus.OK
-            if not created and "resource_already_exists_exception" not in _reason(answer, status):
-                raise self._refusal(status, answer)
-            standing = await self._standing()
-            if standing is None:
-                raise CatalogError(
-                    f"An index {name!r} exists, but not behind the alias {self.alias!r}: remove it, or add the alias."
-                )
-        else:
-            created = False
-        self._checked(standing)
+        standing = await self._standing()
+        created = standing is None and await self._create()
+        name, there = self._checked(standing or await self._standing() or {})
+        if there["settings"]["index"].get("refresh_interval") != self._refresh_interval:
+            # The operator's to choose, no part of the mapping: changed in place.
+            body = _encode({"index": {"refresh_interval": self._refresh_interval}})
+            await self._told("PUT", "/_settings", target=name, body=body, seconds=MANAGE_SECONDS_MAX)
         return created
+
+    async def _create(self) -> bool:
+        # Named by its mapping: of processes that create at once, the engine hears one and refuses the others. The alias
+        # comes with the index, so nobody meets one without the other.
+        name = f"{self.alias}-{MAPPING_VERSION}"
+        body = _encode(index_body(refresh_interval=self._refresh_interval) | {"aliases": {self.alias: {}}})
+        status, answer = await self._ask("PUT", "", target=name, body=body, seconds=MANAGE_SECONDS_MAX)
+        if status != HTTPStatus.OK and "resource_already_exists_exception" not in _reason(answer):
+            self._refuse(status, answer)
+        return status == HTTPStatus.OK
 
     async def _standing(self) -> dict[str, Any] | None:
         """Return what stands behind the alias, by concrete name; None where there is nothing."""
@@ -251,11 +259,15 @@ class Index:
         if status == HTTPStatus.NOT_FOUND:
             return None
         if status != HTTPStatus.OK:
-            raise self._refusal(status, answer)
+            self._refuse(status, answer)
         standing: dict[str, Any] = msgspec.json.decode(answer)
         return standing
 
-    def _checked(self, standing: Mapping[str, Any]) -> None:
+    def _checked(self, standing: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        if not standing:
+            raise CatalogError(
+                f"The index of alias {self.alias!r} exists without its alias: add the alias, or remove the index."
+            )
         if self.alias in standing:
             raise CatalogError(
                 f"{self.alias!r} is an index, not an alias: remove it or set CATALOG_SEARCH_INDEX to another name."
@@ -269,6 +281,7 @@ class Index:
                 f"Index {name!r} was made for mapping {version}, this version needs {MAPPING_VERSION}: remove the index"
                 " and start the indexer, which creates it anew and fills it from the database."
             )
+        return name, found
 
     async def refresh(self) -> None:
         """Make everything written so far searchable now."""
@@ -309,17 +322,17 @@ class Index:
     async def _told(self, method: str, path: str, **how: Any) -> bytes:
         status, answer = await self._ask(method, path, **how)
         if status != HTTPStatus.OK:
-            raise self._refusal(status, answer)
+            self._refuse(status, answer)
         return answer
 
-    def _refusal(self, status: int, answer: bytes) -> CatalogError:
-        reason = _reason(answer, status)
+    def _refuse(self, status: int, answer: bytes) -> NoReturn:
+        # The engine's own words are for the log: they name nodes, indices and parts of the question.
+        says = EngineSays(_reason(answer) or f"HTTP {status}")
         if status == HTTPStatus.NOT_FOUND:
-            return self._missing()
-        if status == HTTPStatus.BAD_REQUEST:
-            fault = Fault("/q", "The search engine cannot answer this question.", "Ask for fewer and shorter words.")
-            return Invalid(f"The search engine refuses the question: {reason}", faults=[fault])
-        return Unavailable(f"The search engine cannot do this now: {reason}")
+            raise self._missing() from says
+        if status in PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise Unavailable("The search engine cannot do this now.") from says
+        raise says
 
     def _missing(self) -> Unavailable:
         return Unavailable(f"There is no search index {self.alias!r}: {REPAIR}.")
@@ -360,8 +373,8 @@ def _batches(lines: Iterable[tuple[int, bytes]]) -> Iterator[list[tuple[int, byt
         yield batch
 
 
-def _reason(answer: bytes, status: int) -> str:
+def _reason(answer: bytes) -> str:
     try:
         return str(msgspec.json.decode(answer, type=_Refusal).error)
     except msgspec.DecodeError:
-        return f"HTTP {status}"
+        return ""

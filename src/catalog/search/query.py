@@ -114,10 +114,15 @@ class Question:
         object.__setattr__(self, "terms", terms)
 
     @property
+    def wants_words(self) -> bool:
+        """Whether anything must be found in a text, so that there is something to rank and to mark."""
+        return any(not term.excluded for term in self.terms)
+
+    @property
     def order(self) -> str:
-        """The sort in force: there is nothing to rank by where no word is asked for."""
+        """The sort in force: newest first where there is nothing to rank by."""
         if self.sort in {None, "relevance"}:
-            return "relevance" if any(not term.excluded for term in self.terms) else "newest"
+            return "relevance" if self.wants_words else "newest"
         return str(self.sort)
 
     def _faults(self) -> Iterable[Fault]:
@@ -185,7 +190,7 @@ def body_of(question: Question, audience: Audience) -> dict[str, Any]:
     counted = {name: clause for name, clause in chosen.items() if name in question.facets}
     before = [clause for name, clause in chosen.items() if name not in counted]
     body: dict[str, Any] = {
-        "query": {"bool": _asked(question.terms, [audience.search_filter(), *before])},
+        "query": {"bool": _asked(question, [audience.search_filter(), *before])},
         "sort": SORTS[question.order],
         # One more than shown: whether there is a next page is then known, not guessed.
         "size": question.limit + 1,
@@ -199,20 +204,20 @@ def body_of(question: Question, audience: Audience) -> dict[str, Any]:
         body["post_filter"] = {"bool": {"filter": list(counted.values())}}
     if question.facets:
         body["aggs"] = {name: _count(name, counted) for name in question.facets}
-    if any(not term.excluded for term in question.terms):
+    if question.wants_words:
         body["highlight"] = HIGHLIGHT
     return body
 
 
-def _asked(terms: Sequence[Term], filters: list[dict[str, Any]]) -> dict[str, Any]:
+def _asked(question: Question, filters: list[dict[str, Any]]) -> dict[str, Any]:
     asked: dict[str, Any] = {
         "filter": filters,
-        "must_not": [{"term": {"tombstone": True}}, *(_clause(term) for term in terms if term.excluded)],
+        "must_not": [{"term": {"tombstone": True}}, *(_clause(term) for term in question.terms if term.excluded)],
     }
-    wanted = [term for term in terms if not term.excluded]
+    wanted = [term for term in question.terms if not term.excluded]
     if wanted:
         asked["must"] = [_clause(term) for term in wanted]
-        title = " ".join(term.text for term in wanted)
+        title = " ".join((question.text or "").split())
         asked["should"] = [{"term": {"title.sort": {"value": title, "boost": EXACT_TITLE_BOOST}}}]
     return asked
 
