@@ -116,9 +116,9 @@ def _entries(condition: sa.ColumnElement[bool], *, files_most: int | None) -> sa
 
 
 def _entry(row: Any) -> Entry:
-    *columns, files, total = row
-    views = sorted((FileView(*packed) for packed in files or []), key=lambda file: file.path.encode())
-    return Entry(*columns, files=views, files_total=total)
+    views = sorted((FileView(*packed) for packed in row.files or []), key=lambda file: file.path.encode())
+    # SQLAlchemy's documented name for a row as a mapping.
+    return Entry(**{**row._mapping, "files": views})  # ruff: ignore[SLF001]
 
 
 async def find(session: AsyncSession, object_id: UUID, audience: Audience) -> Entry:

@@ -190,13 +190,25 @@ def _pointer(names: Sequence[int | str]) -> str:
     return "".join(f"/{str(name).replace('~', '~0').replace('/', '~1')}" for name in names)
 
 
+_NOTHING = object()
+
+
+def _below(at: Any, name: int | str) -> Any:
+    if isinstance(at, dict):
+        return at.get(name, _NOTHING)
+    if isinstance(at, list) and isinstance(name, int) and name < len(at):
+        return at[name]
+    return _NOTHING
+
+
 def _walked(loc: Sequence[int | str], raw: Any) -> tuple[list[int | str], Any]:
     # Pydantic puts the name of a union's branch between the names of the input; only the input's names are a pointer.
     names: list[int | str] = []
     at = raw
     for place, name in enumerate(loc):
-        if (isinstance(at, dict) and name in at) or (isinstance(at, list) and isinstance(name, int) and name < len(at)):
-            at = at[name]
+        below = _below(at, name)
+        if below is not _NOTHING:
+            at = below
         elif not (isinstance(at, dict) and place == len(loc) - 1 and name != "[key]"):
             continue
         names.append(name)

@@ -1,0 +1,292 @@
+"""The figures: B1 search latency, B3 registration, B5 index pipeline, B6 freshness, B9 signing."""
+
+import asyncio
+import hashlib
+import hmac
+import random
+import sys
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
+from itertools import count, islice
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+import msgspec
+import psycopg
+import sqlalchemy as sa
+from uuid_utils.compat import uuid7
+
+from bench import stand as stands
+from bench.corpus import Corpus
+from bench.measure import Figure, Pair, figure, interleaved, median, quantile, timed
+from bench.stand import Stand, Wire
+from catalog.database import now
+from catalog.objects import reading
+from catalog.search import query
+from catalog.search.document import document_from
+from catalog.storage.signing import Signer
+from indexer import documents
+
+FACETS = ("kind", "project", "licence", "year", "creator")
+QUESTIONS = 500
+QUESTIONS_A_BLOCK = 60
+REGISTRATIONS_A_BLOCK = 100
+FRESH = 40
+LINKS_A_BLOCK = 5_000
+INDEX_BLOCKS = 4
+
+
+def say(text: str) -> None:
+    """Tell whoever waits what is being measured."""
+    print(text, file=sys.stderr, flush=True)
+
+
+async def search_latency(stand: Stand) -> list[Figure]:
+    """B1: text, five facets, highlights, the permission filter and 20 hits with links, one client."""
+    say("B1 search latency")
+    asker = 0
+    questions = stand.corpus.questions(QUESTIONS)
+    ours_wire = Wire(str(stand.settings.public_url), {"Authorization": f"Bearer {stand.tokens[asker]}"})
+    raw_wire = Wire(str(stand.settings.search_url), {"Content-Type": "application/json"})
+    audience = stand.owners[asker].audience
+    bodies = {
+        text: msgspec.json.encode(query.body_of(query.Question(text=text, facets=FACETS, limit=20), audience))
+        for text in questions
+    }
+    paths = {
+        text: "/api/search?" + urlencode({"q": text, "facet": FACETS, "limit": 20}, doseq=True) for text in questions
+    }
+    raw_path = f"/{stand.settings.search_index}/_search?allow_partial_search_results=false"
+    chosen = random.Random(1)
+
+    def block(one: Any) -> list[float]:
+        return [timed(partial(one, text)) for text in chosen.sample(questions, QUESTIONS_A_BLOCK)]
+
+    def ours(text: str) -> None:
+        status, body = ours_wire.send("GET", paths[text])
+        assert status == 200, body
+
+    def raw(text: str) -> None:
+        status, body = raw_wire.send("POST", raw_path, bodies[text])
+        assert status == 200, body
+
+    pair = await asyncio.to_thread(interleaved, partial(block, ours), partial(block, raw), 10)
+    size = len(stand.ids)
+    return [
+        figure("B1.p50", pair, median, unit="ms", objects=size, target="<= 1.20"),
+        figure("B1.p99", pair, lambda values: quantile(values, 0.99), unit="ms", objects=size, target="<= 1.30"),
+    ]
+
+
+async def registration(stand: Stand) -> list[Figure]:
+    """B3: repeated registration over HTTP by one client, against COPY and one upsert of the same prepared rows."""
+    say("B3 repeated registration")
+    wire = Wire(str(stand.settings.public_url), {"Authorization": f"Bearer {stand.tokens[0]}"})
+    more = Corpus(1_000_000, seed=7).samples()
+    url = str(stand.settings.database_url)
+
+    def ours() -> list[float]:
+        bodies = [msgspec.json.encode(one.body) for one in islice(more, REGISTRATIONS_A_BLOCK)]
+        started = time.perf_counter()
+        for body in bodies:
+            status, told = wire.send("POST", "/api/objects", body, Content_Type="application/json")
+            assert status == 201, told
+        return [REGISTRATIONS_A_BLOCK / (time.perf_counter() - started)]
+
+    with psycopg.connect(url, autocommit=False) as connection:
+
+        def limit() -> list[float]:
+            owner = stand.owners[0]
+            rows = [stands.prepared(one, owner, stand.settings) for one in islice(more, REGISTRATIONS_A_BLOCK * 10)]
+            started = time.perf_counter()
+            stands.copy(connection, rows)
+            connection.execute(
+                "INSERT INTO queue (topic, subject) SELECT 'index', unnest(%s::text[]) ON CONFLICT DO NOTHING",
+                [[str(row.object[0]) for row in rows]],
+            )
+            connection.commit()
+            return [len(rows) / (time.perf_counter() - started)]
+
+        pair = await asyncio.to_thread(interleaved, ours, limit)
+    async with stand.engines.database.transaction() as session:
+        await session.execute(sa.text("TRUNCATE queue"))
+    note = "One object a request; the bulk route, which this limit is for, comes later."
+    return [figure("B3", pair, median, unit="objects/s", objects=len(stand.ids), target=">= 0.35 (bulk)", note=note)]
+
+
+async def index_pipeline(stand: Stand) -> list[Figure]:
+    """B5: queue rows to acknowledged documents, against pre-serialised bulk bodies of the same documents."""
+    say("B5 index pipeline")
+    size = len(stand.ids)
+    part = size // (INDEX_BLOCKS * 2 + 1)
+    revisions = count(2)
+    path = "/limit/_bulk?timeout=60s"
+    engines = stand.engines
+    wires = [Wire(str(stand.settings.search_url), {"Content-Type": "application/x-ndjson"}) for _ in range(2)]
+    settings, mapping = await asyncio.to_thread(_concrete, wires[0], stand.settings.search_index)
+    status, told = wires[0].send("PUT", "/limit", msgspec.json.encode({"settings": settings, "mappings": mapping}))
+    assert status in {200, 400}, told
+
+    async def ours(ids: Sequence[UUID], revision: int) -> float:
+        async with engines.database.transaction() as session:
+            await session.execute(
+                sa.text("UPDATE object SET revision = :revision WHERE id = ANY(:ids)"),
+                {"revision": revision, "ids": list(ids)},
+            )
+            await session.execute(
+                sa.text("INSERT INTO queue (topic, subject) SELECT 'index', unnest(CAST(:ids AS text[]))"),
+                {"ids": [str(one) for one in ids]},
+            )
+        started = time.perf_counter()
+
+        async def lane() -> None:
+            while await documents.step(engines):
+                pass
+
+        await asyncio.gather(lane(), lane())
+        return len(ids) / (time.perf_counter() - started)
+
+    async def limit(ids: Sequence[UUID], revision: int) -> float:
+        async with engines.database.transaction() as session:
+            entries = await reading.read_for_index(session, list(ids))
+        lines = [
+            msgspec.json.encode({"index": {"_id": entry.id, "version": revision, "version_type": "external"}})
+            + b"\n"
+            + msgspec.json.encode(document_from(documents.projection_of(entry)))
+            + b"\n"
+            for entry in entries
+        ]
+        bodies = [b"".join(lines[at : at + documents.BATCH]) for at in range(0, len(lines), documents.BATCH)]
+        started = time.perf_counter()
+
+        def lane(number: int) -> None:
+            for body in bodies[number::2]:
+                status, told = wires[number].send("POST", path, body)
+                assert status == 200, told
+
+        await asyncio.gather(asyncio.to_thread(lane, 0), asyncio.to_thread(lane, 1))
+        return len(ids) / (time.perf_counter() - started)
+
+    pair = Pair([], [])
+    for number in range(INDEX_BLOCKS * 2 + 1):
+        ids = stand.ids[number * part : (number + 1) * part]
+        order = (ours, limit) if number % 2 == 0 else (limit, ours)
+        for one in order:
+            rate = await one(ids, next(revisions))
+            if number:  # The first block warms both up.
+                (pair.ours if one is ours else pair.limit).append(rate)
+    wires[0].send("DELETE", "/limit")
+    return [figure("B5", pair, median, unit="documents/s", objects=size, target=">= 0.85")]
+
+
+def _concrete(wire: Wire, alias: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    ((_, found),) = msgspec.json.decode(wire.send("GET", f"/{alias}")[1]).items()
+    kept = {
+        name: value
+        for name, value in found["settings"]["index"].items()
+        if name in {"number_of_shards", "auto_expand_replicas", "refresh_interval", "analysis"}
+    }
+    return {"index": kept}, found["mappings"]
+
+
+async def freshness(stand: Stand) -> list[Figure]:
+    """B6: from 201 to visible in a filtered search, against a direct index call to visible, same refresh interval."""
+    say("B6 freshness")
+    ours_wire = Wire(str(stand.settings.public_url), {"Authorization": f"Bearer {stand.tokens[0]}"})
+    raw_wire = Wire(str(stand.settings.search_url), {"Content-Type": "application/json"})
+    index = stand.settings.search_index
+    corpus = Corpus(10_000, seed=11)
+    more = corpus.samples()
+    chosen = random.Random(3)
+    audience = stand.owners[0].audience
+
+    def visible(wire: Wire, method: str, path: str, body: bytes | None) -> float:
+        started = time.perf_counter()
+        while time.perf_counter() - started < 30:
+            if b'"total":1' in (told := wire.send(method, path, body)[1]) or b'"value":1,' in told:
+                return (time.perf_counter() - started) * 1000
+            time.sleep(0.005)
+        raise TimeoutError(path)
+
+    def ours() -> list[float]:
+        time.sleep(chosen.random())
+        word = f"fresh{uuid7().hex}"
+        body = msgspec.json.encode({**next(more).body, "title": word})
+        status, told = ours_wire.send("POST", "/api/objects", body, Content_Type="application/json")
+        assert status == 201, told
+        return [visible(ours_wire, "GET", f"/api/search?q={word}", None)]
+
+    def limit() -> list[float]:
+        time.sleep(chosen.random())
+        word = f"fresh{uuid7().hex}"
+        sample = next(more)
+        document = {
+            "id": sample.id,
+            "revision": 1,
+            "tombstone": False,
+            "title": word,
+            "readers": ["public"],
+            "created_at": now(),
+        }
+        status, told = raw_wire.send(
+            "PUT", f"/{index}/_doc/{sample.id}?version=1&version_type=external", msgspec.json.encode(document)
+        )
+        assert status == 201, told
+        body = msgspec.json.encode(query.body_of(query.Question(text=word, limit=20), audience))
+        return [visible(raw_wire, "POST", f"/{index}/_search", body)]
+
+    pair = await asyncio.to_thread(interleaved, ours, limit, FRESH // 2)
+    size = len(stand.ids)
+    note = f"difference of the medians {median(pair.ours) - median(pair.limit):+.0f} ms; one change at a time"
+    return [
+        figure("B6.p50", pair, median, unit="ms", objects=size, target="<= limit + 100 ms", note=note),
+        figure("B6.p99", pair, lambda values: quantile(values, 0.99), unit="ms", objects=size),
+    ]
+
+
+async def signing(stand: Stand) -> list[Figure]:
+    """B9: signed links a second, distinct keys, expiry and forced disposition, against one SHA-256 and one HMAC."""
+    say("B9 signing")
+    signer = Signer(
+        endpoint=str(stand.settings.store_link_url),
+        region=stand.settings.store_region,
+        access_key=stand.settings.store_access_key,
+        secret_key=stand.settings.store_secret_key.get_secret_value(),
+    )
+    keys = [f"org/project/uploads/{uuid7()}/{uuid7()}/data/file {n}.csv" for n in range(LINKS_A_BLOCK)]
+    forced = {"response-content-disposition": 'attachment; filename="a.csv"', "response-content-type": "text/csv"}
+    at, lifetime, secret = now(), timedelta(minutes=15), hashlib.sha256(b"key").digest()
+
+    def ours() -> list[float]:
+        started = time.perf_counter()
+        for key in keys:
+            signer.sign("GET", stand.settings.store_bucket, key, expires=lifetime, now=at, query=forced)
+        return [len(keys) / (time.perf_counter() - started)]
+
+    def limit() -> list[float]:
+        started = time.perf_counter()
+        for key in keys:
+            told = hashlib.sha256(
+                f"GET\n/bucket/{key}\nX-Amz-Expires=900\nhost:127.0.0.1\n\nhost\nUNSIGNED-PAYLOAD".encode()
+            ).hexdigest()
+            signature = hmac.new(secret, f"AWS4-HMAC-SHA256\n20261121T000000Z\n{told}".encode(), "sha256").hexdigest()
+            _ = f"http://127.0.0.1/bucket/{key}?X-Amz-Expires=900&X-Amz-Signature={signature}"
+        return [len(keys) / (time.perf_counter() - started)]
+
+    pair = await asyncio.to_thread(interleaved, ours, limit)
+    return [figure("B9", pair, median, unit="links/s", objects=len(stand.ids), target=">= 0.50")]
+
+
+async def fill(stand: Stand) -> None:
+    """Index the whole corpus."""
+    say("indexing the corpus")
+    await stands.queue_all(stand.engines)
+    while await documents.step(stand.engines):
+        pass
+    await stand.engines.index.refresh()
+
+
+BENCHES = {"B5": index_pipeline, "B1": search_latency, "B9": signing, "B3": registration, "B6": freshness}
