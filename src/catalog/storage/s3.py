@@ -6,7 +6,6 @@ Bytes never pass through here, except to be hashed when a store kept no checksum
 """
 
 import base64
-import binascii
 import hashlib
 import logging
 import re
@@ -18,6 +17,7 @@ from email.utils import parsedate_to_datetime
 from itertools import islice
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
+from xml.etree.ElementTree import ParseError
 
 import anyio
 import httpx2
@@ -48,6 +48,8 @@ _MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[ -~]+", re.ASCII)
 _CHECKSUM_MODE = {"x-amz-checksum-mode": "ENABLED"}
 _META = "x-amz-meta-"
 
+# A version that is a delete marker answers 405 (S3 API, HeadObject).
+_NOTHING_THERE = frozenset({404, 405})
 # What a store answers to a rule it does not understand: the rest of 4xx is about credentials.
 _REFUSALS = frozenset({400, 404, 405, 409, 501})
 
@@ -191,8 +193,7 @@ class Store:
         """Say what is stored under `key`, or None when nothing is (any more)."""
         query = {"versionId": version_id} if version_id else {}
         async with self._request("HEAD", key, query=query, headers=_CHECKSUM_MODE) as response:
-            # A version that is a delete marker answers 405.
-            if response.status_code in {httpx2.codes.NOT_FOUND, httpx2.codes.METHOD_NOT_ALLOWED}:
+            if response.status_code in _NOTHING_THERE:
                 return None
             return _stat_of(response.headers)
 
@@ -201,7 +202,7 @@ class Store:
         query = {"versionId": version_id} if version_id else {}
         digest = hashlib.sha256()
         async with self._request("GET", key, query=query) as response:
-            if response.status_code in {httpx2.codes.NOT_FOUND, httpx2.codes.METHOD_NOT_ALLOWED}:
+            if response.status_code in _NOTHING_THERE:
                 raise NotFound("The store has no bytes under this key.")
             # Raw: a file stored with Content-Encoding: gzip is hashed as it is stored.
             async for chunk in response.aiter_raw(CHUNK_BYTES):
@@ -283,7 +284,8 @@ class Store:
             raise Unavailable(f"The store at {self._endpoint} cannot be reached: {type(failure).__name__}.") from None
 
     def _check(self, status: int) -> None:
-        if status < httpx2.codes.BAD_REQUEST or status in {httpx2.codes.NOT_FOUND, httpx2.codes.METHOD_NOT_ALLOWED}:
+        # Redirects are refused with the rest: a store that moved needs another endpoint, and would be sent our links.
+        if httpx2.codes.is_success(status) or status in _NOTHING_THERE:
             return
         if status in {httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN}:
             raise self._refused()
@@ -306,7 +308,11 @@ class Store:
             if refused.response.status in {httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN}:
                 raise self._refused(refused.code) from None
             raise Unavailable(f"The store at {self._endpoint} answered {refused.code}: {refused.message}") from None
-        except (MinioException, urllib3.exceptions.HTTPError) as failure:
+        except (MinioException, ParseError) as nonsense:
+            raise Unavailable(
+                f"What listens at {self._endpoint} does not answer as an S3 server does: {type(nonsense).__name__}."
+            ) from None
+        except urllib3.exceptions.HTTPError as failure:
             raise Unavailable(f"The store at {self._endpoint} cannot be reached: {type(failure).__name__}.") from None
 
 
@@ -338,9 +344,12 @@ def _stat_of(headers: httpx2.Headers) -> Stat:
 
 
 def _sha256_of(headers: httpx2.Headers) -> str | None:
-    """Read the checksum of the whole; one of a multipart upload's parts ends in -N and says nothing of the bytes."""
+    """Read the checksum of the whole; one made of a multipart upload's parts says nothing of the bytes."""
+    if headers.get("x-amz-checksum-type") == "COMPOSITE":
+        return None
     try:
+        # Stores that send no type mark such a one by -N at its end.
         digest = base64.b64decode(headers.get("x-amz-checksum-sha256", ""), validate=True)
-    except binascii.Error:
+    except ValueError:
         return None
     return digest.hex() if len(digest) == hashlib.sha256().digest_size else None

@@ -1,0 +1,238 @@
+"""Stores that fail: each failure becomes one of our errors, and nothing tells a signature."""
+
+import asyncio
+import gzip
+import hashlib
+import logging
+import traceback
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from catalog.errors import CatalogError, Unavailable
+from catalog.local import ports
+from catalog.storage import s3
+from catalog.storage.s3 import Stat, Store
+from tests.storage.conftest import S3Server
+
+Ask = Callable[[Store], Awaitable[object]]
+Conversation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+WHOLE = {
+    "content-length": "5",
+    "content-type": "text/csv",
+    "etag": '"5d41402abc4b2a76b9719d911017c592"',
+    "last-modified": "Sun, 01 Mar 2026 12:00:00 GMT",
+    "x-amz-checksum-sha256": "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=",
+    "x-amz-version-id": "v1",
+    "x-amz-meta-site": "Lakeside",
+}
+READ = Stat(
+    size=5,
+    etag="5d41402abc4b2a76b9719d911017c592",
+    sha256="2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824",
+    media_type="text/csv",
+    version_id="v1",
+    modified_at=datetime(2026, 3, 1, 12, tzinfo=UTC),
+    metadata={"site": "Lakeside"},
+)
+
+
+@asynccontextmanager
+async def store_that(answers: Conversation) -> AsyncGenerator[Store]:
+    """A client of a loopback server that holds each connection's conversation."""
+    server = await asyncio.start_server(answers, "127.0.0.1", 0)
+    store = store_at(server.sockets[0].getsockname()[1])
+    try:
+        yield store
+    finally:
+        await store.close()
+        server.close()
+
+
+def store_at(port: int) -> Store:
+    endpoint = f"http://127.0.0.1:{port}"
+    return S3Server("none", endpoint, "us-east-1", "reader", "a-secret-of-ours", None).store("catalog")
+
+
+def says(status: str, headers: dict[str, str], body: bytes = b"") -> Conversation:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        writer.write(f"HTTP/1.1 {status}\r\n{lines}connection: close\r\n\r\n".encode() + body)
+        writer.close()
+
+    return answer
+
+
+async def says_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+    writer.close()
+
+
+async def hangs_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.close()
+
+
+ASKS: dict[str, Ask] = {
+    "ping": lambda store: store.ping(),
+    "stat": lambda store: store.stat("a"),
+    "hash": lambda store: store.sha256_of("a"),
+    "remove": lambda store: store.remove("a"),
+    "list": lambda store: anext(store.list("")),
+    "make": lambda store: store.ensure_bucket(),
+    "notify": lambda store: store.set_notification("arn:minio:sqs::CATALOG:webhook"),
+}
+
+
+async def failure_of(asking: Awaitable[object]) -> CatalogError:
+    with pytest.raises(CatalogError) as failed:
+        await asking
+    return failed.value
+
+
+@pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS)
+async def test_a_store_that_is_not_there_is_unavailable(ask: Ask) -> None:
+    store = store_at(ports.choose())
+
+    failure = await failure_of(ask(store))
+
+    await store.close()
+    assert (type(failure), "cannot be reached" in failure.detail) == (Unavailable, True)
+
+
+@pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS)
+@pytest.mark.parametrize(
+    "answers",
+    [
+        hangs_up,
+        says("503 Service Unavailable", {"content-length": "0"}),
+        says("500 Internal Server Error", {"content-length": "0"}),
+    ],
+    ids=["hangs up", "503", "500"],
+)
+async def test_a_store_that_fails_is_unavailable(ask: Ask, answers: Conversation) -> None:
+    async with store_that(answers) as store:
+        failure = await failure_of(ask(store))
+
+    assert (type(failure), " at http://127.0.0.1:" in failure.detail) == (Unavailable, True)
+
+
+@pytest.mark.parametrize("ask", [ASKS["list"], ASKS["make"]], ids=["list", "make"])
+async def test_an_answer_that_is_no_xml_is_unavailable(ask: Ask) -> None:
+    async with store_that(says("200 OK", {"content-length": "5"}, b"<html")) as store:
+        failure = await failure_of(ask(store))
+
+    assert (type(failure), "does not answer as an S3 server does" in failure.detail) == (Unavailable, True)
+
+
+async def test_a_store_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3, "PING_TIMEOUT", timedelta(seconds=0.2))
+
+    async with store_that(says_nothing) as store:
+        failure = await failure_of(store.ping())
+
+    assert (type(failure), failure.detail.endswith("did not answer in time.")) == (Unavailable, True)
+
+
+@pytest.mark.parametrize("status", ["301 Moved Permanently", "307 Temporary Redirect", "400 Bad Request", "412 No"])
+async def test_an_answer_that_is_no_success_is_never_taken_for_one(status: str) -> None:
+    async with store_that(says(status, {**WHOLE, "location": "http://127.0.0.1:9/"})) as store:
+        failure = await failure_of(store.stat("a"))
+
+    assert (type(failure), failure.detail.endswith(f"answered {status[:3]}.")) == (Unavailable, True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "read"),
+    [
+        ({}, READ),
+        ({"x-amz-version-id": "null"}, replace(READ, version_id=None)),
+        ({"x-amz-version-id": None}, replace(READ, version_id=None)),
+        ({"x-amz-checksum-sha256": None}, replace(READ, sha256=None)),
+        ({"x-amz-checksum-sha256": "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=-2"}, replace(READ, sha256=None)),
+        ({"x-amz-checksum-sha256": "LPJN"}, replace(READ, sha256=None)),
+        ({"x-amz-checksum-sha256": "größe"}, replace(READ, sha256=None)),
+        ({"x-amz-checksum-type": "COMPOSITE"}, replace(READ, sha256=None)),
+        ({"content-type": None}, replace(READ, media_type="application/octet-stream")),
+        ({"etag": None}, replace(READ, etag="")),
+    ],
+)
+async def test_what_a_store_says_of_a_key_is_read(changed: dict[str, str | None], read: Stat) -> None:
+    headers = {name: value for name, value in {**WHOLE, **changed}.items() if value is not None}
+
+    async with store_that(says("200 OK", headers)) as store:
+        assert await store.stat("a") == read
+
+
+@pytest.mark.parametrize(
+    "changed", [{"last-modified": "yesterday"}, {"last-modified": None}, {"content-length": None}], ids=str
+)
+async def test_an_answer_without_size_or_date_is_unavailable(changed: dict[str, str | None]) -> None:
+    headers = {name: value for name, value in {**WHOLE, **changed}.items() if value is not None}
+
+    async with store_that(says("200 OK", headers)) as store:
+        failure = await failure_of(store.stat("a"))
+
+    assert (type(failure), failure.detail) == (
+        Unavailable,
+        "The store's answer to HEAD lacks a readable size or date.",
+    )
+
+
+async def test_bytes_that_end_too_early_are_no_hash() -> None:
+    async with store_that(says("200 OK", {"content-length": "10"}, b"five!")) as store:
+        failure = await failure_of(store.sha256_of("a"))
+
+    assert (type(failure), "cannot be reached" in failure.detail) == (Unavailable, True)
+
+
+async def test_bytes_are_hashed_as_stored_even_by_a_store_that_likes_to_compress() -> None:
+    async def compresses(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = await reader.readuntil(b"\r\n\r\n")
+        body = gzip.compress(b"five!") if b"gzip" in asked.lower() else b"five!"
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body) + body)
+        writer.close()
+
+    async with store_that(compresses) as store:
+        assert await store.sha256_of("a") == hashlib.sha256(b"five!").hexdigest()
+
+
+async def test_a_proxy_of_the_environment_sees_none_of_our_requests(
+    s3_server: S3Server, any_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{ports.choose()}")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+    store = s3_server.store(any_store.bucket)
+
+    await store.ping()
+    await store.ensure_bucket()
+    await store.close()
+
+
+async def test_no_failure_and_no_log_line_tells_a_signature_or_a_secret(
+    s3_server: S3Server, any_store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    stores = [any_store, s3_server.store(any_store.bucket, secret_key="not-the-secret-key"), store_at(ports.choose())]
+    told = []
+    for store in stores:
+        for ask in ASKS.values():
+            try:
+                await ask(store)
+            except (CatalogError, StopAsyncIteration) as failure:
+                told += traceback.format_exception(failure)
+    for store in stores[1:]:
+        await store.close()
+
+    told += [record.getMessage() for record in caplog.records]
+    assert [
+        line for line in told if "X-Amz-Signature" in line or "secret-" in line or s3_server.secret_key in line
+    ] == []
+    assert len(told) > len(stores)
