@@ -14,9 +14,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from itertools import islice
 from typing import Any, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 from xml.etree.ElementTree import ParseError
 
 import anyio
@@ -29,7 +30,7 @@ from minio.notificationconfig import NotificationConfig, PrefixFilterRule, Queue
 from minio.versioningconfig import VersioningConfig
 
 from catalog.errors import Conflict, Forbidden, NotFound, Unavailable
-from catalog.storage.signing import Link, Signer
+from catalog.storage.signing import Link, Signer, encoded
 
 CONNECT_TIMEOUT = timedelta(seconds=3)
 ANSWER_TIMEOUT = timedelta(seconds=15)
@@ -43,7 +44,11 @@ REQUEST_LIFETIME = timedelta(minutes=15)
 EVENTS = ("s3:ObjectCreated:*", "s3:ObjectRemoved:*")
 
 _OPAQUE = "application/octet-stream"
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9 !#$&()+,.;=@\[\]^_`{}~-]+", re.ASCII)
+_ATTACHMENT, _QUOTE = 'attachment; filename="', '"'
+_ENCODED_ATTACHMENT, _ENCODED_QUOTE = encoded(_ATTACHMENT), encoded(_QUOTE)
+_NO_FOLDERS = str.maketrans("/\\", "__")
+# What old clients misread in a quoted file name.
+_ODD = re.compile(r"[^A-Za-z0-9 !#$&()+,.;=@\[\]^_`{}~-]")
 _MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[ -~]+", re.ASCII)
 _CHECKSUM_MODE = {"x-amz-checksum-mode": "ENABLED"}
 _META = "x-amz-meta-"
@@ -233,12 +238,12 @@ class Store:
 
         Offline. An attachment is never rendered, so an HTML or SVG file cannot run in the store's origin.
         """
-        query = {
-            "response-content-disposition": disposition(filename),
-            "response-content-type": media_type if _MEDIA_TYPE.fullmatch(media_type) else _OPAQUE,
-        }
+        query = (
+            f"response-content-disposition={_encoded_disposition(filename)}"
+            f"&response-content-type={_encoded_media_type(media_type)}"
+        )
         if version_id:
-            query["versionId"] = version_id
+            query += f"&versionId={encoded(version_id)}"
         return self._outside.sign("GET", self.bucket, key, expires=lifetime, now=now, query=query)
 
     def upload_ticket(
@@ -318,13 +323,27 @@ class Store:
 
 def disposition(filename: str) -> str:
     """Write Content-Disposition for a download (RFC 6266), with filename* (RFC 8187) when plain ASCII is not enough."""
-    if _PLAIN_NAME.fullmatch(filename):
-        return f'attachment; filename="{filename}"'
-    # Old clients read the first; control characters, quotes and slashes must not reach any header.
-    plain = "".join(character if _PLAIN_NAME.fullmatch(character) else "_" for character in filename)
-    exact = "".join("_" if not character.isprintable() or character in "/\\" else character for character in filename)
-    encoded = quote(exact.encode("utf-8", "replace"), safe="")
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}"
+    # Control characters, quotes and slashes must not reach any header, nor the folder it is saved in.
+    plain = _ODD.sub("_", filename)
+    header = f"{_ATTACHMENT}{plain}{_QUOTE}"
+    if plain == filename:
+        return header
+    exact = filename.translate(_NO_FOLDERS)
+    if not exact.isprintable():
+        exact = "".join(letter if letter.isprintable() else "_" for letter in exact)
+    return f"{header}; filename*=UTF-8''{encoded(exact)}"
+
+
+def _encoded_disposition(filename: str) -> str:
+    """Give `disposition` as it stands in a query; most names are plain, and then little has to be encoded."""
+    if _ODD.search(filename):
+        return encoded(disposition(filename))
+    return f"{_ENCODED_ATTACHMENT}{encoded(filename)}{_ENCODED_QUOTE}"
+
+
+@lru_cache(maxsize=256)
+def _encoded_media_type(media_type: str) -> str:
+    return encoded(media_type if _MEDIA_TYPE.fullmatch(media_type) else _OPAQUE)
 
 
 def _stat_of(headers: httpx2.Headers) -> Stat:

@@ -12,13 +12,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from types import MappingProxyType
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
-LIFETIME_MIN = timedelta(seconds=1)
-# AWS, same page: "the maximum value is 604800 (seven days)".
-LIFETIME_MAX = timedelta(days=7)
-
-_LIFETIME_SECONDS_MAX = 7 * 24 * 60 * 60
+# AWS, same page: X-Amz-Expires is at most 604800, seven days.
+_LIFETIME_SECONDS_MAX = 604_800
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LAST_OF_OURS = "X-Amz-SignedHeaders"
 _OURS = frozenset(("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", _LAST_OF_OURS))
@@ -44,14 +41,14 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class _Second:
-    """What all links signed within one second share; everything but the stamp lasts for the day."""
+class _Terms:
+    """What links signed in one second for one lifetime share, as a page of them does; the key lasts for the day."""
 
     epoch: int
-    moment: datetime
-    stamp: str
-    credential: str
+    seconds: int
+    expires_at: datetime
     to_sign: str
+    ours: str
     day: str
     key: "_Key"
 
@@ -70,7 +67,7 @@ class Signer:
     `endpoint` is scheme, host and perhaps a port: links are bound to that host as clients spell it.
     """
 
-    __slots__ = ("_access_key", "_host", "_host_line", "_origin", "_region", "_second", "_secret_key")
+    __slots__ = ("_access_key", "_host", "_host_line", "_origin", "_region", "_secret_key", "_terms")
 
     def __init__(self, *, endpoint: str, region: str, access_key: str, secret_key: str) -> None:
         self._origin, self._host = _origin_of(endpoint)
@@ -78,7 +75,7 @@ class Signer:
         self._region = region
         self._access_key = access_key
         self._secret_key = secret_key
-        self._second: _Second | None = None
+        self._terms: _Terms | None = None
 
     def __repr__(self) -> str:
         return f"Signer(endpoint={self._origin!r}, region={self._region!r})"
@@ -91,71 +88,67 @@ class Signer:
         *,
         expires: timedelta,
         now: datetime,
-        query: Mapping[str, str] = _NOTHING,
+        query: Mapping[str, str] | str = "",
         headers: Mapping[str, str] = _NOTHING,
     ) -> Link:
         """Make a link for one request on `key` (or on the bucket, when `key` is empty), valid from `now`.
 
-        `query` is signed and becomes part of the link. `headers` are signed and must be sent with exactly these
-        values; their names may not be Host. Lifetimes count in whole seconds, 1 to 604,800; `now` knows its zone.
-        Raises ValueError for anything that no store could accept.
+        `query` is signed and becomes part of the link: names and values, or, where every microsecond counts, text
+        that is `encoded` already and has its names in order and after "X-Amz-". `headers` are signed and must be
+        sent with exactly these values; their names may not be Host. Lifetimes count in whole seconds, 1 to 604,800;
+        `now` knows its zone. Raises ValueError for anything that no store could accept.
         """
         seconds = expires.days * 86_400 + expires.seconds
-        if not 0 < seconds <= _LIFETIME_SECONDS_MAX:
-            raise ValueError(f"a link lives 1 second to 7 days, not {expires}")
-        second = self._second
-        if second is None or second.epoch != int(now.timestamp()) or now.tzinfo is None:
-            second = self._begin(now)
+        terms = self._terms
+        if terms is None or terms.seconds != seconds or terms.epoch != int(now.timestamp()) or now.tzinfo is None:
+            terms = self._agree(now, seconds)
 
-        path = f"/{bucket}/{key}" if key else f"/{bucket}"
-        if path.encode().translate(None, _UNRESERVED_IN_PATHS):
-            path = quote(path)
-        if headers:
-            names, lines = self._canonical(headers)
+        path = encoded(f"/{bucket}/{key}" if key else f"/{bucket}", _UNRESERVED_IN_PATHS)
+        names, lines = self._canonical(headers) if headers else ("host", self._host_line)
+        ours = f"{terms.ours}{names.replace(';', '%3B')}"
+        if not query:
+            sent = canonical = ours
+        elif isinstance(query, str):
+            sent, canonical = f"{query}&{ours}", f"{ours}&{query}"
         else:
-            names, lines = "host", self._host_line
-        ours = (
-            f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={second.credential}&X-Amz-Date={second.stamp}"
-            f"&X-Amz-Expires={seconds}&X-Amz-SignedHeaders={names.replace(';', '%3B')}"
-        )
-        sent = canonical = ours
-        if query:
             order = _order_of(tuple(query))
-            given = "&".join([f"{lead}{_encoded(query[name])}" for name, lead in order.leads])
+            given = "&".join([f"{lead}{encoded(query[name])}" for name, lead in order.leads])
             sent = f"{given}&{ours}"
             canonical = f"{ours}&{given}" if order.follows_ours else _sorted(sent)
 
         request = f"{method}\n{path}\n{canonical}\n{lines}\n{names}\nUNSIGNED-PAYLOAD"
-        inner = second.key.inner.copy()
-        inner.update(f"{second.to_sign}{hashlib.sha256(request.encode()).hexdigest()}".encode())
-        outer = second.key.outer.copy()
+        inner = terms.key.inner.copy()
+        inner.update(f"{terms.to_sign}{hashlib.sha256(request.encode()).hexdigest()}".encode())
+        outer = terms.key.outer.copy()
         outer.update(inner.digest())
-        return Link(
-            f"{self._origin}{path}?{sent}&X-Amz-Signature={outer.hexdigest()}",
-            second.moment + timedelta(0, seconds),
-        )
+        return Link(f"{self._origin}{path}?{sent}&X-Amz-Signature={outer.hexdigest()}", terms.expires_at)
 
-    def _begin(self, now: datetime) -> _Second:
-        """Prepare what links of this second share, keeping the day's key when the day has not changed."""
+    def _agree(self, now: datetime, seconds: int) -> _Terms:
+        """Prepare what links of this second and lifetime share, keeping the day's key when the day has not changed."""
+        if not 0 < seconds <= _LIFETIME_SECONDS_MAX:
+            raise ValueError(f"a link lives 1 second to 7 days, not {timedelta(0, seconds)}")
         if now.tzinfo is None:
             raise ValueError("a link is signed for a moment that knows its time zone")
         moment = now.astimezone(UTC).replace(microsecond=0)
         stamp = moment.strftime("%Y%m%dT%H%M%SZ")
         day = stamp[:8]
         scope = f"{day}/{self._region}/s3/aws4_request"
-        before = self._second
-        second = _Second(
+        before = self._terms
+        terms = _Terms(
             epoch=int(moment.timestamp()),
-            moment=moment,
-            stamp=stamp,
-            credential=_encoded(f"{self._access_key}/{scope}"),
+            seconds=seconds,
+            expires_at=moment + timedelta(0, seconds),
             to_sign=f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n",
+            ours=(
+                f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={encoded(f'{self._access_key}/{scope}')}"
+                f"&X-Amz-Date={stamp}&X-Amz-Expires={seconds}&X-Amz-SignedHeaders="
+            ),
             day=day,
             key=before.key if before and before.day == day else self._key_of(day),
         )
-        # One assignment of a frozen value: a reader on another thread sees the old second or the new, never a mix.
-        self._second = second
-        return second
+        # One assignment of a frozen value: a reader on another thread sees the old terms or the new, never a mix.
+        self._terms = terms
+        return terms
 
     def _key_of(self, day: str) -> _Key:
         """Derive the day's signing key."""
@@ -192,15 +185,15 @@ def _order_of(names: tuple[str, ...]) -> _Order:
     """Find the order once for each set of names: there are a handful, and sorting them per link would be felt."""
     if not _OURS.isdisjoint(names):
         raise ValueError("X-Amz-Algorithm, -Credential, -Date, -Expires and -SignedHeaders belong to the signer")
-    leads = tuple((name, f"{_encoded(name)}=") for name in sorted(names))
-    encoded = [lead[:-1] for _, lead in leads]
-    return _Order(leads, follows_ours=encoded == sorted(encoded) and encoded[0] > _LAST_OF_OURS)
+    leads = tuple((name, f"{encoded(name)}=") for name in sorted(names))
+    spelled = [lead[:-1] for _, lead in leads]
+    return _Order(leads, follows_ours=spelled == sorted(spelled) and spelled[0] > _LAST_OF_OURS)
 
 
-def _encoded(text: str) -> str:
-    """Percent-encode every byte but the unreserved (RFC 3986 section 2.3), as the canonical query wants it."""
+def encoded(text: str, unreserved: bytes = _UNRESERVED) -> str:
+    """Percent-encode every byte but the unreserved (RFC 3986, section 2.3), as a canonical query wants it."""
     raw = text.encode()
-    rest = raw.translate(None, _UNRESERVED)
+    rest = raw.translate(None, unreserved)
     if not rest:
         return text
     # Kind by kind is three times as fast as urllib's quote(), and a content-disposition has few kinds.
