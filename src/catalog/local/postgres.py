@@ -6,7 +6,6 @@ import pwd
 import shutil
 import signal
 import subprocess
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -18,9 +17,8 @@ import psycopg
 from psycopg import sql
 
 from catalog.errors import CatalogError
-from catalog.local import leash
 from catalog.local.ports import LOOPBACK
-from catalog.local.process import Program, StartFailed, WheelMissing
+from catalog.local.process import Program, StartFailed, WheelMissing, leashed
 
 USER = "catalog"
 DATABASE = "catalog"
@@ -121,21 +119,23 @@ class Postgres:
         with suppress(FileNotFoundError):
             shutil.rmtree(part)
         part.mkdir(mode=0o700)
-        owner = "-"
+        owner = None
         if os.geteuid() == 0:
             account = _account()
             os.chown(part, account.pw_uid, account.pw_gid)
-            owner = f"{account.pw_uid}:{account.pw_gid}"
+            owner = (account.pw_uid, account.pw_gid)
         try:
             done = subprocess.run(
-                [
-                    *(sys.executable, "-I", "-S", leash.__file__),
-                    *(str(int(signal.SIGKILL)), str(os.getpid()), owner, str(programs() / "initdb")),
-                    *("-D", str(part), "-U", USER, "--auth=scram-sha-256", "--pwfile=/dev/stdin"),
-                    # The same order of text on every machine, whatever locales it has.
-                    *("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
-                    "--no-instructions",
-                ],
+                leashed(
+                    [
+                        str(programs() / "initdb"),
+                        *("-D", str(part), "-U", USER, "--auth=scram-sha-256", "--pwfile=/dev/stdin"),
+                        # The same order of text on every machine, whatever locales it has.
+                        *("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+                        "--no-instructions",
+                    ],
+                    owner,
+                ),
                 input=self.password,
                 capture_output=True,
                 text=True,

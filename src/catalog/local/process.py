@@ -71,6 +71,19 @@ class Service(Protocol):
         """Tell whether it does its work now. Never raises."""
 
 
+def leashed(
+    command: Sequence[str],
+    owner: tuple[int, int] | None = None,
+    death_signal: signal.Signals = signal.SIGKILL,
+) -> list[str]:
+    """Return the command that runs `command` on a leash held by this process, as `owner` when given."""
+    return [
+        *(sys.executable, "-I", "-S", leash.__file__),
+        *(str(int(death_signal)), str(os.getpid()), "{}:{}".format(*owner) if owner else "-"),
+        *command,
+    ]
+
+
 class Process:
     """One service as a running process."""
 
@@ -124,15 +137,12 @@ class Process:
             await asyncio.sleep(READY_POLL_SECONDS)
 
     async def _spawn(self, program: Program) -> None:
-        owner = "{}:{}".format(*program.owner) if program.owner else "-"
         if self.log.is_file() and self.log.stat().st_size > LOG_BYTES_KEPT:
             self.log.replace(self.log.with_suffix(".log.1"))
         with self.log.open("ab") as log:
             # Its own session: Ctrl-C in the terminal reaches the supervisor alone, which stops all in order.
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", leash.__file__),
-                *(str(int(program.death_signal)), str(os.getpid()), owner),
-                *program.command,
+                *leashed(program.command, program.owner, program.death_signal),
                 cwd=program.folder,
                 env=inherited_environment() | dict(program.environment),
                 stdin=DEVNULL,
