@@ -89,10 +89,12 @@ lock: .venv/.uv ## pin requirements/*.in anew, with hashes; UPGRADE=1 takes newe
 secrets: ## make up the secrets that docker-compose.yml reads from .secrets/, where they are missing
 	@# The folder is closed to others; the files are open, because containers read them under another user's id.
 	@mkdir -p .secrets && chmod 700 .secrets && printf '*\n' > .secrets/.gitignore
-	@for name in postgres_password store_access_key store_secret_key notification_token cursor_key; do \
+	@for name in postgres_password store_secret_key notification_token cursor_key; do \
 		[ -s .secrets/$$name ] || { $(PYTHON) -c 'import secrets; print(secrets.token_hex(20))' > .secrets/$$name \
-			&& chmod 644 .secrets/$$name && echo "made .secrets/$$name"; }; \
+			&& echo "made .secrets/$$name"; }; \
 	done
+	@printf '[catalog]\nuser=catalog\npassword=%s\n' "$$(cat .secrets/postgres_password)" > .secrets/pg_service
+	@chmod 644 .secrets/*
 
 clean: ## remove the environment, what tools left behind and the data of the embedded engines
 	@rm -rf .venv .data build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
