@@ -3,11 +3,11 @@
 # ruff: noqa: PLC0415 - `catalog --help` must come at once: what a command needs is imported when it runs.
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-STORES = ("seaweedfs", "minio")
+STORES: tuple[Literal["seaweedfs", "minio"], ...] = ("seaweedfs", "minio")
 
 
 def register(app: typer.Typer) -> None:
@@ -22,8 +22,9 @@ def demo(
     store: Annotated[str | None, typer.Option(help=f"{' or '.join(STORES)}; the first if not said.")] = None,
 ) -> None:
     """Start real engines, register and upload real objects, find them, download one, and stay up to be tried."""
-    if store is not None and store not in STORES:
+    chosen = next((known for known in STORES if known == store), None)
+    if chosen != store:
         raise typer.BadParameter(f"{store!r} is not one of {', '.join(STORES)}", param_hint="--store")
     from catalog.demo import run
 
-    run(home=home, store=store, oneshot=oneshot)
+    run(home=home, store=chosen, oneshot=oneshot)

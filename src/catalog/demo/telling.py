@@ -1,0 +1,61 @@
+"""What the demo says: steps with their time on stderr, results on stdout."""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from catalog.client.shapes import Hit
+from catalog.errors import CatalogError
+from catalog.web.wording import size_text
+
+
+class Teller:
+    """Tells each step with the seconds since the start."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        """Say it."""
+        sys.stderr.write(f"[{time.monotonic() - self._began:6.1f} s] {text}\n")
+        sys.stderr.flush()
+
+
+def show(text: str = "") -> None:
+    """Write a result."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+@contextmanager
+def blaming(log: Path) -> Iterator[None]:
+    """Name the log to read with whatever goes wrong in the block."""
+    try:
+        yield
+    except CatalogError as fault:
+        fault.detail = f"{fault.detail} Read {log}."
+        raise
+
+
+def tokens_table(tokens: dict[str, str]) -> None:
+    """Show who there is, and each one's token."""
+    width = max(map(len, tokens))
+    for role, token in tokens.items():
+        show(f"  {role:{width}}  {token}")
+
+
+def hits_table(hits: Sequence[Hit]) -> None:
+    """Show each hit with the whole signed link of its first file."""
+    for number, hit in enumerate(hits, 1):
+        facts = [hit["kind"], hit["project"], hit["licence"] or "no licence said", str(hit["year"] or "no year said")]
+        show(f"{number:3}  {hit['title']}")
+        show(f"     {' | '.join(facts)} | {hit['id']}")
+        linked = next((file for file in hit["files"] if file["link"]), None)
+        if linked and linked["link"]:
+            more = f", {hit['files_total'] - 1} more" if hit["files_total"] > 1 else ""
+            show(f"     {linked['path']} ({size_text(linked['size'])}){more}")
+            show(f"     {linked['link']['href']}")
+        else:
+            show("     no files of its own")
