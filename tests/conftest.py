@@ -1,16 +1,17 @@
 """Real engines for every test: started once a run, with a database, an index and a bucket for each worker."""
 
+import asyncio
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import httpx2
@@ -32,6 +33,7 @@ pytest_plugins = ["pytester", "tests.trace.plugin"]
 FOLDER = pytest.StashKey[str]()
 PROCESS = pytest.StashKey["subprocess.Popen[bytes]"]()
 SECONDS_MAX = 30
+Found = TypeVar("Found")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -60,7 +62,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         return
     assert process.stdin is not None
     process.stdin.close()
-    process.wait(60)
+    try:
+        process.wait(60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
     shutil.rmtree(config.stash[FOLDER], ignore_errors=True)
 
 
@@ -249,3 +255,39 @@ async def engines(world: World, engines_ready: dict[str, Any]) -> AsyncGenerator
     await prepare(world, engines_ready)
     async with opened(world.settings) as opened_engines:
         yield opened_engines
+
+
+@dataclass
+class Clients:
+    """HTTP clients of one running catalog, by the name of the token they carry; `anonymous` carries none."""
+
+    live: Live
+    _open: dict[str, httpx2.AsyncClient] = field(default_factory=dict)
+
+    def __getattr__(self, name: str) -> httpx2.AsyncClient:
+        if name not in self._open:
+            headers = {} if name == "anonymous" else {"Authorization": f"Bearer {self.live.tokens[name]}"}
+            self._open[name] = httpx2.AsyncClient(base_url=self.live.url, headers=headers, timeout=30, trust_env=False)
+        return self._open[name]
+
+    async def close(self) -> None:
+        for client in self._open.values():
+            await client.aclose()
+
+
+@pytest.fixture(scope="session")
+async def clients(live: Live) -> AsyncGenerator[Clients]:
+    """A client for each role, `clients.ingest` and so on; `clients.other` is a second ingest service."""
+    opened_clients = Clients(live)
+    yield opened_clients
+    await opened_clients.close()
+
+
+async def eventually(look: Callable[[], Awaitable[Found]], *, seconds: float = SECONDS_MAX) -> Found:
+    """Return the first true thing that `look` returns; raises when the time is over."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        if found := await look():
+            return found
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"it did not happen within {seconds} seconds: {look}")

@@ -9,6 +9,8 @@ the switchboard here, which passes each notification on to the API that serves t
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -57,8 +59,8 @@ class Switchboard(BaseHTTPRequestHandler):
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
     """Start the engines' process; `wait` tells when they are ready."""
-    log = (folder / "engines.log").open("wb")
-    return subprocess.Popen([sys.executable, "-m", "tests.engines", str(folder)], stdin=subprocess.PIPE, stderr=log)
+    with (folder / "engines.log").open("wb") as log:
+        return subprocess.Popen([sys.executable, "-m", "tests.engines", str(folder)], stdin=subprocess.PIPE, stderr=log)
 
 
 def wait(folder: Path) -> dict[str, Any]:
@@ -98,9 +100,15 @@ async def serve(folder: Path) -> None:
             ready = {"environment": environment, "minio_url": minio.address, "minio_arn": minio.arn}
             (folder / "engines.json.new").write_text(json.dumps(ready))
             (folder / "engines.json.new").rename(folder / "engines.json")
-            await asyncio.to_thread(sys.stdin.buffer.read)
+            await asyncio.Event().wait()
         finally:
             await process.stop()
+
+
+def _end_with_stdin() -> None:
+    # Also while the engines are still starting: pytest may have nothing that needs them.
+    sys.stdin.buffer.read()
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def _say(text: str) -> None:
@@ -109,8 +117,11 @@ def _say(text: str) -> None:
 
 if __name__ == "__main__":
     home = Path(sys.argv[1])
+    threading.Thread(target=_end_with_stdin, daemon=True).start()
     try:
         asyncio.run(serve(home))
+    except KeyboardInterrupt:
+        pass
     except BaseException:
         (home / "failed").touch()
         raise

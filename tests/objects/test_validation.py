@@ -103,7 +103,8 @@ def test_a_pointer_into_a_member_leaves_out_the_name_of_its_type() -> None:
         ("/metadata/members/0/commit", "string should match pattern '^[0-9a-f]{40}$'"),
         (
             "/metadata/members/2",
-            "input tag 'gti' found using 'type' does not match any of the expected tags: 'object', 'git', 'image', 'url'",
+            "input tag 'gti' found using 'type' does not match any of the expected tags: "
+            "'object', 'git', 'image', 'url'",
         ),
         (
             "/metadata/members/3/reference",
@@ -175,7 +176,7 @@ def test_custom_fields_keep_scalars_lists_and_quantities() -> None:
 @pytest.mark.parametrize(
     ("ror", "accepted"), [("05gq02987", True), ("https://ror.org/05gq02987", True), ("05gq02988", False)]
 )
-def test_a_ror_id_is_checked_by_its_checksum(ror: str, accepted: bool) -> None:
+def test_a_ror_id_is_checked_by_its_checksum(ror: str, *, accepted: bool) -> None:
     body = json.dumps(changed(creators=[{"type": "organization", "name": "Brown", "ror": ror}])).encode()
 
     if accepted:
