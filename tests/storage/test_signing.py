@@ -140,13 +140,20 @@ def test_a_signer_that_has_signed_before_signs_as_a_new_one(moments: list[dateti
     zone = timezone(timedelta(hours=zone_hours))
     used = signer()
 
-    def link(by: Signer, now: datetime) -> Link:
-        return by.sign("GET", "catalog", "a/b", expires=timedelta(minutes=1), now=now)
+    def link(by: Signer, now: datetime, minutes: int) -> Link:
+        return by.sign("GET", "catalog", "a/b", expires=timedelta(minutes=minutes), now=now)
 
-    # Each moment three times: the same second again, and the second after midnight of the same day.
-    asked = [now for moment in moments for now in (moment, moment.astimezone(zone), moment.replace(hour=0, minute=0))]
+    # The same moment again, in another zone and for another lifetime; the midnight of its day.
+    asked = [
+        (now, minutes)
+        for moment in moments
+        for now in (moment, moment.astimezone(zone), moment.replace(hour=0, minute=0, second=0))
+        for minutes in (1, 15, 1)
+    ]
 
-    assert [link(used, now) for now in asked] == [link(signer(), now.astimezone(UTC)) for now in asked]
+    assert [link(used, *terms) for terms in asked] == [
+        link(signer(), now.astimezone(UTC), minutes) for now, minutes in asked
+    ]
 
 
 def test_the_same_names_in_any_order_give_the_same_link() -> None:

@@ -336,9 +336,10 @@ def disposition(filename: str) -> str:
 
 def _encoded_disposition(filename: str) -> str:
     """Give `disposition` as it stands in a query; most names are plain, and then little has to be encoded."""
-    if _ODD.search(filename):
-        return encoded(disposition(filename))
-    return f"{_ENCODED_ATTACHMENT}{encoded(filename)}{_ENCODED_QUOTE}"
+    spelled = encoded(filename)
+    if spelled == filename or not _ODD.search(filename):
+        return f"{_ENCODED_ATTACHMENT}{spelled}{_ENCODED_QUOTE}"
+    return encoded(disposition(filename))
 
 
 @lru_cache(maxsize=256)

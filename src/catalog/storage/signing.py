@@ -42,15 +42,16 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class _Terms:
-    """What links signed in one second for one lifetime share, as a page of them does; the key lasts for the day."""
+    """What links for one moment and lifetime share, as those of a page do; the key lasts for the day."""
 
-    epoch: int
-    seconds: int
+    now: datetime
+    expires: timedelta
     expires_at: datetime
-    to_sign: str
-    ours: str
+    query: str
     day: str
     key: "_Key"
+    # The key's first state, with the part of the string to sign that comes before each link's own.
+    inner: "hashlib._Hash" = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +99,13 @@ class Signer:
         sent with exactly these values; their names may not be Host. Lifetimes count in whole seconds, 1 to 604,800;
         `now` knows its zone. Raises ValueError for anything that no store could accept.
         """
-        seconds = expires.days * 86_400 + expires.seconds
         terms = self._terms
-        if terms is None or terms.seconds != seconds or terms.epoch != int(now.timestamp()) or now.tzinfo is None:
-            terms = self._agree(now, seconds)
+        if terms is None or terms.now != now or terms.expires != expires:
+            terms = self._agree(now, expires)
 
         path = encoded(f"/{bucket}/{key}" if key else f"/{bucket}", _UNRESERVED_IN_PATHS)
         names, lines = self._canonical(headers) if headers else ("host", self._host_line)
-        ours = f"{terms.ours}{names.replace(';', '%3B')}"
+        ours = f"{terms.query}&X-Amz-SignedHeaders={names.replace(';', '%3B') if headers else names}"
         if not query:
             sent = canonical = ours
         elif isinstance(query, str):
@@ -117,34 +117,37 @@ class Signer:
             canonical = f"{ours}&{given}" if order.follows_ours else _sorted(sent)
 
         request = f"{method}\n{path}\n{canonical}\n{lines}\n{names}\nUNSIGNED-PAYLOAD"
-        inner = terms.key.inner.copy()
-        inner.update(f"{terms.to_sign}{hashlib.sha256(request.encode()).hexdigest()}".encode())
+        inner = terms.inner.copy()
+        inner.update(hashlib.sha256(request.encode()).hexdigest().encode())
         outer = terms.key.outer.copy()
         outer.update(inner.digest())
         return Link(f"{self._origin}{path}?{sent}&X-Amz-Signature={outer.hexdigest()}", terms.expires_at)
 
-    def _agree(self, now: datetime, seconds: int) -> _Terms:
-        """Prepare what links of this second and lifetime share, keeping the day's key when the day has not changed."""
+    def _agree(self, now: datetime, expires: timedelta) -> _Terms:
+        """Prepare what links for this moment and lifetime share, keeping the day's key while the day lasts."""
+        seconds = expires // timedelta(seconds=1)
         if not 0 < seconds <= _LIFETIME_SECONDS_MAX:
-            raise ValueError(f"a link lives 1 second to 7 days, not {timedelta(0, seconds)}")
+            raise ValueError(f"a link lives 1 second to 7 days, not {expires}")
         if now.tzinfo is None:
             raise ValueError("a link is signed for a moment that knows its time zone")
         moment = now.astimezone(UTC).replace(microsecond=0)
         stamp = moment.strftime("%Y%m%dT%H%M%SZ")
         day = stamp[:8]
         scope = f"{day}/{self._region}/s3/aws4_request"
-        before = self._terms
+        key = self._terms.key if self._terms and self._terms.day == day else self._key_of(day)
+        inner = key.inner.copy()
+        inner.update(f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n".encode())
         terms = _Terms(
-            epoch=int(moment.timestamp()),
-            seconds=seconds,
-            expires_at=moment + timedelta(0, seconds),
-            to_sign=f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n",
-            ours=(
+            now=now,
+            expires=expires,
+            expires_at=moment + timedelta(seconds=seconds),
+            query=(
                 f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={encoded(f'{self._access_key}/{scope}')}"
-                f"&X-Amz-Date={stamp}&X-Amz-Expires={seconds}&X-Amz-SignedHeaders="
+                f"&X-Amz-Date={stamp}&X-Amz-Expires={seconds}"
             ),
             day=day,
-            key=before.key if before and before.day == day else self._key_of(day),
+            key=key,
+            inner=inner,
         )
         # One assignment of a frozen value: a reader on another thread sees the old terms or the new, never a mix.
         self._terms = terms
@@ -196,6 +199,8 @@ def encoded(text: str, unreserved: bytes = _UNRESERVED) -> str:
     rest = raw.translate(None, unreserved)
     if not rest:
         return text
+    if not rest.strip(b" "):
+        return text.replace(" ", "%20")
     # Kind by kind is three times as fast as urllib's quote(), and a content-disposition has few kinds.
     reserved = set(rest)
     if _PERCENT in reserved:
