@@ -103,8 +103,10 @@ def test_a_pointer_into_a_member_leaves_out_the_name_of_its_type() -> None:
         ("/metadata/members/0/commit", "string should match pattern '^[0-9a-f]{40}$'"),
         (
             "/metadata/members/2",
-            "input tag 'gti' found using 'type' does not match any of the expected tags: "
-            "'object', 'git', 'image', 'url'",
+            (
+                "input tag 'gti' found using 'type' does not match any of the expected tags: "
+                "'object', 'git', 'image', 'url'"
+            ),
         ),
         (
             "/metadata/members/3/reference",
