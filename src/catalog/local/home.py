@@ -52,11 +52,14 @@ class ProcessId:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a running stack: an engine or a process of the catalog."""
+    """One part of a stack: an engine, or a process of the catalog.
 
-    id: ProcessId
+    Without an `id` it is between two lives, or, with no `log` either, an engine that the environment gave.
+    """
+
+    id: ProcessId | None
     address: str
-    log: str
+    log: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,9 @@ class Home:
             except OSError as fault:
                 if not isinstance(fault, BlockingIOError):
                     raise HomeUnusable(f"{self.folder} cannot be locked: {fault.strerror}") from None
-                raise HomeInUse(f"a stack is already running on {self.folder}") from None
+                raise HomeInUse(
+                    f"a stack is already running on {self.folder}; see `catalog status`, stop it with `catalog down`"
+                ) from None
             yield
 
     def is_held(self) -> bool:
@@ -161,7 +166,7 @@ def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner may read; a reader sees the old text or the new, never half of it."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
     part.unlink(missing_ok=True)
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
     part.replace(path)
 
@@ -173,7 +178,7 @@ def _state_from(found: dict[str, Any]) -> State:
         ports={str(name): int(port) for name, port in found["ports"].items()},
         supervisor=ProcessId(**supervisor) if supervisor else None,
         parts={
-            name: Part(id=ProcessId(**part["id"]), address=part["address"], log=part["log"])
+            name: Part(ProcessId(**part["id"]) if part["id"] else None, part["address"], part["log"])
             for name, part in found["parts"].items()
         },
         ready=found["ready"],

@@ -80,7 +80,6 @@ async def fetch(folder: Path, say: Callable[[str], None]) -> list[Path]:
     missing = [jar for jar in jars if not (folder / jar.filename).is_file()]
     if missing:
         say(f"downloading OpenSearch: {len(missing)} jars, about 90 MB, kept in {folder}")
-        folder.mkdir(parents=True, exist_ok=True)
         try:
             await _download(folder, missing, say)
         except* JarsMissing as failed:
@@ -94,7 +93,7 @@ async def _download(folder: Path, jars: Sequence[Jar], say: Callable[[str], None
     places = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
     done = 0
     bytes_done = 0
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".incoming-") as incoming:
+    with _incoming(folder) as incoming:
         async with httpx2.AsyncClient(follow_redirects=True, timeout=DOWNLOAD_SECONDS_MAX) as client:
 
             async def one(jar: Jar) -> None:
@@ -102,7 +101,7 @@ async def _download(folder: Path, jars: Sequence[Jar], say: Callable[[str], None
                 async with places:
                     part = Path(incoming, jar.filename)
                     size = await _get(client, repositories, jar, part)
-                    part.replace(folder / jar.filename)
+                    _admit(part, folder)
                     done += 1
                     bytes_done += size
                     if done == len(jars) or done % 20 == 0:
@@ -111,6 +110,15 @@ async def _download(folder: Path, jars: Sequence[Jar], say: Callable[[str], None
             async with asyncio.TaskGroup() as group:
                 for jar in jars:
                     group.create_task(one(jar))
+
+
+def _incoming(folder: Path) -> tempfile.TemporaryDirectory[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryDirectory(dir=folder, prefix=".incoming-")
+
+
+def _admit(part: Path, folder: Path) -> None:
+    part.replace(folder / part.name)
 
 
 async def _get(client: httpx2.AsyncClient, repositories: Sequence[str], jar: Jar, target: Path) -> int:

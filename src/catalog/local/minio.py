@@ -116,9 +116,9 @@ async def find(cache: Path, say: Say) -> Path:
     if not program.is_file():
         program.parent.mkdir(parents=True, exist_ok=True)
         with (program.parent / "lock").open("w") as lock:
-            # Whoever comes while another process builds waits and finds it done.
-            while not _taken(lock):
-                await asyncio.sleep(LOCK_POLL_SECONDS)
+            if not _taken(lock):
+                say("waiting for another process that is building MinIO")
+                await _wait_for(lock)
             if not program.is_file():
                 await _build(program, say)
     return program
@@ -130,6 +130,15 @@ def _taken(lock: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+async def _wait_for(lock: IO[str]) -> None:
+    # Not by a thread that waits in the kernel: an interruption would have to wait with it.
+    for _ in range(BUILD_SECONDS_MAX):
+        await asyncio.sleep(LOCK_POLL_SECONDS)
+        if _taken(lock):
+            return
+    raise MinioMissing(f"another process has been building MinIO for {BUILD_SECONDS_MAX} s; see {lock.name}")
 
 
 async def _build(program: Path, say: Say) -> None:

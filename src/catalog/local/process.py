@@ -27,6 +27,7 @@ RESTART_SECONDS_MAX = 30.0
 RECOVERED_SECONDS = 60.0
 LOG_BYTES_KEPT = 32 * 1024 * 1024
 LOG_LINES_SHOWN = 12
+LOG_BYTES_SHOWN = 8192
 
 Say = Callable[[str], None]
 
@@ -41,7 +42,11 @@ class WheelMissing(CatalogError):
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run, and how it wants to be stopped."""
+    """What to run, and how it wants to be stopped.
+
+    `stops_itself` is false for one that is known not to: it is killed without a word. `litter` is what it leaves
+    outside its folder.
+    """
 
     command: Sequence[str]
     folder: Path
@@ -51,6 +56,8 @@ class Program:
     death_signal: signal.Signals = signal.SIGKILL
     stop_seconds_max: float = 5.0
     start_seconds_max: float = 60.0
+    stops_itself: bool = True
+    litter: Sequence[Path] = ()
 
 
 class Service(Protocol):
@@ -105,8 +112,8 @@ class Process:
     async def start(self, changed: Callable[[], None] = lambda: None) -> None:
         """Start it and wait until it is ready, then keep it running; `changed` is called after each restart."""
         self._changed = changed
-        await self._launch()
-        self._watcher = asyncio.create_task(self._watch(), name=f"watch {self.service.name}")
+        process = await self._launch()
+        self._watcher = asyncio.create_task(self._watch(process), name=f"watch {self.service.name}")
 
     async def stop(self) -> None:
         """Stop it: politely, then after its limit by SIGKILL."""
@@ -117,31 +124,31 @@ class Process:
             self._watcher = None
         await self._end()
 
-    async def _launch(self) -> None:
+    async def _launch(self) -> asyncio.subprocess.Process:
         service = self.service
         program = self._program = await service.program()
         began = time.monotonic()
-        await self._spawn(program)
-        process = self._process
-        assert process is not None  # noqa: S101
+        process = self._process = await self._spawn(program)
         while not await service.is_ready():
             if process.returncode is not None:
+                self._sweep()
                 raise StartFailed(
-                    f"{service.name} ended with {_spelled(process.returncode)} while starting\n{self.last_words()}"
+                    f"{service.name} ended with {_spelled(process.returncode)} while starting\n{last_words(self.log)}"
                 )
             if time.monotonic() - began > program.start_seconds_max:
                 await self._end()
                 raise StartFailed(
-                    f"{service.name} was not ready after {program.start_seconds_max:.0f} s\n{self.last_words()}"
+                    f"{service.name} was not ready after {program.start_seconds_max:.0f} s\n{last_words(self.log)}"
                 )
             await asyncio.sleep(READY_POLL_SECONDS)
+        return process
 
-    async def _spawn(self, program: Program) -> None:
+    async def _spawn(self, program: Program) -> asyncio.subprocess.Process:
         if self.log.is_file() and self.log.stat().st_size > LOG_BYTES_KEPT:
             self.log.replace(self.log.with_suffix(".log.1"))
         with self.log.open("ab") as log:
             # Its own session: Ctrl-C in the terminal reaches the supervisor alone, which stops all in order.
-            self._process = await asyncio.create_subprocess_exec(
+            return await asyncio.create_subprocess_exec(
                 *leashed(program.command, program.owner, program.death_signal),
                 cwd=program.folder,
                 env=inherited_environment() | dict(program.environment),
@@ -151,28 +158,31 @@ class Process:
                 start_new_session=True,
             )
 
-    async def _watch(self) -> None:
+    async def _watch(self, process: asyncio.subprocess.Process) -> None:
         wait = RESTART_SECONDS_FIRST
         while True:
-            assert self._process is not None  # noqa: S101
             began = time.monotonic()
-            code = await self._process.wait()
-            # What it left behind in its session would hold its port or its files.
-            self._signal(signal.SIGKILL)
+            code = await process.wait()
+            self._sweep()
             if time.monotonic() - began > RECOVERED_SECONDS:
                 wait = RESTART_SECONDS_FIRST
             self._say(f"{self.service.name} ended with {_spelled(code)}; starting it again in {wait:g} s")
             self._changed()
-            await asyncio.sleep(wait)
+            process = await self._launch_again(wait)
             wait = min(wait * 2, RESTART_SECONDS_MAX)
-            try:
-                await self._launch()
-            except StartFailed as failed:
-                self._say(failed.detail)
-                continue
             self.restarts += 1
             self._say(f"{self.service.name} is ready again at {self.service.address}")
             self._changed()
+
+    async def _launch_again(self, wait: float) -> asyncio.subprocess.Process:
+        """Try until it starts, with growing pauses."""
+        while True:
+            await asyncio.sleep(wait)
+            try:
+                return await self._launch()
+            except (CatalogError, OSError) as failed:
+                wait = min(wait * 2, RESTART_SECONDS_MAX)
+                self._say(f"{failed}\n{self.service.name} did not start; trying again in {wait:g} s")
 
     async def _end(self) -> None:
         process, program = self._process, self._program
@@ -184,24 +194,28 @@ class Process:
             try:
                 await asyncio.wait_for(process.wait(), program.stop_seconds_max)
             except TimeoutError:
-                self._say(f"{self.service.name} did not stop in {program.stop_seconds_max:g} s: killed")
-        # The whole session: what an engine started itself ends with it.
-        self._signal(signal.SIGKILL)
+                if program.stops_itself:
+                    self._say(f"{self.service.name} did not stop in {program.stop_seconds_max:g} s: killed")
+        self._sweep()
         await process.wait()
         self._process = None
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _sweep(self) -> None:
+        """Remove what a process leaves behind: others in its session, which would hold its port, and its litter."""
         with suppress(ProcessLookupError, PermissionError):
             if self._process:
-                os.killpg(self._process.pid, number)
+                os.killpg(self._process.pid, signal.SIGKILL)
+        for path in self._program.litter if self._program else ():
+            path.unlink(missing_ok=True)
 
-    def last_words(self) -> str:
-        """Return the end of its log, for people."""
-        with suppress(OSError), self.log.open("rb") as file:
-            file.seek(max(0, self.log.stat().st_size - 8192))
-            lines = file.read().decode("utf-8", "replace").splitlines()
-            return "\n".join(f"  {line}" for line in lines[-LOG_LINES_SHOWN:]) + f"\n  (whole log: {self.log})"
-        return f"  (no log: {self.log})"
+
+def last_words(log: Path) -> str:
+    """Return the end of a log, for people."""
+    with suppress(OSError), log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - LOG_BYTES_SHOWN))
+        lines = file.read().decode("utf-8", "replace").splitlines()
+        return "\n".join(f"  {line}" for line in lines[-LOG_LINES_SHOWN:]) + f"\n  (whole log: {log})"
+    return f"  (no log: {log})"
 
 
 def _spelled(code: int) -> str:

@@ -16,6 +16,8 @@ from catalog.local.process import Program, WheelMissing
 # Every port it opens is named: what is left to a default is 10,000 above another, or a well-known one.
 PORTS = ("s3", "s3.grpc", "filer", "filer.grpc", "master", "master.grpc", "volume", "volume.grpc")
 PROBE_SECONDS_MAX = 2
+# Where it puts a socket for each gRPC port, whatever it is told.
+SOCKETS = Path("/tmp")  # ruff: ignore[S108] - only to remove those sockets.
 # Each bucket takes a few volumes; a volume is a file that grows, so a high limit costs nothing.
 VOLUMES_MAX = 10_000
 VOLUME_MB_MAX = 1024
@@ -87,6 +89,13 @@ class SeaweedFS:
             folder=self.folder,
             # It looks for configuration in the home folder too, and keeps some there.
             environment={"HOME": str(self.folder), "TMPDIR": str(self.folder)},
+            # It closes its queues and files at once, and then waits for its own connections to itself.
+            stop_seconds_max=2,
+            stops_itself=False,
+            litter=[
+                SOCKETS / f"seaweedfs-{part}-grpc-{self.ports[f'{part}.grpc']}.sock"
+                for part in ("master", "volume", "filer", "s3")
+            ],
         )
 
     async def is_ready(self) -> bool:

@@ -3,15 +3,17 @@
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
-from catalog.local import ports
+from catalog.local import application, ports
 from catalog.local.home import Home, Part, ProcessId, Secrets, State
+from catalog.local.minio import Minio
 from catalog.local.opensearch import HEAP_MB, OpenSearch
 from catalog.local.opensearch import PORTS as SEARCH_PORTS
 from catalog.local.ports import LOOPBACK
@@ -20,12 +22,14 @@ from catalog.local.process import Process, Say, Service, StartFailed
 from catalog.local.seaweedfs import PORTS as SEAWEEDFS_PORTS
 from catalog.local.seaweedfs import SeaweedFS
 from catalog.settings import Given, Workstation, inherited_settings
+from catalog.storage.s3 import Store
 
-Kind = Literal["seaweedfs", "minio"]
+StoreKind = Literal["seaweedfs", "minio"]
 
 REGION = "us-east-1"
 BUCKET = "catalog"
 START_ATTEMPTS_MAX = 3
+SURVIVOR_SECONDS_MAX = 5
 
 
 def say_on_stderr(text: str) -> None:
@@ -35,33 +39,35 @@ def say_on_stderr(text: str) -> None:
 
 
 class Stack:
-    """Postgres, OpenSearch and an S3 server in one data folder.
+    """Postgres, OpenSearch and an S3 server in one data folder; with `with_catalog` also the API and the indexer.
 
-    An engine whose URL the environment gives is not started. `api_port` is where the catalog will listen, and where
-    the store sends its notifications; 0 takes the port of the last time, or a free one.
+    An engine whose URL the environment gives is not started. `api_port` is where the catalog listens, or will, and
+    where the store sends its notifications; 0 takes the port of the last time, or a free one.
     """
 
     def __init__(
         self,
         home: Path | None = None,
         *,
-        store: Kind | None = None,
+        store: StoreKind | None = None,
         api_port: int = 0,
         heap_mb: int = HEAP_MB,
+        with_catalog: bool = False,
         say: Say = say_on_stderr,
     ) -> None:
-        self._machine = Workstation()
-        self._given = Given()
-        self._say = say
-        self._heap_mb = heap_mb
-        self.home = Home(home or self._machine.catalog_home)
+        machine = Workstation()
+        self.home = Home(home or machine.catalog_home)
         self.home.create()
-        self._state = self.home.state()
-        self._secrets: Secrets = self.home.secrets()
-        self.store: Kind = store or ("minio" if self._state.store == "minio" else "seaweedfs")
-        self._ports: dict[str, int] = dict(self._state.ports)
-        if api_port:
-            self._ports["api"] = api_port
+        self._cache = machine.cache
+        self._given = Given()
+        self._wanted_store = store
+        self._wanted_api_port = api_port
+        self._heap_mb = heap_mb
+        self._with_catalog = with_catalog
+        self._say = say
+        self._state = State()
+        self._ports: dict[str, int] = {}
+        self._secrets = Secrets("", "", "", "", "")
         self._processes: dict[str, Process] = {}
         self._holding = ExitStack()
 
@@ -76,75 +82,114 @@ class Stack:
 
     @property
     def api_address(self) -> str:
-        """Where the catalog is, or will be."""
+        """Where the catalog is, or will be. Known from the start on."""
         return f"http://{LOOPBACK}:{self._ports['api']}"
 
+    @property
+    def token_file(self) -> Path:
+        """Where an administrator's token lies when the catalog runs too."""
+        return self.home.folder / "admin-token"
+
+    @property
+    def processes(self) -> dict[str, Process]:
+        """What runs, by name."""
+        return dict(self._processes)
+
     async def start(self) -> None:
-        """Start the engines together and return when all are ready; raises HomeInUse, StartFailed."""
+        """Start everything and return when all is ready; raises HomeInUse, StartFailed, MinioMissing, NoJava and such.
+
+        Whatever goes wrong, an interruption too, nothing is left running.
+        """
         self._holding.enter_context(self.home.held())
         try:
+            self._recall()
             self._end_survivors()
-            self._claim("api")
-            makers = self._makers()
-            async with asyncio.TaskGroup() as group:
-                for name, make in makers.items():
-                    group.create_task(self._start(name, make))
+            self._claim_api()
+            self._remember()
+            await _together([self._start(name) for name in self._engine_names()])
+            if self._with_catalog:
+                await self._start_catalog()
             self._remember(ready=True)
-        except BaseException as fault:
+        except BaseException:
             await self.stop()
-            if isinstance(fault, BaseExceptionGroup):
-                failed = fault.subgroup(Exception)
-                if failed:
-                    raise _first(failed) from None
             raise
 
     async def stop(self) -> None:
-        """Stop everything that runs, engines last, and let go of the folder."""
-        processes = list(self._processes.values())
-        await asyncio.gather(*(process.stop() for process in processes))
+        """Stop everything, the catalog before its engines, and let go of the folder."""
+        ours = [process for name, process in self._processes.items() if name in {"api", "indexer"}]
+        engines = [process for process in self._processes.values() if process not in ours]
+        for some in (ours, engines):
+            await asyncio.gather(*(process.stop() for process in some))
         self._processes.clear()
-        self._state = replace(self._state, supervisor=None, parts={}, ready=False)
-        self.home.remember(self._state)
+        if self._state.store:
+            # Otherwise the start failed before the last note was read.
+            self._state = replace(self._state, ports=dict(self._ports), supervisor=None, parts={}, ready=False)
+            self.home.remember(self._state)
         self._holding.close()
 
     def environment(self) -> dict[str, str]:
-        """Return every CATALOG_* variable that the API, the indexer and the command line need."""
-        ours = {
-            "CATALOG_PUBLIC_URL": self.api_address,
-            "CATALOG_NOTIFICATION_TOKEN": self._secrets.notification_token,
-            "CATALOG_CURSOR_KEY": self._secrets.cursor_key,
-        }
+        """Return every CATALOG_* variable that the API, the indexer and the command line need; secrets included."""
+        inherited = inherited_settings()
+        ours = {"CATALOG_PUBLIC_URL": self.api_address}
+        if not {"CATALOG_CURSOR_KEY", "CATALOG_CURSOR_KEY_FILE"} & inherited.keys():
+            ours["CATALOG_CURSOR_KEY"] = self._secrets.cursor_key
+        # A store that the environment gave may have been told another token already.
+        told = {"CATALOG_NOTIFICATION_TOKEN", "CATALOG_NOTIFICATION_TOKEN_FILE"} & inherited.keys()
+        if not (told and self._given.store_url):
+            ours["CATALOG_NOTIFICATION_TOKEN"] = self._secrets.notification_token
         if not self._given.database_url:
             ours["CATALOG_DATABASE_URL"] = self._postgres().url
         if not self._given.search_url:
             ours["CATALOG_SEARCH_URL"] = self._opensearch().address
         if not self._given.store_url:
             ours |= {
-                "CATALOG_STORE_URL": self._seaweedfs().address,
+                "CATALOG_STORE_URL": self._store().address,
                 "CATALOG_STORE_REGION": REGION,
                 "CATALOG_STORE_BUCKET": BUCKET,
                 "CATALOG_STORE_ACCESS_KEY": self._secrets.store_access_key,
                 "CATALOG_STORE_SECRET_KEY": self._secrets.store_secret_key,
             }
-        return inherited_settings() | ours
+        # A variable and its _FILE must not both be there.
+        files = {f"{name}_FILE" for name in ours}
+        return {name: value for name, value in inherited.items() if name not in files} | ours
 
-    def _makers(self) -> Mapping[str, Callable[[], Service]]:
-        makers: dict[str, Callable[[], Service]] = {}
-        if not self._given.database_url:
-            makers["postgres"] = self._postgres
-        if not self._given.search_url:
-            makers["opensearch"] = self._opensearch
-        if not self._given.store_url:
-            makers["seaweedfs"] = self._seaweedfs
-        return makers
+    def _recall(self) -> None:
+        """Take up what the last stack left: secrets, ports, which store holds the files."""
+        self._secrets = self.home.secrets()
+        self._state = self.home.state()
+        self._ports = dict(self._state.ports)
+        last = self._state.store
+        wanted = self._wanted_store or ("minio" if last == "minio" else "seaweedfs")
+        if last and wanted != last and not self._given.store_url:
+            self._say(f"files uploaded so far lie in {last} and cannot be downloaded while {wanted} runs here")
+        self._state = replace(self._state, store=wanted, ready=False)
+
+    def _engine_names(self) -> Sequence[str]:
+        given = self._given
+        names = {"postgres": given.database_url, "opensearch": given.search_url, self._state.store: given.store_url}
+        return [name for name, url in names.items() if name and not url]
+
+    def _service(self, name: str) -> Service:
+        makers: dict[str, Callable[[], Service]] = {
+            "postgres": self._postgres,
+            "opensearch": self._opensearch,
+            "seaweedfs": self._seaweedfs,
+            "minio": self._minio,
+            "api": lambda: application.Api(self.api_address, self.home.folder, self.environment()),
+            "indexer": lambda: application.Indexer(self.home.folder, self.environment()),
+        }
+        return makers[name]()
 
     def _postgres(self) -> Postgres:
         return Postgres(self.home.folder / "postgres", self._ports["postgres"], self._secrets.database_password)
 
     def _opensearch(self) -> OpenSearch:
         return OpenSearch(
-            self.home.folder / "opensearch", self._ports["opensearch"], self._machine.cache, self._say, self._heap_mb
+            self.home.folder / "opensearch", self._ports["opensearch"], self._cache, self._say, self._heap_mb
         )
+
+    def _store(self) -> SeaweedFS | Minio:
+        return self._minio() if self._state.store == "minio" else self._seaweedfs()
 
     def _seaweedfs(self) -> SeaweedFS:
         return SeaweedFS(
@@ -156,21 +201,73 @@ class Stack:
             notification_token=self._secrets.notification_token,
         )
 
-    async def _start(self, name: str, make: Callable[[], Service]) -> None:
+    def _minio(self) -> Minio:
+        return Minio(
+            folder=self.home.folder / "minio",
+            port=self._ports["minio"],
+            region=REGION,
+            access_key=self._secrets.store_access_key,
+            secret_key=self._secrets.store_secret_key,
+            notify=f"{self.api_address}/api/notifications/s3",
+            notification_token=self._secrets.notification_token,
+            cache=self._cache,
+            say=self._say,
+        )
+
+    async def _start(self, name: str) -> None:
         """Start one part; when another program took its port meanwhile, on another port."""
         for attempt in range(1, START_ATTEMPTS_MAX + 1):
-            self._claim(name)
-            service = make()
-            process = Process(service, self.home.logs / f"{name}.log", self._say)
+            if name != "api":
+                # The store has been told where the API will be.
+                self._claim(name)
+            process = Process(self._service(name), self.home.logs / f"{name}.log", self._say)
             self._processes[name] = process
             try:
                 await process.start(self._remember)
             except StartFailed:
-                if attempt == START_ATTEMPTS_MAX or not self._lost_a_port(name):
+                if name == "api" or attempt == START_ATTEMPTS_MAX or not self._lost_a_port(name):
                     raise
             else:
-                self._remember()
-                return
+                break
+        if name in {"seaweedfs", "minio"}:
+            await self._prepare_bucket()
+        self._remember()
+
+    async def _prepare_bucket(self) -> None:
+        """Make the bucket, with versions; have MinIO notify us of it. SeaweedFS notifies of every bucket."""
+        server = self._store()
+        store = Store(
+            endpoint=server.address,
+            public_endpoint=server.address,
+            region=REGION,
+            bucket=BUCKET,
+            prefix="",
+            access_key=self._secrets.store_access_key,
+            secret_key=self._secrets.store_secret_key,
+        )
+        try:
+            await store.ensure_bucket()
+            if isinstance(server, Minio):
+                await store.set_notification(server.arn)
+        finally:
+            await store.close()
+
+    async def _start_catalog(self) -> None:
+        environment = self.environment()
+        log = self.home.logs / "migrate.log"
+        # The API takes as long to import what it needs as the schema takes to be made.
+        await _together([application.migrate(self.home.folder, environment, log), self._start("api")])
+        await _together(
+            [self._start("indexer"), application.admin_token(self.token_file, environment["CATALOG_DATABASE_URL"])]
+        )
+
+    def _claim_api(self) -> None:
+        wanted = self._wanted_api_port
+        if wanted and not ports.is_free(wanted):
+            raise ports.NoPort(f"port {wanted} is taken by another program; give another one, or none")
+        if wanted:
+            self._ports["api"] = wanted
+        self._claim("api")
 
     def _claim(self, name: str) -> None:
         """Give the part its ports: those of the last time where they are free."""
@@ -188,19 +285,24 @@ class Stack:
 
     def _end_survivors(self) -> None:
         """End what a supervisor that died left running, so that nobody else has our data open."""
-        for part in self._state.parts.values():
-            if process := part.id.process():
-                process.kill()
-                process.wait(5)
+        for name in end_parts(self._state):
+            self._say(f"{name} was still running without its supervisor: ended")
 
     def _remember(self, *, ready: bool | None = None) -> None:
         parts = {
-            name: Part(id=found, address=process.service.address, log=str(process.log))
+            name: Part(process.id, process.service.address, str(process.log))
             for name, process in self._processes.items()
-            if (found := process.id)
         }
+        given = self._given
+        for name, url in {
+            "postgres": given.database_url,
+            "opensearch": given.search_url,
+            self._state.store or "store": given.store_url,
+        }.items():
+            if url:
+                parts[name] = Part(None, _without_secrets(str(url)), None)
         self._state = State(
-            store=self.store,
+            store=self._state.store,
             ports=dict(self._ports),
             supervisor=ProcessId.of(os.getpid()),
             parts=parts,
@@ -209,12 +311,35 @@ class Stack:
         self.home.remember(self._state)
 
 
+async def _together(works: Sequence[Coroutine[None, None, None]]) -> None:
+    """Do all at once; when one fails the others are called off, and its own error is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(work)
+    except BaseExceptionGroup as failed:
+        fault: BaseException = failed
+        while isinstance(fault, BaseExceptionGroup):
+            fault = fault.exceptions[0]
+        raise fault from None
+
+
+def end_parts(state: State) -> list[str]:
+    """Kill what a note says runs and still does, and return the names; for when the supervisor is dead."""
+    found = {name: process for name, part in state.parts.items() if part.id and (process := part.id.process())}
+    for process in found.values():
+        process.kill()
+    for process in found.values():
+        process.wait(SURVIVOR_SECONDS_MAX)
+    return list(found)
+
+
 def _port_names(name: str) -> list[str]:
+    if name == "indexer":
+        return []
     return [f"seaweedfs.{part}" for part in SEAWEEDFS_PORTS] if name == "seaweedfs" else [name]
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    fault: BaseException = group
-    while isinstance(fault, BaseExceptionGroup):
-        fault = fault.exceptions[0]
-    return fault
+def _without_secrets(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
