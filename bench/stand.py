@@ -177,8 +177,14 @@ class Wire:
     def send(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
         """Send a request and return status and body."""
         sent = {**self._headers, **{name.replace("_", "-"): value for name, value in headers.items()}}
-        self._connection.request(method, path, body, sent)
-        answer = self._connection.getresponse()
+        try:
+            self._connection.request(method, path, body, sent)
+            answer = self._connection.getresponse()
+        except (http.client.RemoteDisconnected, ConnectionResetError):
+            # The server closed a connection that lay idle while the other side was measured: as every client, once more.
+            self._connection.close()
+            self._connection.request(method, path, body, sent)
+            answer = self._connection.getresponse()
         return answer.status, answer.read()
 
 
