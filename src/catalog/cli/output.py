@@ -154,7 +154,9 @@ def refusal(fault: "CatalogError") -> int:
 def bar(what: str, total_bytes: int) -> "Iterator[Progress]":
     """Show a progress bar on stderr while the block runs; without a terminal there, one line that says what is done."""
     if not sys.stderr.isatty():
-        say(f"{what}: {size_text(total_bytes)}")
+        from rich.filesize import decimal
+
+        say(f"{what}: {decimal(total_bytes)}")
         yield lambda _: None
         return
     from rich.console import Console
@@ -164,17 +166,6 @@ def bar(what: str, total_bytes: int) -> "Iterator[Progress]":
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
         task = progress.add_task(what, total=total_bytes)
         yield lambda moved: progress.advance(task, moved)
-
-
-def size_text(size: int) -> str:
-    """Write a number of bytes for people."""
-    if size < 1000:  # ruff: ignore[PLR2004] - the step between units.
-        return f"{size} B"
-    amount, units = size / 1000, iter(("kB", "MB", "GB", "TB"))
-    unit = next(units)
-    while amount >= 999.95 and unit != "TB":  # ruff: ignore[PLR2004] - what rounds to the next unit.
-        amount, unit = amount / 1000, next(units)
-    return f"{amount:.1f} {unit}"
 
 
 def lines_of(value: Any, indent: str = "") -> Iterator[str]:

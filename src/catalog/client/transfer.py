@@ -283,8 +283,8 @@ def at_once(
             return CatalogError(f"{fault.filename or 'a file'}: {fault.strerror or fault}")
 
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="transfer") as pool:
-        futures = [pool.submit(guarded, item) for item in items]
         try:
+            futures = [pool.submit(guarded, item) for item in items]
             wait(futures)
         except BaseException:
             stop.set()

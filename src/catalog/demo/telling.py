@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from rich.filesize import decimal
+
 from catalog.client.shapes import Hit
 from catalog.errors import CatalogError
-from catalog.web.wording import size_text
 
 
 class Teller:
@@ -55,7 +56,7 @@ def hits_table(hits: Sequence[Hit]) -> None:
         linked = next((file for file in hit["files"] if file["link"]), None)
         if linked and linked["link"]:
             more = f", {hit['files_total'] - 1} more" if hit["files_total"] > 1 else ""
-            show(f"     {linked['path']} ({size_text(linked['size'])}){more}")
+            show(f"     {linked['path']} ({decimal(linked['size'])}){more}")
             show(f"     {linked['link']['href']}")
         else:
             show("     no files of its own")

@@ -1,0 +1,1 @@
+"""The Python client: against a scripted server for what goes wrong, against a running catalog for the rest."""

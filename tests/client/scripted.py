@@ -1,0 +1,110 @@
+"""A server on loopback that answers as a test says, to see what a client does when things go wrong."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+CHUNK_BYTES = 256 * 1024
+KEPT_BYTES_MAX = 4 * 1024 * 1024
+
+
+@dataclass
+class Seen:
+    """A request as it came in; of a large body only the beginning is kept."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    body_bytes: int
+
+
+@dataclass
+class Answer:
+    """What to answer: `cut` closes the connection after so many bytes of the body, 0 before anything is said."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    cut: int | None = None
+
+
+Script = Callable[[Seen, int], Answer]
+
+
+def said(value: Any, status: int = 200, **headers: str) -> Answer:
+    """An answer in JSON."""
+    kind = "application/problem+json" if status >= 400 else "application/json"
+    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    return Answer(status, json.dumps(value).encode(), {"content-type": kind, **named})
+
+
+@dataclass
+class Server:
+    """A running script: where it is, and what it has seen."""
+
+    url: str
+    script: Script
+    seen: list[Seen] = field(default_factory=list)
+
+
+@contextmanager
+def serving(script: Script) -> Iterator[Server]:
+    """Serve the script; it is given each request and how many came before it."""
+    lock = threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            """Look, note, and do as the script says."""
+            headers = {name.lower(): text for name, text in self.headers.items()}
+            seen = Seen(self.command, self.path, headers, *self._body(int(headers.get("content-length", 0))))
+            with lock:
+                server.seen.append(seen)
+                number = len(server.seen) - 1
+            answer = server.script(seen, number)
+            if answer.cut == 0:
+                self.close_connection = True
+                return
+            self.send_response(answer.status)
+            for name, text in ({"content-length": str(len(answer.body))} | answer.headers).items():
+                self.send_header(name, text)
+            self.end_headers()
+            if answer.cut is not None:
+                self.close_connection = True
+            self.wfile.write(answer.body[: answer.cut])
+
+        def _body(self, size: int) -> tuple[bytes, int]:
+            kept = self.rfile.read(min(size, KEPT_BYTES_MAX))
+            taken = len(kept)
+            while chunk := self.rfile.read(min(size - taken, CHUNK_BYTES)):
+                taken += len(chunk)
+            return kept, taken
+
+        def log_message(self, format: str, *args: Any) -> None:  # ruff: ignore[A002] - its name in the library.
+            """Say nothing."""
+
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        setattr(Handler, f"do_{method}", Handler.answer)
+
+    class Listener(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """Clients that hang up are what these tests are about."""
+
+    listener = Listener(("127.0.0.1", 0), Handler)
+    server = Server(f"http://127.0.0.1:{listener.server_address[1]}", script)
+    thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server
+    finally:
+        listener.shutdown()
+        thread.join()
+        listener.server_close()
