@@ -140,6 +140,9 @@ def _names(**more: Any) -> dict[str, Any]:
     return {"type": "text", "analyzer": "names", "search_analyzer": "names_asked", **more}
 
 
+# Marking words in a long text is most of a search's time; with offsets in the index it is not analysed again.
+_LONG = {"index_options": "offsets"}
+
 MAPPING: dict[str, Any] = {
     "dynamic": "strict",
     "properties": {
@@ -152,7 +155,7 @@ MAPPING: dict[str, Any] = {
         # Never shortened, never analysed: a token that is not compared whole would show an object to the wrong people.
         "readers": {"type": "keyword", "eager_global_ordinals": True},
         "title": _prose(fields={"sort": {"type": "keyword", "normalizer": "folded", "ignore_above": NAME_CHARS_MAX}}),
-        "description": _prose(),
+        "description": _prose(**_LONG),
         "keywords": _prose(fields={"exact": _FACET}),
         "creators": _names(fields={"exact": _FACET}),
         "creator_ids": {"type": "keyword", "normalizer": "identifier", "ignore_above": NAME_CHARS_MAX},
@@ -160,8 +163,8 @@ MAPPING: dict[str, Any] = {
         "year": {"type": "short"},
         "format": _FACET,
         # Without norms: an object is no worse an answer for having many files or members.
-        "members": _names(norms=False),
-        "paths": _names(norms=False),
+        "members": _names(norms=False, **_LONG),
+        "paths": _names(norms=False, **_LONG),
         "visibility": {"type": "keyword"},
         "created_at": {"type": "date"},
         "updated_at": {"type": "date"},

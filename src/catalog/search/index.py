@@ -178,6 +178,8 @@ class Index:
 
     async def purge(self, object_id: UUID, revision: int) -> Outcome:
         """Remove a tombstone of this revision for good; a newer document stays (STALE)."""
+        # Asked first: unlike a write, a removal with a version makes up the index it does not find.
+        await self._told("GET", "", target=f"_alias/{self.alias}", seconds=MANAGE_SECONDS_MAX)
         operation = {
             "delete": {"_id": object_id, "version": revision, "version_type": "external_gte"},
         }

@@ -78,8 +78,9 @@ Place = Sequence[int | float | str]
 
 _TERM = re.compile(r'(?P<excluded>-)?(?:"(?P<phrase>[^"]*)"|(?P<word>[^\s"]+))')
 _QUOTES = str.maketrans("“”„«»", '"' * 5)
-# The tokenizer takes ideographs one by one.
-_PART = re.compile(r"[^\W_\u2e80-\U0003ffff]+|[\u2e80-\U0003ffff]")
+# Chinese and Japanese characters are words by themselves, as the tokenizer takes them.
+_IDEOGRAPHS = r"\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_PART = re.compile(rf"[^\W_{_IDEOGRAPHS}]+|[{_IDEOGRAPHS}]")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""The search room, on the real engine."""

@@ -1,0 +1,90 @@
+"""What the index is told of an object."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from catalog.search import document
+from catalog.search.document import CreatorProjection, document_from
+from tests.search.conftest import entry
+
+ID = UUID("01900000-0000-7000-8000-0000000000aa")
+
+
+def test_an_object_is_projected_whole() -> None:
+    created, updated = datetime(2024, 1, 2, tzinfo=UTC), datetime(2024, 3, 4, tzinfo=UTC)
+    told = document_from(
+        entry(
+            id=ID,
+            revision=7,
+            kind="model",
+            project="sage/cloud",
+            readers=["public", "user:1"],
+            title="Silero VAD",
+            description="Tells speech from silence.",
+            keywords=["speech"],
+            creators=[
+                CreatorProjection("Müller, Ana", orcid="0000-0002-1825-0097"),
+                CreatorProjection("Silero Team", ror="https://ror.org/05gq02987"),
+                CreatorProjection("Anonymous"),
+            ],
+            licence="MIT",
+            year=2021,
+            visibility="public",
+            created_at=created,
+            updated_at=updated,
+            formats=["application/onnx"],
+            member_texts=["decoder"],
+            file_paths=["silero_vad.onnx"],
+        )
+    )
+    assert told == {
+        "id": ID,
+        "revision": 7,
+        "tombstone": False,
+        "kind": "model",
+        "project": "sage/cloud",
+        "organization": "sage",
+        "readers": ["public", "user:1"],
+        "title": "Silero VAD",
+        "description": "Tells speech from silence.",
+        "keywords": ["speech"],
+        "creators": ["Müller, Ana", "Silero Team", "Anonymous"],
+        "creator_ids": ["0000-0002-1825-0097", "https://ror.org/05gq02987"],
+        "licence": "MIT",
+        "year": 2021,
+        "format": ["application/onnx"],
+        "members": ["decoder"],
+        "paths": ["silero_vad.onnx"],
+        "visibility": "public",
+        "created_at": created,
+        "updated_at": updated,
+    }
+
+
+def test_a_withdrawn_object_leaves_nothing_but_its_revision() -> None:
+    withdrawn = entry(id=ID, revision=8, title="Silero VAD", keywords=["speech"], withdrawn=True)
+    assert document_from(withdrawn) == {"id": ID, "revision": 8, "tombstone": True}
+
+
+def test_the_mapping_has_the_documents_fields_and_no_others() -> None:
+    assert document.MAPPING["dynamic"] == "strict"
+    assert set(document.MAPPING["properties"]) == set(document_from(entry()))
+
+
+def test_paths_past_the_limit_are_left_out_whole() -> None:
+    long = "x" * 999
+    paths = [f"{place}{long}" for place in range(10)] * 100
+    kept = document_from(entry(file_paths=paths, member_texts=paths))
+    assert kept["paths"] == kept["members"] == paths[:200]
+    assert sum(map(len, kept["paths"])) == document.PATHS_CHARS_MAX == document.MEMBERS_CHARS_MAX
+
+
+def test_an_index_is_created_with_its_mappings_version_and_an_explicit_refresh() -> None:
+    body = document.index_body(refresh_interval="250ms")
+    assert body["mappings"] == {"_meta": {"version": document.MAPPING_VERSION}, **document.MAPPING}
+    assert body["settings"]["index"] == {
+        "number_of_shards": 1,
+        "auto_expand_replicas": "0-1",
+        "refresh_interval": "250ms",
+        "analysis": document.ANALYSIS,
+    }
