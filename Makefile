@@ -12,6 +12,15 @@ TEST_OPTIONS ?= -q -n 2
 PROOFS := $(if $(filter file,$(origin TEST_OPTIONS)),--proofs=build/trace.json)
 OBJECTS ?= 20000
 
+# pytest keeps to itself what its engines say; what has to be fetched or built first is shown.
+FETCH_ENGINES := import asyncio; \
+	from catalog.local import jars, minio; \
+	from catalog.local.stack import say_on_stderr; \
+	from catalog.settings import Workstation; \
+	cache = Workstation().cache; \
+	asyncio.run(jars.fetch(cache / "jars", say_on_stderr)); \
+	asyncio.run(minio.find(cache, say_on_stderr))
+
 # A company's own certificate authority stands in the system's list: uv has to be told to read it, and so has the
 # pip that comes with Python 3.11.
 SYSTEM_CERTS := $(firstword $(SSL_CERT_FILE) \
@@ -40,6 +49,7 @@ demo: $(RUNNABLE) ## run the whole system and show it; ONESHOT=1 ends when shown
 	@$(BIN)/catalog demo $(if $(ONESHOT),--oneshot) $(if $(STORE),--store $(STORE))
 
 test: .venv/.dev ## run all tests on real engines; TEST_OPTIONS="-k name" runs some
+	@$(BIN)/python -c '$(FETCH_ENGINES)'
 	@$(BIN)/pytest $(TEST_OPTIONS) $(PROOFS)
 
 check: check-format check-lint check-types check-imports check-spelling check-openapi ## format, lint, types, import contracts, spelling, OpenAPI
