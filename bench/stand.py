@@ -180,8 +180,8 @@ class Wire:
         try:
             self._connection.request(method, path, body, sent)
             answer = self._connection.getresponse()
-        except (http.client.RemoteDisconnected, ConnectionResetError):
-            # The server closed a connection that lay idle while the other side was measured: as every client, once more.
+        except ConnectionError:
+            # The server closed a connection that lay idle meanwhile: once more, as every client does.
             self._connection.close()
             self._connection.request(method, path, body, sent)
             answer = self._connection.getresponse()

@@ -4,13 +4,16 @@ Knows nothing of tables: rooms declare theirs on `SQLModel.metadata`, whose nami
 every constraint has a name a migration can drop.
 """
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+import psycopg
+import psycopg_pool
 import sqlalchemy as sa
+from psycopg.types.json import set_json_loads
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlmodel import SQLModel
 
@@ -39,6 +42,7 @@ CONNECTION_OPTIONS = " ".join(
 )
 CONNECT_SECONDS_MAX = 5
 POOL_WAIT_SECONDS_MAX = 10
+READ_WAIT_SECONDS_MAX = 5
 
 
 def _to_json(value: Any) -> str:
@@ -56,13 +60,14 @@ def now() -> datetime:
 
 
 class Database:
-    """One pool of connections; every session it hands out lives inside a block."""
+    """Two pools of connections: one for transactions, each in a block one can see, and one for single reads."""
 
     def __init__(self, url: str, *, connections: int = 10) -> None:
         self.url = url
+        reading = max(1, connections // 2)
         self.engine = create_async_engine(
             sqlalchemy_url(url),
-            pool_size=connections,
+            pool_size=max(1, connections - reading),
             max_overflow=0,
             pool_timeout=POOL_WAIT_SECONDS_MAX,
             # A connection the server closed (restart, terminate) is replaced unseen instead of failing a request.
@@ -75,6 +80,20 @@ class Database:
             },
             json_serializer=_to_json,
             json_deserializer=msgspec.json.decode,
+        )
+        self._reading = psycopg_pool.AsyncConnectionPool(
+            url,
+            min_size=1,
+            max_size=reading,
+            open=False,
+            timeout=READ_WAIT_SECONDS_MAX,
+            configure=_read_json_fast,
+            kwargs={
+                "autocommit": True,
+                "options": CONNECTION_OPTIONS,
+                "connect_timeout": CONNECT_SECONDS_MAX,
+                "application_name": "catalog reading",
+            },
         )
         self.on_queued: Callable[[], None] | None = None
 
@@ -90,14 +109,40 @@ class Database:
         if self.on_queued is not None and session.info.get(QUEUED):
             self.on_queued()
 
+    async def rows(self, statement: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Return the rows of one read that needs no transaction: one round trip, prepared when it is asked often.
+
+        A connection that the server has closed meanwhile (restart, terminate) is replaced unseen: reading twice is
+        harmless. Raises psycopg.OperationalError when the server does not answer.
+        """
+        if self._reading.closed:
+            await self._reading.open()
+        try:
+            return await self._read(statement, parameters)
+        except psycopg_pool.PoolTimeout:
+            raise
+        except psycopg.OperationalError:
+            return await self._read(statement, parameters)
+
+    async def _read(self, statement: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        async with self._reading.connection() as connection:
+            cursor = await connection.execute(statement, parameters)
+            found: list[tuple[Any, ...]] = await cursor.fetchall()
+            return found
+
     async def ping(self) -> None:
         """Return when the server answers."""
         async with self.engine.connect() as connection:
             await connection.execute(sa.text("select 1"))
 
     async def close(self) -> None:
-        """Close every connection of the pool."""
+        """Close every connection."""
+        await self._reading.close()
         await self.engine.dispose()
+
+
+async def _read_json_fast(connection: psycopg.AsyncConnection[Any]) -> None:
+    set_json_loads(msgspec.json.decode, connection)
 
 
 def sqlalchemy_url(url: str) -> str:

@@ -32,18 +32,22 @@ class Audience:
     tokens: frozenset[str]
     everything: bool = False
 
+    @property
+    def sorted_tokens(self) -> list[str]:
+        """The tokens in one order, so that equal audiences make equal statements and filters."""
+        return sorted(self.tokens)
+
     def sql_condition(self, readers: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
         """Return the condition under which a row with this `readers` column may be seen."""
         if self.everything:
             return sa.true()
-        # The cast keeps the array's type when the set has one element or none.
-        return readers.op("&&")(sa.cast(sorted(self.tokens), ARRAY(sa.Text)))
+        return readers.op("&&")(sa.bindparam("audience", self.sorted_tokens, type_=ARRAY(sa.Text)))
 
     def search_filter(self) -> dict[str, Any]:
         """Return the filter under which a document with a `readers` field may be seen."""
         if self.everything:
             return {"match_all": {}}
-        return {"terms": {"readers": sorted(self.tokens)}}
+        return {"terms": {"readers": self.sorted_tokens}}
 
 
 ANONYMOUS = Audience(frozenset({PUBLIC}))

@@ -16,7 +16,7 @@ from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
 
 from catalog.access.audience import ANONYMOUS, PUBLIC, Audience, user_token
-from catalog.database import now, timestamp_column
+from catalog.database import Database, now, timestamp_column
 from catalog.errors import Fault, Forbidden, Invalid, NotFound, Unauthenticated
 
 TOKEN_MARK = "cat_"  # ruff: ignore[S105] - a mark by which scanners and people recognise our tokens, not a token.
@@ -113,12 +113,11 @@ NOBODY = Caller(None, "anonymous", None)
 _tokens = SQLModel.metadata.tables["token"]
 _principals = SQLModel.metadata.tables["principal"]
 
-_IDENTIFY = sa.text(
-    """
+_IDENTIFY = """
     SELECT principal.id, principal.name, principal.role FROM token JOIN principal ON principal.id = token.principal_id
-    WHERE token.digest = :digest AND token.revoked_at IS NULL AND (token.expires_at IS NULL OR token.expires_at > now())
+    WHERE token.digest = %(digest)s AND token.revoked_at IS NULL
+    AND (token.expires_at IS NULL OR token.expires_at > now())
     """
-)
 
 
 def digest_of(token: str) -> bytes:
@@ -126,12 +125,13 @@ def digest_of(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-async def identify(session: AsyncSession, token: str) -> Caller:
+async def identify(database: Database, token: str) -> Caller:
     """Return who holds this token; raises Unauthenticated when it is unknown, expired or revoked."""
-    row = (await session.execute(_IDENTIFY, {"digest": digest_of(token)})).one_or_none()
-    if row is None:
+    rows = await database.rows(_IDENTIFY, {"digest": digest_of(token)})
+    if not rows:
         raise Unauthenticated("The bearer token is unknown, expired or revoked; ask an admin for a new one.")
-    return Caller(row.id, row.name, Role(row.role))
+    principal_id, name, role = rows[0]
+    return Caller(principal_id, name, Role(role))
 
 
 async def create_token(

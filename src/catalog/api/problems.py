@@ -131,8 +131,8 @@ def _http_error(request: Request[Any, Any, Any], fault: HTTPException) -> Respon
     return problem(request, "http", title, fault.status_code, detail=detail, headers=fault.headers)
 
 
-def _database_error(request: Request[Any, Any, Any], fault: sa.exc.SQLAlchemyError) -> Response[bytes]:
-    cause = getattr(fault, "orig", None)
+def _database_error(request: Request[Any, Any, Any], fault: Exception) -> Response[bytes]:
+    cause = getattr(fault, "orig", fault)
     if isinstance(fault, sa.exc.TimeoutError) or isinstance(cause, BUSY):
         log.warning("database unavailable", request_id=request_id.get(), cause=type(cause or fault).__name__)
         return answer_for(request, errors.Unavailable("The database does not answer; try again in a few seconds."))
@@ -161,6 +161,7 @@ HANDLERS: dict[Any, Any] = {
     errors.CatalogError: _catalog_error,
     HTTPException: _http_error,
     sa.exc.SQLAlchemyError: _database_error,
+    psycopg.Error: _database_error,
     asyncio.TimeoutError: lambda request, _: answer_for(request, errors.Unavailable()),
     Exception: _internal,
 }

@@ -46,8 +46,7 @@ async def caller(request: AnyRequest) -> Caller:
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated("Send the token as `Authorization: Bearer <token>`.")
-    async with engines(request).database.transaction() as session:
-        return await principals.identify(session, token.strip())
+    return await principals.identify(engines(request).database, token.strip())
 
 
 async def body(request: AnyRequest, *, media_types: tuple[str, ...], most_bytes: int = BODY_BYTES_MAX) -> bytes:

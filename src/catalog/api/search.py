@@ -140,10 +140,9 @@ async def answer(request: AnyRequest, asked: SearchQuery, caller: Caller) -> Sea
         after=None if asked.cursor is None else tuple(sealer.open(asked.cursor, *bound_to)),
     )
     found = await engines.index.find(query.body_of(question, caller.audience), question)
-    async with engines.database.transaction() as session:
-        entries = await reading.find_each(
-            session, [hit.id for hit in found.hits], caller.audience, files_most=shapes.FILES_SHOWN_MAX
-        )
+    entries = await reading.find_each(
+        engines.database, [hit.id for hit in found.hits], caller.audience, files_most=shapes.FILES_SHOWN_MAX
+    )
     # What is gone or hidden since it was indexed is not in the database's answer, and so not in ours.
     hits = [_hit(request, entries[hit.id], hit.highlights) for hit in found.hits if hit.id in entries]
     facets = {

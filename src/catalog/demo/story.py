@@ -19,19 +19,15 @@ from catalog.client import Catalog, Problem, folders
 from catalog.client.folders import Piece
 from catalog.client.shapes import Hit, Registered
 from catalog.client.transfer import at_once
+from catalog.database import Database
 from catalog.demo import collection, data
 from catalog.demo.collection import Specimen
-from catalog.demo.processes import Api, Indexer
 from catalog.demo.telling import Teller, blaming, hits_table, show, tokens_table
-from catalog.engines import opened
 from catalog.errors import CatalogError, Unavailable
 from catalog.local import Stack
 from catalog.local.home import write_private
-from catalog.local.process import Process
-from catalog.migrations import upgrade
-from catalog.settings import Settings, Workstation
+from catalog.settings import Workstation
 
-READY_SECONDS_MAX = 60.0
 AVAILABLE_SECONDS_MAX = 60.0
 SEARCHABLE_SECONDS_MAX = 60.0
 POLL_SECONDS = 0.1
@@ -53,7 +49,7 @@ class Story:
         self.told = False
         self._over = over
         self._say = Teller()
-        self._stack = Stack(home, store=store, say=self._say)
+        self._stack = Stack(home, store=store, with_catalog=True, say=self._say)
         self._logs = self._stack.home.logs
         self._tokens: dict[str, str] = {}
         self._log_bytes_before = 0
@@ -66,12 +62,12 @@ class Story:
             running.callback(packages.close)
             gathering = asyncio.create_task(_in_thread(lambda: self._gather(packages)))
             running.push_async_callback(_given_up, gathering)
-            self._say(f"starting the engines in {self._stack.home.folder}")
+            self._say(f"starting engines, API and indexer in {self._stack.home.folder}")
+            self._log_bytes_before = _bytes_of(self._logs / "api.log")
             running.push_async_callback(self._stopped)
             await running.enter_async_context(self._stack)
-            self._say("the engines are ready")
-            settings = _settings_of(self._stack.environment())
-            await self._start_catalog(running, settings)
+            self._say(f"the catalog answers at {self._stack.api_address}")
+            await self._make_tokens()
             gathered = await gathering
             ids = await self._register(gathered)
             await self._await_bytes(ids)
@@ -98,37 +94,15 @@ class Story:
         self._say(f"{len(pieces)} real files are at hand, {sum(piece.size for piece in pieces):,} bytes")
         return found
 
-    async def _start_catalog(self, running: AsyncExitStack, settings: Settings) -> None:
-        folder, environment = self._stack.home.folder, self._stack.environment()
-        api = Process(Api(self._stack.api_address, folder, environment), self._logs / "api.log", self._say)
-        indexer = Process(Indexer(folder, environment), self._logs / "indexer.log", self._say)
-        running.push_async_callback(api.stop)
-        self._log_bytes_before = _bytes_of(api.log)
-        with blaming(api.log):
-            # The API's imports take as long as the schema: both at once.
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._prepare(settings))
-                group.create_task(api.start())
-        running.push_async_callback(indexer.stop)
-        await indexer.start()
-        with blaming(api.log):
-            await _until(READY_SECONDS_MAX, self._is_ready, "the API did not find its engines")
-        self._say(f"schema, index and bucket are there; API and indexer run at {self._stack.api_address}")
+    async def _make_tokens(self) -> None:
+        database = Database(self._stack.environment()["CATALOG_DATABASE_URL"], connections=1)
+        try:
+            self._tokens = await _tokens(database, self._stack.home.folder / "demo-tokens.json")
+        finally:
+            await database.close()
         show("\nTokens, made for this data folder:")
         tokens_table(self._tokens)
         show()
-
-    async def _prepare(self, settings: Settings) -> None:
-        await _in_thread(lambda: upgrade(str(settings.database_url)))
-        async with opened(settings) as engines:
-            await engines.store.ensure_bucket()
-            await engines.index.ensure()
-            async with engines.database.transaction() as session:
-                self._tokens = await _tokens(session, self._stack.home.folder / "demo-tokens.json")
-
-    async def _is_ready(self) -> bool:
-        async with httpx2.AsyncClient(trust_env=False) as client:
-            return (await client.get(f"{self._stack.api_address}/readyz")).is_success
 
     async def _register(self, gathered: Gathered) -> dict[str, str]:
         """Register every object and bring its bytes; return the ids by name."""
@@ -226,16 +200,17 @@ class Story:
         return Catalog(self._stack.api_address, self._tokens[role] if role else None)
 
 
-async def _tokens(session: Any, remembered: Path) -> dict[str, str]:
+async def _tokens(database: Database, remembered: Path) -> dict[str, str]:
     """Return a token for each role: those of the last time where they still work."""
     known = _remembered(remembered)
     tokens = {}
     for role in Role:
         try:
-            await principals.identify(session, known.get(role.value, ""))
+            await principals.identify(database, known.get(role.value, ""))
             tokens[role.value] = known[role.value]
         except CatalogError:
-            _, tokens[role.value] = await principals.create_token(session, name=role.value, role=role, label="demo")
+            async with database.transaction() as session:
+                _, tokens[role.value] = await principals.create_token(session, name=role.value, role=role, label="demo")
     write_private(remembered, json.dumps(tokens, indent=2))
     return tokens
 
@@ -246,13 +221,6 @@ def _remembered(tokens: Path) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return found
-
-
-def _settings_of(environment: Mapping[str, str]) -> Settings:
-    """Return the settings that the API and the indexer will read from their environment."""
-    prefix = str(Settings.model_config["env_prefix"])
-    given = {name.removeprefix(prefix).lower(): value for name, value in environment.items()}
-    return Settings.model_validate({name: given[name] for name in Settings.model_fields if name in given})
 
 
 def _bytes_of(log: Path) -> int:

@@ -95,7 +95,7 @@ async def admin_token(file: Path, database_url: str) -> None:
     try:
         async with database.transaction() as session:
             with suppress(CatalogError, OSError):
-                await principals.identify(session, _text(file))
+                await principals.identify(database, _text(file))
                 return
             _, token = await principals.create_token(session, name=TOKEN_NAME, role=Role.ADMIN, label="catalog up")
         write_private(file, f"{token}\n")
