@@ -13,6 +13,7 @@ from catalog.access.principals import Caller
 from catalog.api import files, requests, shapes
 from catalog.api.contract import JSON, Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
+from catalog.database import now
 from catalog.errors import Fault, Invalid
 from catalog.objects import kinds, reading
 from catalog.objects.reading import Entry
@@ -144,7 +145,8 @@ async def answer(request: AnyRequest, asked: SearchQuery, caller: Caller) -> Sea
         engines.database, [hit.id for hit in found.hits], caller.audience, files_most=shapes.FILES_SHOWN_MAX
     )
     # What is gone or hidden since it was indexed is not in the database's answer, and so not in ours.
-    hits = [_hit(request, entries[hit.id], hit.highlights) for hit in found.hits if hit.id in entries]
+    at = now()
+    hits = [_hit(request, entries[hit.id], hit.highlights, at) for hit in found.hits if hit.id in entries]
     facets = {
         name: ShownFacet([FacetValue(value, count) for value, count in facet.buckets], facet.rest, facet.missing)
         for name, facet in found.facets.items()
@@ -161,7 +163,7 @@ def _known_kinds(asked: SearchQuery) -> None:
         raise Invalid("The query has faults.", faults=faults)
 
 
-def _hit(request: AnyRequest, entry: Entry, highlights: dict[str, list[str]]) -> Hit:
+def _hit(request: AnyRequest, entry: Entry, highlights: dict[str, list[str]], at: datetime) -> Hit:
     record = entry.record
     return Hit(
         id=entry.id,
@@ -185,7 +187,7 @@ def _hit(request: AnyRequest, entry: Entry, highlights: dict[str, list[str]]) ->
                 sha256=file.sha256,
                 media_type=file.media_type,
                 state=FileState(file.state).value,
-                link=_link(request, file) if file.state == FileState.AVAILABLE else None,
+                link=_link(request, file, at) if file.state == FileState.AVAILABLE else None,
             )
             for file in entry.files
         ],
@@ -193,8 +195,8 @@ def _hit(request: AnyRequest, entry: Entry, highlights: dict[str, list[str]]) ->
     )
 
 
-def _link(request: AnyRequest, file: reading.FileView) -> ShownLink:
-    signed = files.download_link(request, file)
+def _link(request: AnyRequest, file: reading.FileView, at: datetime) -> ShownLink:
+    signed = files.download_link(request, file, at)
     return ShownLink(signed.href, signed.expires_at)
 
 
