@@ -16,6 +16,7 @@ EXAMPLES = re.compile(r"(^|\.)(example\.(com|org|net)|example|test|invalid)$")
 INSIDE = {"catalog", "opensearch", "store", "postgres", "host", "user", "10.0.0.7"}
 NAMES = {
     "www.w3.org": "names of XML namespaces",
+    "s3.amazonaws.com": "the name of S3's XML namespace",
     "json-schema.org": "the name of the JSON Schema dialect",
     "orcid.org": "the written form of an ORCID iD",
     "ror.org": "the written form of a ROR id",
@@ -30,7 +31,8 @@ QUOTING = {
 
 
 def outside_addresses(text: str) -> list[str]:
-    hosts = (found["host"].lower() for found in ADDRESS.finditer(text))
+    # Patterns of addresses escape their dots.
+    hosts = (found["host"].lower() for found in ADDRESS.finditer(text.replace("\\.", ".")))
     return [host for host in hosts if host not in LOOPBACK | INSIDE | NAMES.keys() and not EXAMPLES.search(host)]
 
 
