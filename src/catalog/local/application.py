@@ -11,17 +11,11 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from catalog.access import principals
-from catalog.access.principals import Role
-from catalog.database import Database
-from catalog.errors import CatalogError
-from catalog.local.home import write_private
 from catalog.local.process import Program, StartFailed, last_words, leashed
 from catalog.settings import inherited_environment
 
 PROBE_SECONDS_MAX = 2
 MIGRATE_SECONDS_MAX = 120
-TOKEN_NAME = "local-admin"  # ruff: ignore[S105] - the name of whoever holds it.
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +81,3 @@ async def migrate(folder: Path, environment: Mapping[str, str], log: Path) -> No
             await process.wait()
     if code != 0:
         raise StartFailed(f"`catalog migrate` failed:\n{last_words(log)}")
-
-
-async def admin_token(file: Path, database_url: str) -> None:
-    """See that `file` holds a token of an administrator that works, so that somebody can begin."""
-    database = Database(database_url, connections=1)
-    try:
-        async with database.transaction() as session:
-            with suppress(CatalogError, OSError):
-                await principals.identify(database, _text(file))
-                return
-            _, token = await principals.create_token(session, name=TOKEN_NAME, role=Role.ADMIN, label="catalog up")
-        write_private(file, f"{token}\n")
-    finally:
-        await database.close()
-
-
-def _text(file: Path) -> str:
-    return file.read_text(encoding="utf-8").strip()

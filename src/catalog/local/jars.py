@@ -5,6 +5,8 @@ knows where the artifacts of Maven Central lie. `python -m catalog.local.jars` r
 rewrites the lock.
 """
 
+# ruff: noqa: PLC0415 - jgo is imported only to download: it takes longer than everything else here.
+
 import asyncio
 import hashlib
 import sys
@@ -15,7 +17,6 @@ from pathlib import Path
 
 import httpx2
 import stamina
-from jgo.maven import MavenContext
 
 from catalog.errors import Unavailable
 
@@ -89,6 +90,8 @@ async def fetch(folder: Path, say: Callable[[str], None]) -> list[Path]:
 
 
 async def _download(folder: Path, jars: Sequence[Jar], say: Callable[[str], None]) -> None:
+    from jgo.maven import MavenContext
+
     repositories = list(MavenContext().remote_repos.values())
     places = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
     done = 0
@@ -162,6 +165,8 @@ def _sha256(path: Path) -> str | None:
 
 def resolve() -> list[Jar]:
     """Resolve WANTED with all it depends on, download everything and return it with its hashes."""
+    from jgo.maven import MavenContext
+
     with tempfile.TemporaryDirectory() as repository:
         context = MavenContext(repo_cache=Path(repository))
         inputs, transitive = context.resolver.resolve([context.create_dependency(wanted) for wanted in WANTED])

@@ -55,7 +55,7 @@ class Program:
     stop_signal: signal.Signals = signal.SIGTERM
     death_signal: signal.Signals = signal.SIGKILL
     stop_seconds_max: float = 5.0
-    start_seconds_max: float = 60.0
+    start_seconds_max: float = 120.0
     stops_itself: bool = True
     litter: Sequence[Path] = ()
 

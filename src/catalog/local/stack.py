@@ -1,17 +1,23 @@
 """The stack as one thing: engines that start together, share a folder and stop together."""
 
+# ruff: noqa: PLC0415 - `catalog status` and `down` must come at once: what only a start needs is imported when it runs.
+
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import ExitStack
-from dataclasses import replace
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from catalog.local import application, ports
+import psutil
+
+from catalog.local import ports
+from catalog.local.application import Api, Indexer, migrate
 from catalog.local.home import Home, Part, ProcessId, Secrets, State
 from catalog.local.minio import Minio
 from catalog.local.opensearch import HEAP_MB, OpenSearch
@@ -22,7 +28,6 @@ from catalog.local.process import Process, Say, Service, StartFailed
 from catalog.local.seaweedfs import PORTS as SEAWEEDFS_PORTS
 from catalog.local.seaweedfs import SeaweedFS
 from catalog.settings import Given, Workstation, inherited_settings
-from catalog.storage.s3 import Store
 
 StoreKind = Literal["seaweedfs", "minio"]
 
@@ -30,6 +35,20 @@ REGION = "us-east-1"
 BUCKET = "catalog"
 START_ATTEMPTS_MAX = 3
 SURVIVOR_SECONDS_MAX = 5
+ANSWER_SECONDS_MAX = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How one part is now. Without a `pid` it does not run, or the environment gave it (then `log` is None)."""
+
+    name: str
+    ready: bool
+    address: str
+    log: str | None = None
+    pid: int | None = None
+    uptime_seconds: int | None = None
+    memory_bytes: int | None = None
 
 
 def say_on_stderr(text: str) -> None:
@@ -153,6 +172,30 @@ class Stack:
         files = {f"{name}_FILE" for name in ours}
         return {name: value for name, value in inherited.items() if name not in files} | ours
 
+    async def conditions(self) -> list[Condition]:
+        """Look at every part of the stack that runs on this folder, whichever process is its supervisor."""
+        if not self._processes:
+            self._secrets = self.home.secrets()
+            self._state = self.home.state()
+            self._ports = dict(self._state.ports)
+        return list(await asyncio.gather(*(self._condition(name, part) for name, part in self._state.parts.items())))
+
+    async def _condition(self, name: str, part: Part) -> Condition:
+        if part.log is None:
+            return Condition(name, ready=await _answers(part.address), address=part.address)
+        process = part.id and part.id.process()
+        if not part.id or not process:
+            return Condition(name, ready=False, address=part.address, log=part.log)
+        return Condition(
+            name,
+            ready=await self._service(name).is_ready(),
+            address=part.address,
+            log=part.log,
+            pid=part.id.pid,
+            uptime_seconds=max(0, int(time.time() - part.id.started)),
+            memory_bytes=_memory(process),
+        )
+
     def _recall(self) -> None:
         """Take up what the last stack left: secrets, ports, which store holds the files."""
         self._secrets = self.home.secrets()
@@ -175,8 +218,8 @@ class Stack:
             "opensearch": self._opensearch,
             "seaweedfs": self._seaweedfs,
             "minio": self._minio,
-            "api": lambda: application.Api(self.api_address, self.home.folder, self.environment()),
-            "indexer": lambda: application.Indexer(self.home.folder, self.environment()),
+            "api": lambda: Api(self.api_address, self.home.folder, self.environment()),
+            "indexer": lambda: Indexer(self.home.folder, self.environment()),
         }
         return makers[name]()
 
@@ -235,6 +278,8 @@ class Stack:
 
     async def _prepare_bucket(self) -> None:
         """Make the bucket, with versions; have MinIO notify us of it. SeaweedFS notifies of every bucket."""
+        from catalog.storage.s3 import Store
+
         server = self._store()
         store = Store(
             endpoint=server.address,
@@ -253,13 +298,13 @@ class Stack:
             await store.close()
 
     async def _start_catalog(self) -> None:
+        from catalog.local.token import admin_token
+
         environment = self.environment()
         log = self.home.logs / "migrate.log"
         # The API takes as long to import what it needs as the schema takes to be made.
-        await _together([application.migrate(self.home.folder, environment, log), self._start("api")])
-        await _together(
-            [self._start("indexer"), application.admin_token(self.token_file, environment["CATALOG_DATABASE_URL"])]
-        )
+        await _together([migrate(self.home.folder, environment, log), self._start("api")])
+        await _together([self._start("indexer"), admin_token(self.token_file, environment["CATALOG_DATABASE_URL"])])
 
     def _claim_api(self) -> None:
         wanted = self._wanted_api_port
@@ -332,6 +377,30 @@ def end_parts(state: State) -> list[str]:
     for process in found.values():
         process.wait(SURVIVOR_SECONDS_MAX)
     return list(found)
+
+
+def _memory(process: psutil.Process) -> int | None:
+    """Return what a process and its children hold, without what they share."""
+    found = []
+    with suppress(psutil.Error):
+        for one in (process, *process.children(recursive=True)):
+            with suppress(psutil.Error):
+                memory = one.memory_info()
+                found.append(memory.rss - (0 if one is process else getattr(memory, "shared", 0)))
+    return sum(found) if found else None
+
+
+async def _answers(url: str) -> bool:
+    """Tell whether somebody listens there."""
+    where = urlsplit(url)
+    port = where.port or {"https": 443, "http": 80}.get(where.scheme, 5432)
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            _, writer = await asyncio.open_connection(where.hostname, port)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
 
 
 def _port_names(name: str) -> list[str]:
