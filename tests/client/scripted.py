@@ -25,12 +25,17 @@ class Seen:
 
 @dataclass
 class Answer:
-    """What to answer: `cut` closes the connection after so many bytes of the body, 0 before anything is said."""
+    """What to answer.
+
+    `cut` closes the connection after so many bytes of the body, 0 before anything is said; `hold` keeps it open after
+    the body until the server's `release` is set.
+    """
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     cut: int | None = None
+    hold: bool = False
 
 
 Script = Callable[[Seen, int], Answer]
@@ -50,56 +55,63 @@ class Server:
     url: str
     script: Script
     seen: list[Seen] = field(default_factory=list)
+    release: threading.Event = field(default_factory=threading.Event)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Looks, notes, and does as the script says."""
+
+    protocol_version = "HTTP/1.1"
+    told: Server
+    lock: threading.Lock
+
+    def answer(self) -> None:
+        """Answer one request."""
+        headers = {name.lower(): text for name, text in self.headers.items()}
+        seen = Seen(self.command, self.path, headers, *self._body(int(headers.get("content-length", 0))))
+        with self.lock:
+            self.told.seen.append(seen)
+            number = len(self.told.seen) - 1
+        answer = self.told.script(seen, number)
+        self.close_connection = answer.cut is not None or answer.hold
+        if answer.cut == 0:
+            return
+        self.send_response(answer.status)
+        for name, text in ({"content-length": str(len(answer.body))} | answer.headers).items():
+            self.send_header(name, text)
+        self.end_headers()
+        self.wfile.write(answer.body[: answer.cut])
+        if answer.hold:
+            self.told.release.wait(60)
+
+    def _body(self, size: int) -> tuple[bytes, int]:
+        kept = self.rfile.read(min(size, KEPT_BYTES_MAX))
+        taken = len(kept)
+        while chunk := self.rfile.read(min(size - taken, CHUNK_BYTES)):
+            taken += len(chunk)
+        return kept, taken
+
+    def log_message(self, format: str, *args: Any) -> None:  # ruff: ignore[A002] - its name in the library.
+        """Say nothing."""
+
+
+for _method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+    setattr(_Handler, f"do_{_method}", _Handler.answer)
+
+
+class _Listener(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that hang up are what these tests are about."""
 
 
 @contextmanager
 def serving(script: Script) -> Iterator[Server]:
     """Serve the script; it is given each request and how many came before it."""
-    lock = threading.Lock()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def answer(self) -> None:
-            """Look, note, and do as the script says."""
-            headers = {name.lower(): text for name, text in self.headers.items()}
-            seen = Seen(self.command, self.path, headers, *self._body(int(headers.get("content-length", 0))))
-            with lock:
-                server.seen.append(seen)
-                number = len(server.seen) - 1
-            answer = server.script(seen, number)
-            if answer.cut == 0:
-                self.close_connection = True
-                return
-            self.send_response(answer.status)
-            for name, text in ({"content-length": str(len(answer.body))} | answer.headers).items():
-                self.send_header(name, text)
-            self.end_headers()
-            if answer.cut is not None:
-                self.close_connection = True
-            self.wfile.write(answer.body[: answer.cut])
-
-        def _body(self, size: int) -> tuple[bytes, int]:
-            kept = self.rfile.read(min(size, KEPT_BYTES_MAX))
-            taken = len(kept)
-            while chunk := self.rfile.read(min(size - taken, CHUNK_BYTES)):
-                taken += len(chunk)
-            return kept, taken
-
-        def log_message(self, format: str, *args: Any) -> None:  # ruff: ignore[A002] - its name in the library.
-            """Say nothing."""
-
-    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
-        setattr(Handler, f"do_{method}", Handler.answer)
-
-    class Listener(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            """Clients that hang up are what these tests are about."""
-
-    listener = Listener(("127.0.0.1", 0), Handler)
-    server = Server(f"http://127.0.0.1:{listener.server_address[1]}", script)
+    handler = type("Handler", (_Handler,), {"lock": threading.Lock()})
+    listener = _Listener(("127.0.0.1", 0), handler)
+    server = handler.told = Server(f"http://127.0.0.1:{listener.server_address[1]}", script)
     thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

@@ -21,7 +21,7 @@ app = typer.Typer(
     name="catalog",
     help="Find, register, upload and download scientific objects, and run a catalog of them.",
     epilog=EPILOG,
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -40,6 +40,10 @@ def options(
 ) -> None:
     """Find, register, upload and download scientific objects, and run a catalog of them."""
     context.obj = Invocation(url, token_file)
+    if context.invoked_subcommand is None:
+        output.say("catalog: which command?")
+        context.get_help()
+        raise typer.Exit(output.USAGE)
 
 
 finding.register(app)
@@ -57,17 +61,30 @@ def main() -> None:
         with contextlib.suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # Replaced streams may lack it.
     try:
-        app(standalone_mode=True)
-    except KeyboardInterrupt:
-        output.say("interrupted")
-        sys.exit(output.INTERRUPTED)
+        sys.exit(_run())
     except BrokenPipeError:
         # Whoever reads our output has enough of it, such as `head`. Nothing must be flushed to it any more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(output.FAILED)
+
+
+def _run() -> int:
+    """Run the command and return the exit code, having said what went wrong."""
+    try:
+        code = app(standalone_mode=False)
+    except typer.TyperException as wrong:
+        # In plain lines, like every other refusal: a box would break what one wants to copy.
+        output.say(f"catalog: {output.clean(wrong.format_message())}")
+        context = getattr(wrong, "ctx", None)
+        if context is not None:
+            output.say(f"  {context.command_path} --help tells what it takes")
+        return wrong.exit_code
+    except typer.Abort:
+        return output.INTERRUPTED
     except Exception as fault:
         from catalog.errors import CatalogError
 
         if not isinstance(fault, CatalogError):
             raise
-        sys.exit(output.refusal(fault))
+        return output.refusal(fault)
+    return code if isinstance(code, int) else 0

@@ -41,11 +41,13 @@ def read(place: str) -> dict[str, Any]:
     if len(raw) > DRAFT_BYTES_MAX:
         raise Invalid(f"{place} has more than {DRAFT_BYTES_MAX:,} bytes: this is no object's description.")
     try:
-        found = json.loads(raw)
+        found = json.loads(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise Invalid(f"{place} is not JSON in UTF-8.") from None
     except json.JSONDecodeError as fault:
         raise Invalid(f"{place} is not JSON: line {fault.lineno}, column {fault.colno}: {fault.msg}.") from None
-    except (UnicodeDecodeError, RecursionError):
-        raise Invalid(f"{place} is not JSON in UTF-8.") from None
+    except RecursionError:
+        raise Invalid(f"{place} is nested too deeply.") from None
     if not isinstance(found, dict):
         raise Invalid(f"{place} holds no JSON object: one object is described by {{…}}.")
     return found

@@ -112,7 +112,7 @@ def put(
     pieces = folders.pieces_in(place, exclude=exclude or [])
     invocation: Invocation = context.obj
     try:
-        with invocation.catalog() as catalog, _withdrawn_explained(), _resumable():
+        with invocation.catalog(output.MOVING_SECONDS) as catalog, _withdrawn_explained(), _resumable():
             with output.bar("hashing", sum(piece.size for piece in pieces)) as progress:
                 pieces = folders.read_through(pieces, progress)
             result = _brought(catalog, draft, pieces, new=new)
@@ -148,7 +148,7 @@ def get(
     from catalog.errors import CatalogError
 
     invocation: Invocation = context.obj
-    with invocation.catalog() as catalog, _resumable():
+    with invocation.catalog(output.MOVING_SECONDS) as catalog, _resumable():
         found = catalog.get(object_id)
         wanted = [file_of(found, path) for path in paths or []] or found["files"]
         if not wanted:

@@ -23,7 +23,7 @@ Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
 SECONDS_OF = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
-tokens = typer.Typer(no_args_is_help=True, help="Make, list and end tokens, straight in the database.")
+tokens = typer.Typer(help="Make, list and end tokens, straight in the database.")
 
 
 def register(app: typer.Typer) -> None:
@@ -55,12 +55,19 @@ def migrate() -> None:
     from catalog.engines import Engines, opened
     from catalog.migrations import upgrade
     from catalog.objects import verbs
+    from catalog.search.index import MappingChanged
     from catalog.settings import Settings
 
     async def prepare(engines: Engines) -> None:
         await engines.store.ensure_bucket()
         output.say(f"bucket {engines.store.bucket}: ready")
-        made = await engines.index.ensure()
+        try:
+            made = await engines.index.ensure()
+        except MappingChanged:
+            # The index is disposable: it is filled from the database whenever it has to be.
+            output.say(f"index {settings.search_index}: made by another version, so it is made anew")
+            await engines.index.drop()
+            made = await engines.index.ensure()
         if made:
             async with engines.database.transaction() as session:
                 await verbs.index_everything(session)

@@ -31,6 +31,10 @@ EXIT_CODES = MappingProxyType(
         INTERRUPTED: "interrupted",
     }
 )
+# Somebody waits for an answer, or something big is under way.
+ASKING_SECONDS = 3.0
+MOVING_SECONDS = 30.0
+
 # What the server's statuses mean to a shell script; any other is 1.
 CODE_OF_STATUS = MappingProxyType(
     {
@@ -60,14 +64,15 @@ class Invocation:
     url: str | None
     token_file: Path | None
 
-    def catalog(self) -> "Catalog":
-        """Return the client of the catalog that is meant."""
+    def catalog(self, patience_seconds: float = ASKING_SECONDS) -> "Catalog":
+        """Return the client of the catalog that is meant, which waits so long for one that does not answer."""
         from catalog.client import Catalog
         from catalog.settings import ClientSettings
 
         settings = ClientSettings.from_environment(url=self.url, token_file=self.token_file)
         token = settings.token
-        return Catalog(str(settings.url), None if token is None else token.get_secret_value())
+        secret = None if token is None else token.get_secret_value()
+        return Catalog(settings.url, secret, patience_seconds=patience_seconds)
 
 
 def data(text: str) -> None:

@@ -11,6 +11,7 @@ from catalog.client.catalog import Catalog
 from catalog.client.problems import (
     BytesDiffer,
     FileChanged,
+    NoSuchFile,
     NotACatalog,
     NotAvailable,
     NotNoticed,
@@ -25,6 +26,7 @@ __all__ = [
     "BytesDiffer",
     "Catalog",
     "FileChanged",
+    "NoSuchFile",
     "NotACatalog",
     "NotAvailable",
     "NotNoticed",

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import httpx2
 
 from catalog.client.connection import Connection, Parameters
-from catalog.client.problems import BytesDiffer, NotACatalog, NotAvailable, NotNoticed
+from catalog.client.problems import BytesDiffer, NoSuchFile, NotACatalog, NotAvailable, NotNoticed
 from catalog.client.shapes import (
     File,
     FileDeclaration,
@@ -256,11 +256,11 @@ class Catalog:
 
 
 def file_of(object_: Object, path: str) -> File:
-    """Return the object's file of that path; raises NotAvailable with what there is."""
+    """Return the object's file of that path; raises NoSuchFile with what there is."""
     for file in object_["files"]:
         if file["path"] == path:
             return file
-    raise NotAvailable(f"The object has no file {path!r}; it has {few([file['path'] for file in object_['files']])}.")
+    raise NoSuchFile(f"The object has no file {path!r}; it has {few([file['path'] for file in object_['files']])}.")
 
 
 def _object(object_id: str) -> str:

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 
 import httpx2
 
-from catalog.errors import CatalogError, Fault, Unavailable
+from catalog.errors import CatalogError, Fault, NotFound, Unavailable
 
 STORE_ANSWER_BYTES_MAX = 64 * 1024
 
@@ -75,6 +75,10 @@ class FileChanged(CatalogError):
 
 class BytesDiffer(CatalogError):
     """The bytes are not those that were declared."""
+
+
+class NoSuchFile(NotFound):
+    """The object has no file of that path."""
 
 
 class NotAvailable(CatalogError):

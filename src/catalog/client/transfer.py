@@ -30,6 +30,7 @@ from catalog.errors import CatalogError
 CHUNK_BYTES = 256 * 1024
 TRANSFERS_AT_ONCE = 4
 PART = ".part"
+WAIT_SECONDS = 0.2
 
 # Told of every piece moved, in bytes; a negative number takes back what must be sent again.
 Progress = Callable[[int], None]
@@ -285,7 +286,9 @@ def at_once(
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="transfer") as pool:
         try:
             futures = [pool.submit(guarded, item) for item in items]
-            wait(futures)
+            # In short waits: where the kernel hands Ctrl-C to another thread, a long one would not hear of it.
+            while wait(futures, timeout=WAIT_SECONDS).not_done:
+                pass
         except BaseException:
             stop.set()
             pool.shutdown(cancel_futures=True)

@@ -2,7 +2,7 @@
 
 Starts the embedded stack, the API and the indexer, registers and uploads what `objects/` describes, waits until the
 store's notifications have made everything searchable, and shows a search, a download and a refusal. Uses the catalog
-as anybody else would: over HTTP, by `catalog.client`; only the schema and the tokens are made from inside.
+as anybody else would: over HTTP, by `catalog.client`; only the tokens are made from inside.
 """
 
 import asyncio
