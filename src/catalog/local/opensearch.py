@@ -86,8 +86,8 @@ class OpenSearch:
                 *("-XX:-UsePerfData", f"-Djava.io.tmpdir={temporary}", f"-XX:ErrorFile={self.folder}/crash-%p.log"),
                 # Word breaks from icu4j where the runtime has none (see jars.WANTED).
                 "-Djava.locale.providers=SPI,CLDR",
-                # What Lucene uses of the runtime's insides, said aloud so that it does not warn.
-                *("--add-modules=jdk.incubator.vector", "--enable-native-access=ALL-UNNAMED"),
+                # What Lucene and Netty do anyway, said aloud so that the runtime does not warn.
+                "--enable-native-access=ALL-UNNAMED",
                 f"@{arguments}",
                 MAIN_CLASS,
                 *("-basePath", str(self.folder), "-numOfNode", "1", "-clusterName", self.cluster),
