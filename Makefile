@@ -106,7 +106,8 @@ secrets: ## make up the secrets that docker-compose.yml reads from .secrets/, wh
 	@printf '[catalog]\nuser=catalog\npassword=%s\n' "$$(cat .secrets/postgres_password)" > .secrets/pg_service
 	@chmod 644 .secrets/*
 
-clean: ## remove the environment, what tools left behind and the data of the embedded engines
+clean: ## stop the embedded engines; remove their data, the environment and what tools left behind
+	@if [ -d .data ] && [ -x $(BIN)/catalog ]; then $(BIN)/catalog down; fi
 	@rm -rf .venv .data build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
