@@ -10,6 +10,7 @@ from tests.docs.repository import ROOT, documents, text_of, tracked
 FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`[^`\n]*`")
 LINK = re.compile(r"\[[^\]\n]*\]\((?P<target>[^)\s]+)\)")
+NAMED_FILE = re.compile(r"`(?P<path>(?:src|indexer|tests|docs|bench|requirements|openapi)/[\w./-]*)`")
 HEADING = re.compile(r"^#{1,6} +(?P<text>.+?) *#*$", re.MULTILINE)
 
 
@@ -36,6 +37,13 @@ def test_no_link_is_dead(page: Path) -> None:
         if not is_there or (anchor and anchor not in anchors_of(found)):
             dead.append(link["target"])
     assert dead == []
+
+
+@pytest.mark.parametrize("page", documents(), ids=str)
+def test_the_files_that_a_page_names_are_there(page: Path) -> None:
+    named = {found["path"].rstrip("/") for found in NAMED_FILE.finditer(text_of(page) or "")}
+    folders = {parent for file in tracked() for parent in file.parents}
+    assert [path for path in sorted(named) if Path(path) not in folders and Path(path) not in tracked()] == []
 
 
 @pytest.mark.req("DEWRANGLE-RFC-1")
