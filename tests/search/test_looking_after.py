@@ -13,7 +13,7 @@ import pytest
 
 from catalog.errors import CatalogError, Fault, Invalid, Unavailable
 from catalog.search.document import MAPPING_VERSION, index_body
-from catalog.search.index import Index, MappingChanged
+from catalog.search.index import EngineSays, Index, MappingChanged
 from tests.search.conftest import Between, ask, entry, written
 
 PROCESSES = 6
@@ -47,6 +47,22 @@ async def test_an_operator_who_changes_the_refresh_interval_gets_it(absent: Inde
     assert await quick.ensure() is False
     assert refresh_of(engine, absent.alias) == "250ms"
     await quick.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(400, EngineSays), (403, Unavailable), (503, Unavailable)], ids=["wrong", "forbidden", "busy"]
+)
+async def test_an_index_that_cannot_be_created_says_why(
+    absent: Index, between: Between, status: int, error: type[CatalogError]
+) -> None:
+    told = b'{"error":{"type":"validation_exception","reason":"this cluster has the maximum of shards open"}}'
+    between.refuse = lambda path, _body: (status, told) if path == f"/{absent.alias}-{MAPPING_VERSION}" else None
+    through = Index(between.url, absent.alias)
+    with pytest.raises(error) as refused:
+        await through.ensure()
+    said = refused.value.__cause__ or refused.value
+    assert str(said) == "validation_exception: this cluster has the maximum of shards open"
+    await through.close()
 
 
 async def test_an_index_of_another_mapping_is_refused_with_the_way_out(absent: Index, engine: httpx2.Client) -> None:
