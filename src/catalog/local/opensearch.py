@@ -9,7 +9,7 @@ import httpx2
 
 from catalog.local import jars, java
 from catalog.local.ports import LOOPBACK
-from catalog.local.process import Program, Say
+from catalog.local.process import Program, Say, StartFailed
 
 # The runner looks for a free port itself and knows no higher one.
 PORTS = range(9201, 9299)
@@ -99,9 +99,14 @@ class OpenSearch:
         )
 
     async def is_ready(self) -> bool:
-        """Tell whether this node, not a stranger on its port, has all its indices' primaries."""
+        """Tell whether it has all its indices' primaries; raises StartFailed when a stranger sits on its port.
+
+        The runner then has gone on to the next port by itself, where nobody would look for it.
+        """
         with suppress(httpx2.HTTPError, ValueError, AttributeError):
             async with httpx2.AsyncClient(timeout=PROBE_SECONDS_MAX, trust_env=False) as client:
                 health = (await client.get(f"{self.address}/_cluster/health")).json()
-            return health.get("cluster_name") == self.cluster and health.get("status") in {"yellow", "green"}
+            if health.get("cluster_name") != self.cluster:
+                raise StartFailed(f"another program answers at {self.address}")
+            return health.get("status") in {"yellow", "green"}
         return False

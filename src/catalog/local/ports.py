@@ -1,5 +1,6 @@
 """Free ports on the loopback interface."""
 
+import secrets
 import socket
 from collections.abc import Iterable, Sequence
 
@@ -28,7 +29,8 @@ def choose(taken: Iterable[int] = (), among: Sequence[int] = ()) -> int:
     """Return a free port that is not in `taken`: one of `among`, or any when that is empty."""
     taken = set(taken)
     if among:
-        for port in among:
+        # In any order: two stacks that start at once would otherwise choose the same.
+        for port in secrets.SystemRandom().sample(among, len(among)):
             if port not in taken and is_free(port):
                 return port
         raise NoPort(f"every port from {min(among)} to {max(among)} is taken; stop what listens there")

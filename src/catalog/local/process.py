@@ -75,7 +75,7 @@ class Service(Protocol):
         """Lay everything out on disk and return what to run."""
 
     async def is_ready(self) -> bool:
-        """Tell whether it does its work now. Never raises."""
+        """Tell whether it does its work now; raises StartFailed when it never will."""
 
 
 def leashed(
@@ -125,23 +125,27 @@ class Process:
         await self._end()
 
     async def _launch(self) -> asyncio.subprocess.Process:
-        service = self.service
-        program = self._program = await service.program()
-        began = time.monotonic()
+        program = self._program = await self.service.program()
         process = self._process = await self._spawn(program)
-        while not await service.is_ready():
+        try:
+            await self._await_ready(process, program)
+        except StartFailed:
+            await self._end()
+            raise
+        return process
+
+    async def _await_ready(self, process: asyncio.subprocess.Process, program: Program) -> None:
+        name, began = self.service.name, time.monotonic()
+        while not await self.service.is_ready():
             if process.returncode is not None:
-                self._sweep()
                 raise StartFailed(
-                    f"{service.name} ended with {_spelled(process.returncode)} while starting\n{last_words(self.log)}"
+                    f"{name} ended with {_spelled(process.returncode)} while starting\n{last_words(self.log)}"
                 )
             if time.monotonic() - began > program.start_seconds_max:
-                await self._end()
                 raise StartFailed(
-                    f"{service.name} was not ready after {program.start_seconds_max:.0f} s\n{last_words(self.log)}"
+                    f"{name} was not ready after {program.start_seconds_max:.0f} s\n{last_words(self.log)}"
                 )
             await asyncio.sleep(READY_POLL_SECONDS)
-        return process
 
     async def _spawn(self, program: Program) -> asyncio.subprocess.Process:
         if self.log.is_file() and self.log.stat().st_size > LOG_BYTES_KEPT:

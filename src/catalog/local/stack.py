@@ -188,7 +188,7 @@ class Stack:
             return Condition(name, ready=False, address=part.address, log=part.log)
         return Condition(
             name,
-            ready=await self._service(name).is_ready(),
+            ready=await _is_ready(self._service(name)),
             address=part.address,
             log=part.log,
             pid=part.id.pid,
@@ -388,6 +388,12 @@ def _memory(process: psutil.Process) -> int | None:
                 memory = one.memory_info()
                 found.append(memory.rss - (0 if one is process else getattr(memory, "shared", 0)))
     return sum(found) if found else None
+
+
+async def _is_ready(service: Service) -> bool:
+    with suppress(StartFailed):
+        return await service.is_ready()
+    return False
 
 
 async def _answers(url: str) -> bool:
