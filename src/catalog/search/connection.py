@@ -3,6 +3,7 @@
 Importing the library takes most of a second, so `index` imports this module when it first talks, in a thread.
 """
 
+import functools
 import io
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -21,6 +22,17 @@ CONNECTIONS_MAX = 32
 BODY_BYTES_WHOLE_MAX = 1024 * 1024
 
 JSON_HEADERS = {"content-type": "application/json"}
+
+
+# A process asks a handful of addresses, each thousands of times; building one anew costs more than reading an answer.
+@functools.lru_cache(maxsize=64)
+def _target(url: str, params: tuple[tuple[str, str], ...]) -> yarl.URL:
+    return yarl.URL(url, encoded=True).with_query(params)
+
+
+@functools.lru_cache(maxsize=64)
+def _within(seconds: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=seconds)
 
 
 class _Untouched(Serializer):
@@ -47,13 +59,11 @@ class _Connection(AIOHttpConnection):
     ) -> tuple[int, dict[str, str], tuple[int, bytes]]:
         if self.session is None:
             await self._create_aiohttp_session()
-        target = yarl.URL(f"{self.host}{self.url_prefix}{url}", encoded=True)
-        if params:
-            target = target.with_query(params)
+        target = _target(f"{self.host}{self.url_prefix}{url}", tuple((params or {}).items()))
         data = io.BytesIO(body) if body and len(body) > BODY_BYTES_WHOLE_MAX else body
         try:
             async with self.session.request(
-                method, target, data=data, headers=headers, timeout=aiohttp.ClientTimeout(total=timeout)
+                method, target, data=data, headers=headers, timeout=_within(timeout)
             ) as response:
                 # No headers go back: by them the library would choose how to decode.
                 return response.status, {}, (response.status, await response.read())
