@@ -16,6 +16,7 @@ from tests.client.scripted import Answer, Seen, said, serving
 from tests.conftest import Live
 
 
+@pytest.mark.req("SAGE-STORAGE-34")
 def test_a_folder_with_awkward_names_comes_back_byte_for_byte(
     catalog: Catalog, folder: Path, described: Path, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ def variables(world: World) -> dict[str, str]:
     }
 
 
+@pytest.mark.req("SAGE-STORAGE-2")
 def test_a_token_is_shown_once_and_works_until_it_is_revoked(run: Catalog, live: Live) -> None:
     settings = variables(live.world)
     made = run(

@@ -5,14 +5,12 @@
 import contextlib
 import os
 import sys
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from catalog.cli import finding, moving, operating, output, showing
+from catalog.cli import finding, moving, operating, output, showing, stack
 from catalog.cli.output import EXIT_CODES, Invocation
 
 EPILOG = "Exit codes: " + ", ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + "."
@@ -50,8 +48,7 @@ finding.register(app)
 moving.register(app)
 operating.register(app)
 showing.register(app)
-if find_spec("catalog.cli.stack"):
-    import_module("catalog.cli.stack").register(app)
+stack.register(app)
 
 
 def main() -> None:

@@ -43,9 +43,10 @@ def serve(
     from catalog import logs
     from catalog.api.app import create_app
     from catalog.settings import Settings
+    from catalog.web import pages
 
     logs.configure()
-    application = create_app(Settings.from_environment())
+    application = create_app(Settings.from_environment(), pages.ROUTES)
     # Our own log line tells more than uvicorn's, and leaves queries out.
     uvicorn.run(application, host=host, port=port, access_log=False, log_level="warning", server_header=False)
 

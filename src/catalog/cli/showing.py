@@ -12,7 +12,7 @@ STORES: tuple[Literal["seaweedfs", "minio"], ...] = ("seaweedfs", "minio")
 
 def register(app: typer.Typer) -> None:
     """Add this command."""
-    app.command(rich_help_panel="On this machine")(demo)
+    app.command(rich_help_panel="Running it all on this machine")(demo)
 
 
 def demo(

@@ -3,22 +3,26 @@
 `data.txt` pins each by its SHA-256. A package is never installed and nothing in it is run.
 """
 
+import asyncio
 import hashlib
 import io
-import os
 import re
-import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
+import anyio
+
 from catalog.errors import CatalogError, Unavailable
+from catalog.local.process import leashed
+from catalog.settings import inherited_environment
 
 Say = Callable[[str], None]
 
@@ -70,16 +74,15 @@ def pins() -> dict[str, tuple[str, str]]:
     return found
 
 
-@contextmanager
-def packages(cache: Path, log: Path, say: Say) -> Iterator[Mapping[str, Package]]:
+@asynccontextmanager
+async def packages(cache: Path, log: Path, say: Say) -> AsyncGenerator[Mapping[str, Package]]:
     """Fetch what the cache lacks, telling of each download, and open every package for the length of the block."""
-    cache.mkdir(parents=True, exist_ok=True)
     wanted = pins()
-    there = _present(cache)
+    there = await _present(cache)
     missing = [requirement for requirement, sha256 in wanted.values() if sha256 not in there]
     if missing:
-        _fetch(missing, cache, log, say)
-        there = _present(cache)
+        await _fetch(missing, cache, log, say)
+        there = await _present(cache)
     opened = {}
     for name, (requirement, sha256) in wanted.items():
         if sha256 not in there:
@@ -92,39 +95,54 @@ def packages(cache: Path, log: Path, say: Say) -> Iterator[Mapping[str, Package]
             package.close()
 
 
-def _present(cache: Path) -> dict[str, Path]:
-    there = {}
-    for archive in cache.glob("*.whl"):
-        with archive.open("rb") as file:
-            there[hashlib.file_digest(file, "sha256").hexdigest()] = archive
-    return there
+async def _present(cache: Path) -> dict[str, Path]:
+    def look() -> dict[str, Path]:
+        cache.mkdir(parents=True, exist_ok=True)
+        there = {}
+        for archive in cache.glob("*.whl"):
+            with archive.open("rb") as file:
+                there[hashlib.file_digest(file, "sha256").hexdigest()] = archive
+        return there
+
+    return await anyio.to_thread.run_sync(look)
 
 
-def _fetch(requirements: list[str], cache: Path, log: Path, say: Say) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        wanted = Path(folder) / "data.txt"
-        wanted.write_text("\n".join(requirements) + "\n", encoding="utf-8")
-        options = ("--no-deps", "--require-hashes", "--only-binary", ":all:", "--progress-bar", "off", *WHEEL)
-        command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", *options]
-        with log.open("ab") as kept:
-            # A line from pip is a step worth telling; the whole story goes to the log.
-            process = subprocess.Popen(  # ruff: ignore[S603] - pip, with our own pins.
-                [*command, "-r", str(wanted), "-d", str(cache)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-            )
-            try:
-                assert process.stdout is not None  # ruff: ignore[S101] - asked for above.
-                for line in process.stdout:
-                    kept.write(line)
-                    if fetching := _FETCHING.fullmatch(line.decode("utf-8", "replace").rstrip()):
-                        name = os.path.basename(fetching["file"])  # ruff: ignore[PTH119] - may be a URL.
-                        say(f"fetching {name}{fetching['size'] or ''}")
-                code = process.wait(FETCH_SECONDS_MAX)
-            finally:
-                if process.poll() is None:
-                    process.kill()
-                    process.wait()
+async def _fetch(requirements: list[str], cache: Path, log: Path, say: Say) -> None:
+    options = ("--no-deps", "--require-hashes", "--only-binary", ":all:", "--progress-bar", "off", *WHEEL)
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", *options]
+    async with AsyncExitStack() as held:
+        folder = held.enter_context(tempfile.TemporaryDirectory())
+        wanted = anyio.Path(folder) / "data.txt"
+        await wanted.write_text("\n".join(requirements) + "\n", encoding="utf-8")
+        process = await asyncio.create_subprocess_exec(
+            *leashed([*command, "-r", str(wanted), "-d", str(cache)]),
+            env=inherited_environment(),
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=STDOUT,
+        )
+        held.push_async_callback(_ended, process)
+        try:
+            async with asyncio.timeout(FETCH_SECONDS_MAX):
+                await _relay(process, log, say)
+                code = await process.wait()
+        except TimeoutError:
+            raise DataMissing(f"The demo's data took more than {FETCH_SECONDS_MAX} s to fetch; see {log}.") from None
     if code:
         raise DataMissing(f"The demo's data could not be fetched: pip ended with exit code {code}; see {log}.")
+
+
+async def _relay(process: Process, log: Path, say: Say) -> None:
+    """Tell of each download; the whole story goes to the log."""
+    assert process.stdout is not None  # ruff: ignore[S101] - asked for above.
+    async with await anyio.open_file(log, "ab") as kept:
+        async for line in process.stdout:
+            await kept.write(line)
+            if fetching := _FETCHING.fullmatch(line.decode("utf-8", "replace").rstrip()):
+                say(f"fetching {fetching['file'].rpartition('/')[2]}{fetching['size'] or ''}")
+
+
+async def _ended(process: Process) -> None:
+    if process.returncode is None:
+        process.kill()
+        await process.wait()

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -58,9 +58,8 @@ class Story:
     async def tell(self, *, oneshot: bool) -> None:
         """Go through all steps; then stay up until `over`, unless it is one shot."""
         async with AsyncExitStack() as running:
-            packages = ExitStack()
-            running.callback(packages.close)
-            gathering = asyncio.create_task(_in_thread(lambda: self._gather(packages)))
+            packages = await running.enter_async_context(AsyncExitStack())
+            gathering = asyncio.create_task(self._gather(packages), name="gather")
             running.push_async_callback(_given_up, gathering)
             self._say(f"starting engines, API and indexer in {self._stack.home.folder}")
             self._log_bytes_before = _bytes_of(self._logs / "api.log")
@@ -73,6 +72,7 @@ class Story:
             await self._await_bytes(ids)
             await self._await_search(ids)
             await self._show_results(gathered)
+            await self._look_at_pages(ids)
             if oneshot:
                 self._say("everything was shown; stopping")
                 return
@@ -84,12 +84,13 @@ class Story:
     async def _stopped(self) -> None:
         self._say("everything has stopped")
 
-    def _gather(self, packages: ExitStack) -> Gathered:
+    async def _gather(self, held: AsyncExitStack) -> Gathered:
         """Fetch the packages and hash every file that will be registered."""
         log = self._logs / "downloads.log"
-        with blaming(log):
-            opened_packages = packages.enter_context(data.packages(Workstation().cache / "demo", log, self._say))
-            found = [(one, folders.read_through(one.pieces(opened_packages))) for one in collection.specimens()]
+        packages = await held.enter_async_context(data.packages(Workstation().cache / "demo", log, self._say))
+        found = await _in_thread(
+            lambda: [(one, folders.read_through(one.pieces(packages))) for one in collection.specimens()]
+        )
         pieces = [piece for _, some in found for piece in some]
         self._say(f"{len(pieces)} real files are at hand, {sum(piece.size for piece in pieces):,} bytes")
         return found
@@ -188,6 +189,14 @@ class Story:
                 f"The link to {piece.path} answered {response.status_code} with other bytes than expected."
             )
         self._say(f"{piece.path} came through its link: {len(response.content):,} bytes with SHA-256 {found}")
+
+    async def _look_at_pages(self, ids: Mapping[str, str]) -> None:
+        async with httpx2.AsyncClient(base_url=self._stack.api_address, trust_env=False) as client:
+            for path in ("/?q=penguins", f"/objects/{ids[HASHED]}"):
+                answer = await client.get(path)
+                if not answer.is_success or "Palmer penguins" not in answer.text:
+                    raise DemoFailed(f"The page {path} answered {answer.status_code} without the penguins.")
+        self._say("the pages show it all, without a script")
 
     def _invite(self) -> None:
         folder = self._stack.home.folder
