@@ -5,10 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from litestar import Litestar
-
-from catalog.api import contract
-from catalog.api.app import ROUTES
+from catalog.api.app import contract_document
 from catalog.objects import kinds, validation
 
 DOCUMENT = "catalog.json"
@@ -16,9 +13,8 @@ DOCUMENT = "catalog.json"
 
 def files() -> dict[str, str]:
     """Return every file of the contract by its name below the folder."""
-    document = contract.document(Litestar(ROUTES, openapi_config=None))
     schemas = {f"kinds/{name}.json": validation.schema_of(kind) for name, kind in kinds.known().items()}
-    return {DOCUMENT: _text(document)} | {name: _text(schema) for name, schema in schemas.items()}
+    return {DOCUMENT: _text(contract_document())} | {name: _text(schema) for name, schema in schemas.items()}
 
 
 def write(folder: Path, wanted: Mapping[str, str]) -> None:
