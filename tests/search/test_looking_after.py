@@ -7,6 +7,7 @@ import subprocess
 import sys
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 import pytest
@@ -175,6 +176,18 @@ async def test_a_partial_answer_is_never_shown(behind: Index, between: Between, 
     between.rewrite = lambda _path, status, body: (status, body.replace(*partial))
     with pytest.raises(Unavailable):
         await ask(behind, "bystander")
+
+
+@pytest.mark.parametrize("body", [b"<html>hello</html>", b"{}", b"[]", b""])
+async def test_something_else_at_the_engines_address_is_unavailable(
+    behind: Index, between: Between, body: bytes
+) -> None:
+    between.refuse = lambda _path, _body: (200, body)
+    attempts = (ask(behind, "soil"), behind.count(), behind.versions([uuid4()]), behind.write([written(entry())]))
+    for attempt in attempts:
+        with pytest.raises(Unavailable) as away:
+            await attempt
+        assert away.value.detail == "What answers is not the search engine."
 
 
 async def test_a_question_that_the_engine_refuses_is_the_askers_to_mend(behind: Index, between: Between) -> None:

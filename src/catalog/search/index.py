@@ -118,7 +118,10 @@ class _Rows(msgspec.Struct):
     docs: list[_Row]
 
 
-_decode_bulk = msgspec.json.Decoder(_Bulk).decode
+_bulk_decoder = msgspec.json.Decoder(_Bulk)
+_count_decoder = msgspec.json.Decoder(_Counted)
+_rows_decoder = msgspec.json.Decoder(_Rows)
+_standing_decoder = msgspec.json.Decoder(dict[str, dict[str, Any]])
 _encode = msgspec.json.Encoder().encode
 
 WRITTEN = Outcome(Verdict.WRITTEN)
@@ -156,7 +159,7 @@ class Index:
         """Return how many objects a search could find: tombstones do not count."""
         body = _encode({"query": {"bool": {"must_not": {"term": {"tombstone": True}}}}})
         answer = await self._told("POST", "/_count", body=body, seconds=FIND_SECONDS_MAX)
-        return msgspec.json.decode(answer, type=_Counted).count
+        return query.read(_count_decoder, answer).count
 
     async def versions(self, ids: Sequence[UUID]) -> dict[UUID, int]:
         """Return the revision that the index holds of each of these objects, searchable yet or not, tombstones too."""
@@ -164,7 +167,7 @@ class Index:
             return {}
         body = _encode({"ids": ids})
         answer = await self._told("POST", "/_mget", params={"_source": "false"}, body=body, seconds=FIND_SECONDS_MAX)
-        rows = msgspec.json.decode(answer, type=_Rows).docs
+        rows = query.read(_rows_decoder, answer).docs
         return {UUID(row.id): row.version for row in rows if row.found}
 
     # Writing
@@ -210,7 +213,7 @@ class Index:
             return {**await self._send(batch[:half]), **await self._send(batch[half:])}
         if status != HTTPStatus.OK:
             self._refuse(status, answer)
-        told = _decode_bulk(answer)
+        told = query.read(_bulk_decoder, answer)
         if not told.errors:
             return dict.fromkeys((place for place, _ in batch), WRITTEN)
         items = [next(iter(item.values())) for item in told.items]
@@ -255,15 +258,14 @@ class Index:
             self._refuse(status, answer)
         return status == HTTPStatus.OK
 
-    async def _standing(self) -> dict[str, Any] | None:
+    async def _standing(self) -> dict[str, dict[str, Any]] | None:
         """Return what stands behind the alias, by concrete name; None where there is nothing."""
         status, answer = await self._ask("GET", "", seconds=MANAGE_SECONDS_MAX)
         if status == HTTPStatus.NOT_FOUND:
             return None
         if status != HTTPStatus.OK:
             self._refuse(status, answer)
-        standing: dict[str, Any] = msgspec.json.decode(answer)
-        return standing
+        return query.read(_standing_decoder, answer)
 
     def _checked(self, standing: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         if not standing:

@@ -8,7 +8,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -347,9 +347,20 @@ class _Answer(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Answer)
 
 
+T = TypeVar("T")
+
+
+def read(decoder: msgspec.json.Decoder[T], answer: bytes) -> T:
+    """Return the engine's answer decoded; raises Unavailable when something else answered in its place."""
+    try:
+        return decoder.decode(answer)
+    except msgspec.DecodeError as fault:
+        raise Unavailable("What answers is not the search engine.") from fault
+
+
 def found_from(answer: bytes, question: Question) -> Found:
     """Read the engine's answer; raises Unavailable when it is not about all of the index."""
-    told = _decoder.decode(answer)
+    told = read(_decoder, answer)
     if told.timed_out or told.shards.failed:
         raise Unavailable("The search engine answered in part only; try again later.")
     shown = told.hits.hits[: question.limit]
