@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from catalog.client import folders
+from catalog.client import BytesDiffer, Catalog, folders
 from catalog.errors import Fault, Invalid
+from tests.client.scripted import Answer, Script, Seen, said, serving
 
 
 def paths(place: Path, *exclude: str) -> list[str]:
@@ -82,3 +83,53 @@ def test_the_same_registration_has_the_same_key_and_another_has_another(tmp_path
     assert first != key("u")
     (tmp_path / "a").write_bytes(b"two")
     assert first != key("t")
+
+
+def script_of(states: list[str]) -> Script:
+    """A catalog with one file that is in one state after the other, each time it is asked; every upload is taken."""
+    coming = iter(states)
+
+    def described(state: str, **more: object) -> dict[str, object]:
+        return {"id": "o1", "files": [{"path": "a.txt", "size": 3, "state": state}], **more}
+
+    def script(seen: Seen, _: int) -> Answer:
+        if seen.method == "PUT":
+            return Answer()
+        if seen.path.endswith("/complete"):
+            return Answer(202)
+        if seen.method == "GET":
+            return said(described(next(coming)))
+        url = f"http://{seen.headers['host']}/bucket/key"
+        ticket = {"id": "u1", "path": "a.txt", "method": "PUT", "url": url, "headers": {"content-length": "3"}}
+        return said(described(next(coming), uploads=[ticket | {"expires_at": "2100-01-01T00:00:00Z"}]), 201)
+
+    return script
+
+
+def put(states: list[str], tmp_path: Path) -> tuple[folders.Put, list[str]]:
+    (tmp_path / "a.txt").write_bytes(b"abc")
+    late: list[str] = []
+    pieces = folders.read_through(folders.pieces_in(tmp_path / "a.txt"))
+    with serving(script_of(states)) as server, Catalog(server.url) as catalog:
+        return folders.put(catalog, {}, pieces, on_late=late.extend), late
+
+
+def test_bytes_sent_anew_are_waited_for_while_the_catalog_still_sees_the_wrong_ones(tmp_path: Path) -> None:
+    done, late = put(["mismatched", "mismatched", "available", "available"], tmp_path)
+    assert (done.sent, done.nudged, late) == ({"a.txt"}, frozenset(), [])
+
+
+def test_bytes_that_arrive_wrong_are_said_to_be_at_once(tmp_path: Path) -> None:
+    with pytest.raises(BytesDiffer, match=r"for 'a\.txt'"):
+        put(["expected", "expected", "mismatched"], tmp_path)
+
+
+def test_bytes_that_nobody_notices_in_time_are_pointed_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folders, "NOTICE_SECONDS", 0.0)
+    done, late = put(["expected", "expected", "expected", "available", "available"], tmp_path)
+    assert (done.nudged, late) == ({"a.txt"}, ["a.txt"])
+
+
+def test_bytes_that_are_there_are_not_sent_again(tmp_path: Path) -> None:
+    done, _ = put(["available", "available", "available"], tmp_path)
+    assert done.sent == frozenset()

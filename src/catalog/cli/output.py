@@ -136,6 +136,8 @@ def refusal(fault: "CatalogError") -> int:
         mended = f" ({clean(one.suggestion)})" if one.suggestion else ""
         say(f"  {clean(one.pointer)}: {clean(one.message)}{mended}")
     if isinstance(fault, Problem):
+        if fault.status == 401:  # ruff: ignore[PLR2004] - Unauthorized.
+            say("  put your token into a file, and name the file in CATALOG_TOKEN_FILE or by --token-file")
         if fault.status >= 500 and fault.request_id:  # ruff: ignore[PLR2004] - faults of the server, which logs them.
             say(f"  request id {clean(fault.request_id)}, for whoever looks after the catalog")
         return CODE_OF_STATUS.get(fault.status, FAILED)

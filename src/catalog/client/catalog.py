@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Event
 from types import TracebackType
@@ -233,21 +233,26 @@ class Catalog:
         answer: dict[str, Any] = self._connection.json("GET", "/schema/openapi.json", repeatable=True)
         return answer
 
-    def wait_until_available(self, object_id: str, timeout_seconds: float = 60.0) -> Object:
+    def wait_until_available(
+        self, object_id: str, timeout_seconds: float = 60.0, *, sent_again: Collection[str] = ()
+    ) -> Object:
         """Return the object once the bytes of all its files are there.
 
-        Raises BytesDiffer when the store holds other bytes than were declared, NotNoticed when the time is over.
+        Raises BytesDiffer when the store holds other bytes than were declared, NotNoticed when the time is over. Of
+        paths in `sent_again`, what differs may be the bytes before: they are waited for.
         """
         ends = time.monotonic() + timeout_seconds
         pause = POLL_SECONDS_FIRST
         while True:
             object_ = self.get(object_id)
-            if differing := [file["path"] for file in object_["files"] if file["state"] == "mismatched"]:
-                raise BytesDiffer(f"The store holds other bytes than were declared for {few(differing)}.")
             awaited = [file["path"] for file in object_["files"] if file["state"] != "available"]
             if not awaited:
                 return object_
-            if time.monotonic() + pause > ends:
+            over = time.monotonic() + pause > ends
+            differing = [file["path"] for file in object_["files"] if file["state"] == "mismatched"]
+            if differing and (over or not set(differing) <= set(sent_again)):
+                raise BytesDiffer(f"The store holds other bytes than were declared for {few(differing)}.")
+            if over:
                 raise NotNoticed(
                     f"After {timeout_seconds:g} s the catalog has not taken note of the bytes of {few(awaited)}."
                 )

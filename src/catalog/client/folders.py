@@ -16,7 +16,7 @@ from typing import Any
 
 from catalog.client.catalog import Catalog, file_of
 from catalog.client.connection import encoded
-from catalog.client.problems import NotNoticed, Stopped, StoreRefused
+from catalog.client.problems import BytesDiffer, NotNoticed, Stopped, StoreRefused
 from catalog.client.shapes import FileDeclaration, Object, Registered, Ticket
 from catalog.client.transfer import PART, Downloaded, Progress, Source, at_once, inside, sha256_of, silent
 from catalog.errors import CatalogError, Fault, Invalid
@@ -148,7 +148,8 @@ def put(
     registered = catalog.register(whole, idempotency_key=idempotency_key or key_of(whole))
     on_registered(registered)
     uploads = bring(catalog, registered, pieces, progress=progress)
-    nudged = _noticed(catalog, registered["id"], uploads, on_late)
+    doubtful = frozenset(file["path"] for file in registered["files"] if file["state"] == "mismatched")
+    nudged = _noticed(catalog, registered["id"], uploads, doubtful, on_late)
     return Put(catalog.get(registered["id"]), frozenset(uploads), nudged)
 
 
@@ -223,12 +224,18 @@ def _part_names() -> Iterable[str]:
 
 
 def _noticed(
-    catalog: Catalog, object_id: str, uploads: Mapping[str, str], on_late: Callable[[list[str]], None]
+    catalog: Catalog,
+    object_id: str,
+    uploads: Mapping[str, str],
+    doubtful: frozenset[str],
+    on_late: Callable[[list[str]], None],
 ) -> frozenset[str]:
     """Wait until all files are available; return the paths for which that needed asking."""
     try:
-        catalog.wait_until_available(object_id, NOTICE_SECONDS)
-    except NotNoticed:
+        catalog.wait_until_available(object_id, NOTICE_SECONDS, sent_again=doubtful)
+    except (NotNoticed, BytesDiffer) as fault:
+        if isinstance(fault, BytesDiffer) and not doubtful:
+            raise
         late = [
             file["path"]
             for file in catalog.get(object_id)["files"]
@@ -237,7 +244,7 @@ def _noticed(
         on_late(late)
         for path in late:
             catalog.nudge(uploads[path])
-        catalog.wait_until_available(object_id, NUDGED_SECONDS)
+        catalog.wait_until_available(object_id, NUDGED_SECONDS, sent_again=doubtful)
         return frozenset(late)
     return frozenset()
 
