@@ -1,0 +1,202 @@
+"""The page of one object: what it is, its bytes, where and when it holds, how to cite it, what the record went through.
+
+Pure. Nothing is left out because a template does not know it: what only the kind or the people said is shown by shape.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from catalog.web import citation, rendering, wording
+from catalog.web.details import Detail, Listing, Text, entries_of
+from catalog.web.search import State
+
+MEMBER_TYPES = {"object": "Object of this catalog", "git": "Git commit", "image": "Container image", "url": "Address"}
+DIGEST_CHARS_SHOWN = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Creator:
+    """A person or organization, with the page that identifies it."""
+
+    name: str
+    organization: bool
+    identifier: str | None
+    identifier_address: str | None
+    affiliation: str | None
+    affiliation_address: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One row of the files table."""
+
+    path: str
+    folder: str
+    name: str
+    size: str
+    size_exact: str
+    media_type: str
+    sha256: str
+    sha256_short: str
+    state: str
+    state_label: str
+    address: str | None
+    found: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member of a bundle, in the bundle's order."""
+
+    type_label: str
+    name: str
+    role: str | None
+    address: str | None
+    target: str
+    entries: Sequence[tuple[str, Detail]]
+
+
+def render_object(entry: Mapping[str, Any], *, public_url: str) -> str:
+    """Return the page of an object as `GET /api/objects/{id}` answers it; `public_url` makes addresses to cite."""
+    kind_label = wording.kind_title(entry["kind"])
+    address = wording.object_address(entry["id"])
+    cited = f"{public_url.rstrip('/')}{address}"
+    metadata = dict(entry.get("metadata") or {})
+    members = _members(metadata)
+    if members:
+        metadata.pop("members")
+    files = [_file(file) for file in entry.get("files") or ()]
+    return rendering.render(
+        "object.html",
+        state=State(),
+        entry=entry,
+        kind_label=kind_label,
+        private=entry["visibility"] == "private",
+        paragraphs=[part.strip() for part in (entry.get("description") or "").split("\n\n") if part.strip()],
+        creators=[_creator(creator) for creator in entry["creators"]],
+        contact_address=f"mailto:{quote(entry['contact']['email'], safe='@')}",
+        keywords=[(word, State(q=word).address()) for word in entry.get("keywords") or ()],
+        project_address=State(chosen={"project": (entry["project"],)}).address(),
+        kind_address=State(chosen={"kind": (entry["kind"],)}).address(),
+        licence=entry.get("licence"),
+        year=citation.year_of(entry),
+        files=files,
+        files_total=entry.get("files_total", len(files)),
+        files_size=_total(entry.get("files") or ()),
+        members=members,
+        specifics=entries_of(metadata),
+        coverage=_coverage(entry.get("coverage") or {}),
+        dates=[(dated["type"], wording.date_text(dated["date"]), dated["date"]) for dated in entry.get("dates") or ()],
+        custom=entries_of(entry.get("custom") or {}, labelled=False),
+        apa=citation.apa(entry, kind_label, rendering.SITE_NAME, cited),
+        bibtex=citation.bibtex(entry, rendering.SITE_NAME, cited),
+        cited=cited,
+        json_address=f"/api/objects/{entry['id']}",
+    )
+
+
+def _creator(creator: Mapping[str, Any]) -> Creator:
+    affiliation = creator.get("affiliation") or {}
+    orcid, ror = creator.get("orcid"), creator.get("ror")
+    return Creator(
+        name=creator["name"],
+        organization=creator.get("type") == "organization",
+        identifier=f"ORCID {orcid}" if orcid else f"ROR {ror}" if ror else None,
+        identifier_address=_identifier_address("orcid.org", orcid) or _identifier_address("ror.org", ror),
+        affiliation=affiliation.get("name"),
+        affiliation_address=_identifier_address("ror.org", affiliation.get("ror")),
+    )
+
+
+def _identifier_address(registry: str, identifier: str | None) -> str | None:
+    # Both registries ask to show their identifiers as addresses (ORCID and ROR display guidelines).
+    return wording.safe_address(f"https://{registry}/{identifier}") if identifier else None
+
+
+def _file(file: Mapping[str, Any]) -> File:
+    folder, _, name = file["path"].rpartition("/")
+    found = file.get("found")
+    available = file["state"] == "available"
+    return File(
+        path=file["path"],
+        folder=f"{folder}/" if folder else "",
+        name=name,
+        size=wording.size_text(file["size"]),
+        size_exact=wording.counted(file["size"], "byte", "bytes"),
+        media_type=file["media_type"],
+        sha256=file["sha256"],
+        sha256_short=file["sha256"][:DIGEST_CHARS_SHOWN],
+        state=file["state"],
+        state_label=wording.STATES.get(file["state"], file["state"]),
+        address=wording.safe_address(file["href"]) if available else None,
+        found=_found(found) if found else None,
+    )
+
+
+def _found(found: Mapping[str, Any]) -> str:
+    size, digest = found.get("size"), found.get("sha256")
+    parts = [
+        wording.counted(size, "byte", "bytes") if size is not None else None,
+        f"SHA-256 {digest}" if digest else None,
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _total(files: Sequence[Mapping[str, Any]]) -> str:
+    return wording.size_text(sum(file["size"] for file in files))
+
+
+def _members(metadata: Mapping[str, Any]) -> list[Member]:
+    members = metadata.get("members")
+    if not isinstance(members, list) or not all(isinstance(m, Mapping) and "type" in m for m in members):
+        return []
+    return [_member(member) for member in members]
+
+
+def _member(member: Mapping[str, Any]) -> Member:
+    shown = {"type", "name", "role", "id", "url", "reference"}
+    if member["type"] == "object":
+        target = str(member.get("id", ""))
+        address: str | None = wording.object_address(target)
+    else:
+        target = str(member.get("url") or member.get("reference") or "")
+        address = wording.safe_address(member.get("url"))
+    return Member(
+        type_label=MEMBER_TYPES.get(member["type"], wording.label_of(str(member["type"]))),
+        name=str(member.get("name") or target),
+        role=member.get("role"),
+        address=address,
+        target=target,
+        entries=entries_of({key: value for key, value in member.items() if key not in shown}),
+    )
+
+
+def _coverage(coverage: Mapping[str, Any]) -> list[tuple[str, Detail]]:
+    spatial = coverage.get("spatial") or {}
+    temporal = coverage.get("temporal") or {}
+    entries: list[tuple[str, Detail]] = []
+    if place := spatial.get("place"):
+        entries.append(("Place", Text(place)))
+    if point := spatial.get("point"):
+        entries.append(("Point", Text(f"{_latitude(point['latitude'])}, {_longitude(point['longitude'])}")))
+    if box := spatial.get("box"):
+        corners = [
+            f"{_latitude(box['south'])} to {_latitude(box['north'])}",
+            f"{_longitude(box['west'])} to {_longitude(box['east'])}",
+        ]
+        entries.append(("Region", Listing([Text(corner) for corner in corners])))
+    if start := temporal.get("start"):
+        end = temporal.get("end")
+        entries.append(("From", Text(wording.date_text(start))))
+        entries.append(("Until", Text(wording.date_text(end) if end else "still going on")))
+    return entries
+
+
+def _latitude(degrees: float) -> str:
+    return f"{wording.number_text(abs(degrees))}° {'N' if degrees >= 0 else 'S'}"
+
+
+def _longitude(degrees: float) -> str:
+    return f"{wording.number_text(abs(degrees))}° {'E' if degrees >= 0 else 'W'}"

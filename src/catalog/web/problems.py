@@ -1,0 +1,43 @@
+"""A refusal or a failure as a page: what happened, what to do, and the way back.
+
+Pure: the status is given, the wording of the heading is chosen here.
+"""
+
+from collections.abc import Sequence
+
+from catalog.errors import Fault
+from catalog.web import rendering
+from catalog.web.search import State
+
+# For people; the title of a problem document is for programs.
+HEADINGS = {
+    400: "This address cannot be read",
+    401: "Your sign-in is not known",
+    403: "This is not yours to see",
+    404: "Nothing here",
+    405: "This page cannot do that",
+    410: "This object has been withdrawn",
+    429: "Too many requests",
+    500: "Something failed on our side",
+    503: "A part of the catalog does not answer",
+}
+ADVICE = {
+    404: "The address may be mistyped, or the object may not be public.",
+    410: "Its record is closed and its files are no longer offered. Whoever gave you the address may know more.",
+    500: "It has been recorded. If it happens again, tell whoever runs this catalog the request number below.",
+    503: "This usually passes within seconds: reload the page.",
+}
+
+
+def render_problem(status: int, detail: str, faults: Sequence[Fault] = (), *, request_id: str | None = None) -> str:
+    """Return the page for an error of that status; `detail` is the catalog's own sentence about it."""
+    return rendering.render(
+        "problem.html",
+        state=State(),
+        status=status,
+        heading=HEADINGS.get(status, "This did not work"),
+        detail=detail,
+        advice=ADVICE.get(status),
+        faults=faults,
+        request_id=request_id,
+    )
