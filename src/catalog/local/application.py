@@ -31,7 +31,7 @@ class Api:
         """Serve at the address that the store notifies."""
         where = urlsplit(self.address)
         command = [sys.executable, "-m", "catalog", "serve", "--host", str(where.hostname), "--port", str(where.port)]
-        return Program(command, self.folder, self.environment)
+        return Program(command, self.folder, self.environment, port=where.port)
 
     async def is_ready(self) -> bool:
         """Tell whether it answers and finds its engines."""

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import psutil
+
 from catalog.errors import CatalogError, Unavailable
 from catalog.local import leash
 from catalog.local.home import ProcessId
@@ -45,7 +47,7 @@ class Program:
     """What to run, and how it wants to be stopped.
 
     `stops_itself` is false for one that is known not to: it is killed without a word. `litter` is what it leaves
-    outside its folder.
+    outside its folder. `port` is where it must listen itself to be ready: without it, a stranger's answer would do.
     """
 
     command: Sequence[str]
@@ -58,6 +60,7 @@ class Program:
     start_seconds_max: float = 120.0
     stops_itself: bool = True
     litter: Sequence[Path] = ()
+    port: int | None = None
 
 
 class Service(Protocol):
@@ -136,7 +139,7 @@ class Process:
 
     async def _await_ready(self, process: asyncio.subprocess.Process, program: Program) -> None:
         name, began = self.service.name, time.monotonic()
-        while not await self.service.is_ready():
+        while not (await self.service.is_ready() and _listens(process.pid, program.port)):
             if process.returncode is not None:
                 raise StartFailed(
                     f"{name} ended with {_spelled(process.returncode)} while starting\n{last_words(self.log)}"
@@ -211,6 +214,15 @@ class Process:
                 os.killpg(self._process.pid, signal.SIGKILL)
         for path in self._program.litter if self._program else ():
             path.unlink(missing_ok=True)
+
+
+def _listens(pid: int, port: int | None) -> bool:
+    if port is None:
+        return True
+    with suppress(psutil.Error):
+        found = psutil.Process(pid).net_connections("tcp")
+        return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in found)
+    return False
 
 
 def last_words(log: Path) -> str:

@@ -1,0 +1,1 @@
+"""Tests of the embedded stack: what survives, what is left behind, what is said."""
