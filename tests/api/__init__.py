@@ -1,0 +1,1 @@
+"""The HTTP API, held to its promises on running services."""
