@@ -4,7 +4,9 @@ import asyncio
 import re
 from collections.abc import Mapping
 from contextvars import ContextVar
+from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 import psycopg
@@ -36,8 +38,6 @@ STATUS: dict[type[errors.CatalogError], tuple[int, str]] = {
     errors.PreconditionMissing: (428, "If-Match is missing"),
     errors.Unavailable: (503, "Temporarily unavailable"),
 }
-# For statuses that Litestar's router answers by itself.
-ROUTED = {404: (errors.NotFound, "There is nothing at this address."), 405: (None, "Method not allowed")}
 
 HELP = {
     "invalid": "Each entry of `errors` has a JSON pointer to the place, what is wrong there, and often what to write.",
@@ -98,7 +98,8 @@ def problem(
         "title": title,
         "status": status,
         "detail": detail,
-        "instance": request.url.path,
+        # A reference, as the RFC has it: what a path may not hold as it is stands percent-encoded.
+        "instance": quote(request.url.path),
         "request_id": request_id.get(),
     }
     if faults:
@@ -120,15 +121,30 @@ def _catalog_error(request: Request[Any, Any, Any], fault: errors.CatalogError) 
 
 
 def _http_error(request: Request[Any, Any, Any], fault: HTTPException) -> Response[bytes]:
-    kind, detail = ROUTED.get(fault.status_code, (None, fault.detail))
-    if kind is not None:
-        return answer_for(request, kind(detail))
-    if fault.status_code == 413:  # ruff: ignore[PLR2004] - Litestar's own body limit.
-        return answer_for(request, errors.TooLarge(fault.detail))
-    if fault.status_code >= 500:  # ruff: ignore[PLR2004] - the server's own faults.
+    """Answer for Litestar's router, which knows addresses and methods and nothing of what they mean."""
+    status = fault.status_code
+    if status == HTTPStatus.NOT_FOUND:
+        return answer_for(request, errors.NotFound("There is nothing at this address."))
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        return _method_not_allowed(request, (fault.headers or {}).get("allow", ""))
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return _internal(request, fault)
-    title = fault.detail if fault.status_code == 405 else "Bad request"  # ruff: ignore[PLR2004]
-    return problem(request, "http", title, fault.status_code, detail=detail, headers=fault.headers)
+    return problem(request, "http", "Bad request", status, detail=fault.detail, headers=fault.headers)
+
+
+def _method_not_allowed(request: Request[Any, Any, Any], allow: str) -> Response[bytes]:
+    allowed = {method.strip() for method in allow.split(",")}
+    if "GET" in allowed:
+        allowed.add("HEAD")
+    useful = ", ".join(sorted(allowed - {"OPTIONS"}))
+    return problem(
+        request,
+        "http",
+        "Method not allowed",
+        HTTPStatus.METHOD_NOT_ALLOWED,
+        detail=f"{request.method} is not possible here; this address takes {useful}.",
+        headers={"Allow": ", ".join(sorted(allowed))},
+    )
 
 
 def _database_error(request: Request[Any, Any, Any], fault: Exception) -> Response[bytes]:
@@ -168,8 +184,9 @@ HANDLERS: dict[Any, Any] = {
 
 
 @get("/problems/{name:str}", include_in_schema=False, media_type="text/plain", sync_to_thread=False)
-def explain(name: str) -> str:
+def explain(request: Request[Any, Any, Any]) -> str:
     """Explain a problem type to whoever follows its address."""
+    name: str = request.path_params["name"]
     if name not in HELP:
         raise errors.NotFound(f"There is no problem type {name!r}.")
     return HELP[name] + "\n"

@@ -14,6 +14,7 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from litestar import Request
+from litestar.exceptions import InternalServerException
 from pydantic import BaseModel, ValidationError
 
 from catalog.access import principals
@@ -66,10 +67,14 @@ async def limited(request: AnyRequest, most_bytes: int) -> bytes:
     if declared.isdigit() and int(declared) > most_bytes:
         raise too_large
     taken = bytearray()
-    async for chunk in request.stream():
-        taken += chunk
-        if len(taken) > most_bytes:
-            raise too_large
+    try:
+        async for chunk in request.stream():
+            taken += chunk
+            if len(taken) > most_bytes:
+                raise too_large
+    except InternalServerException:
+        # What Litestar calls its own fault here is the client's: it hung up.
+        raise Invalid("The connection was closed before the whole body had come.") from None
     return bytes(taken)
 
 

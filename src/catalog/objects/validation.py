@@ -19,6 +19,9 @@ from catalog.objects.metadata import CUSTOM_CHARS_MAX, CUSTOM_VALUES_MAX, Descri
 from catalog.storage import keys
 
 FAULTS_SHOWN_MAX = 100
+NUL = "\x00"
+# RFC 8259, section 7: a control character is escaped, and this one escape has one spelling.
+NUL_IN_JSON = rb"\u0000"
 
 CUSTOM_FORMS = (
     f"must be a text of at most {CUSTOM_CHARS_MAX} characters, a number, true or false, "
@@ -74,6 +77,7 @@ def draft_from(body: bytes, *, prefix: str) -> Draft:
     except ValidationError as wrong:
         faults += faults_of(wrong, raw, model)
     faults += _path_faults(raw.get("files"), _room_bytes(prefix, str(raw.get("project"))))
+    faults += _nul_faults(body, raw, faults)
     if faults or kind is None or description is None:
         raise Invalid(_summary(faults), faults=faults[:FAULTS_SHOWN_MAX])
     files: list[FileDeclaration] = getattr(description, "files")  # ruff: ignore[B009] - made by create_model, unknown to mypy.
@@ -96,6 +100,7 @@ def revised_from(kind: kinds.Kind, record: Mapping[str, Any], body: bytes) -> De
         description = model.model_validate_json(msgspec.json.encode(merged))
     except ValidationError as wrong:
         faults += faults_of(wrong, merged, model)
+    faults += _nul_faults(body, merged, faults)
     if faults:
         raise Invalid(_summary(faults), faults=faults[:FAULTS_SHOWN_MAX])
     return description
@@ -157,6 +162,30 @@ def _path_faults(files: Any, room_bytes: int) -> Iterator[Fault]:
         seen.setdefault(path, place)
 
 
+def _nul_faults(body: bytes, raw: Any, known: Sequence[Fault]) -> list[Fault]:
+    """Return a fault for each text with a NUL, which Postgres cannot keep, where no rule of the kind has found it."""
+    if NUL_IN_JSON not in body:
+        return []
+    places = {fault.pointer for fault in known}
+    return [
+        Fault(pointer, f"remove the control character U+0000 at place {text.index(NUL) + 1}")
+        for pointer, text in _texts(raw, ())
+        if NUL in text and pointer not in places
+    ]
+
+
+def _texts(raw: Any, names: tuple[int | str, ...]) -> Iterator[tuple[str, str]]:
+    # As deep as the parser lets a body be; keys have their own rules.
+    if isinstance(raw, str):
+        yield _pointer(names), raw
+    elif isinstance(raw, dict):
+        for name, value in raw.items():
+            yield from _texts(value, (*names, name))
+    elif isinstance(raw, list):
+        for place, value in enumerate(raw):
+            yield from _texts(value, (*names, place))
+
+
 class _Unknown(Description):
     """The common part alone."""
 
@@ -206,6 +235,8 @@ def _walked(loc: Sequence[int | str], raw: Any) -> tuple[list[int | str], Any]:
     names: list[int | str] = []
     at = raw
     for place, name in enumerate(loc):
+        if _is_branch(loc, place, at):
+            continue
         below = _below(at, name)
         if below is not _NOTHING:
             at = below
@@ -213,6 +244,12 @@ def _walked(loc: Sequence[int | str], raw: Any) -> tuple[list[int | str], Any]:
             continue
         names.append(name)
     return names, at
+
+
+def _is_branch(loc: Sequence[int | str], place: int, at: Any) -> bool:
+    # A member {"type": "url", "url": …} has a field of the same name as its branch: the first of the two is the branch.
+    inside = 0 < place < len(loc) - 1 and isinstance(loc[place - 1], int)
+    return inside and isinstance(at, dict) and at.get("type") == loc[place]
 
 
 def _told(error: Any, names: Sequence[int | str], value: Any, model: type[BaseModel]) -> tuple[str, str | None]:

@@ -251,11 +251,9 @@ async def remove_file(
 ) -> None:
     """Take a file out of the object; raises NotFound when it has none at that path."""
     entry = await _locked(session, object_id, caller, revisions)
-    removed = await session.execute(
-        _files.delete().where(_files.c.object_id == object_id, _files.c.path == path).returning(_files.c.id)
-    )
-    if removed.one_or_none() is None:
+    if path not in {file.path for file in entry.files}:
         raise NotFound(f"The object has no file at {path!r}.")
+    await session.execute(_files.delete().where(_files.c.object_id == object_id, _files.c.path == path))
     await session.execute(
         _uploads.update()
         .where(_uploads.c.object_id == object_id, _uploads.c.path == path)
