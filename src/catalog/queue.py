@@ -109,14 +109,32 @@ _CLAIM = sa.text(
     """
 ).bindparams(sa.bindparam("lease", type_=sa.Interval))
 
-# A row that somebody holds is being touched right now: it must stay, and waiting for it could deadlock.
-_FINISH = sa.text(
+# Rows are locked in the order in which `put` locks them, so that workers and writers wait for each other and never in a
+# circle. Passing over locked rows would be no cure: a worker that looked for due entries while these were claimed holds
+# some of them for a moment, and they would stay behind until their lease ends.
+_mine = _table.c.id.in_(
+    sa.text(
+        """
+        SELECT queue.id FROM queue JOIN unnest(CAST(:ids AS bigint[]), CAST(:touches AS bigint[])) AS mine (id, touched)
+        ON queue.id = mine.id AND queue.touched = mine.touched ORDER BY queue.subject COLLATE "C" FOR UPDATE OF queue
+        """
+    ).columns(_table.c.id)
+)
+_HOLD = sa.text(
     """
-    DELETE FROM queue WHERE id IN (
-        SELECT queue.id FROM queue JOIN unnest(CAST(:ids AS bigint[]), CAST(:touched AS bigint[])) AS done (id, touched)
-        ON queue.id = done.id AND queue.touched = done.touched FOR UPDATE OF queue SKIP LOCKED
-    )
+    SELECT id, touched, attempts FROM queue WHERE id = ANY (CAST(:ids AS bigint[]))
+    ORDER BY topic COLLATE "C", subject COLLATE "C" FOR UPDATE
     """
+)
+_FINISH = _table.delete().where(_mine)
+_POSTPONE = (
+    _table.update()
+    .where(_mine)
+    .values(ready_at=sa.func.now() + sa.bindparam("after", type_=sa.Interval), reason=sa.bindparam("why"))
+)
+_PARK = _table.update().where(_mine).values(parked_at=sa.func.now(), reason=sa.bindparam("why"))
+_RELEASE = (
+    _table.update().where(_mine).values(ready_at=sa.func.now(), attempts=sa.func.greatest(_table.c.attempts - 1, 0))
 )
 
 
@@ -124,7 +142,7 @@ async def put(session: AsyncSession, topic: str, subjects: Collection[str], *, a
     """Note the subjects down in the caller's transaction, due after the given time."""
     if not subjects:
         return
-    # One order for everybody: two transactions that touch the same entries cannot deadlock.
+    # By code point, as Postgres orders by the collation "C": one order for everybody who locks several entries.
     await session.execute(_PUT, {"topic": topic, "subjects": sorted(set(subjects)), "after": after})
     if not after:
         session.info[QUEUED] = True
@@ -136,43 +154,53 @@ async def claim(session: AsyncSession, topic: str, *, most: int, lease: timedelt
     return [Claim(row.id, row.subject, row.touched, row.attempts) for row in rows]
 
 
+async def hold(session: AsyncSession, claims: Sequence[Claim]) -> list[Claim]:
+    """Keep others from these entries until the transaction ends, and return those that nobody has claimed since.
+
+    For whoever ends several entries in one transaction, and whoever acts on what was seen under a claim: a worker that
+    was stopped in between may find that another has seen and done more.
+    """
+    rows = await session.execute(_HOLD, {"ids": [one.id for one in claims]})
+    there = {row.id: row for row in rows}
+    # Touching alone starts the attempts anew, from 0; claiming counts one more.
+    return [
+        one
+        for one in claims
+        if (row := there.get(one.id)) is not None
+        and row.attempts == (one.attempts if row.touched == one.touched else 0)
+    ]
+
+
 async def finish(session: AsyncSession, claims: Sequence[Claim]) -> None:
     """Remove what is done, except entries that were touched since they were claimed."""
     if claims:
-        await session.execute(_FINISH, {"ids": [c.id for c in claims], "touched": [c.touched for c in claims]})
+        await session.execute(_FINISH, _ids(claims))
 
 
 async def postpone(session: AsyncSession, one: Claim, *, reason: str, after: timedelta | None = None) -> None:
     """Try again later, or at once if it was touched meanwhile."""
-    await session.execute(
-        _table.update()
-        .where(_table.c.id == one.id, _table.c.touched == one.touched)
-        .values(ready_at=sa.func.now() + (one.delay if after is None else after), reason=_shortened(reason))
-    )
+    later = {"after": one.delay if after is None else after, "why": _shortened(reason)}
+    await session.execute(_POSTPONE, _ids([one]) | later)
 
 
 async def park(session: AsyncSession, one: Claim, *, reason: str) -> None:
     """Set it aside for a person, with the reason; touching it brings it back."""
-    await session.execute(
-        _table.update()
-        .where(_table.c.id == one.id, _table.c.touched == one.touched)
-        .values(parked_at=sa.func.now(), reason=_shortened(reason))
-    )
-
-
-def _shortened(reason: str) -> str:
-    # Postgres text holds no NUL, and an engine's reason may quote the bytes it choked on.
-    return reason.replace("\x00", "\N{REPLACEMENT CHARACTER}")[:REASON_CHARS_MAX]
+    await session.execute(_PARK, _ids([one]) | {"why": _shortened(reason)})
 
 
 async def release(session: AsyncSession, claims: Sequence[Claim]) -> None:
     """Give back what was claimed and not handled, as if it had never been claimed."""
     if claims:
-        await session.execute(
-            _table.update()
-            .where(_table.c.id.in_([c.id for c in claims]))
-            .values(ready_at=sa.func.now(), attempts=sa.func.greatest(_table.c.attempts - 1, 0))
-        )
+        await session.execute(_RELEASE, _ids(claims))
+
+
+def _ids(claims: Sequence[Claim]) -> dict[str, Any]:
+    return {"ids": [one.id for one in claims], "touches": [one.touched for one in claims]}
+
+
+def _shortened(reason: str) -> str:
+    # Postgres text holds no NUL, and an engine's reason may quote the bytes it choked on.
+    return reason.replace("\x00", "\N{REPLACEMENT CHARACTER}")[:REASON_CHARS_MAX]
 
 
 @dataclass(frozen=True, slots=True)

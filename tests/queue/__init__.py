@@ -1,0 +1,1 @@
+"""The queue: what is put is claimed, whatever else happens at the same time."""
