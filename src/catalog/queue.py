@@ -16,11 +16,14 @@ from typing import Any
 
 import psycopg
 import sqlalchemy as sa
+import structlog
 from sqlalchemy.dialects.postgresql import ARRAY, array
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel
 
 from catalog.database import QUEUED, Database, now, timestamp_column
+
+log = structlog.get_logger("catalog.queue")
 
 # A crashed worker's entries come back after this long; a batch takes well under a second.
 LEASE = timedelta(seconds=30)
@@ -275,8 +278,9 @@ class Bell:
                 async with self._database.engine.connect() as connection:
                     await connection.execution_options(isolation_level="AUTOCOMMIT")
                     await connection.execute(sa.text(f"NOTIFY {CHANNEL}"))
-            except sa.exc.DBAPIError:
-                # The indexer polls as well; nothing is lost but speed.
+            except sa.exc.SQLAlchemyError as fault:
+                # The server is away, or all connections are in use. Indexers poll as well: nothing is lost but speed.
+                log.warning("bell not rung", reason=type(fault).__name__)
                 await asyncio.sleep(1)
             await asyncio.sleep(RING_SECONDS)
 
