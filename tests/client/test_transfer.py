@@ -108,7 +108,7 @@ def test_bytes_that_an_earlier_try_has_brought_are_not_an_error(tmp_path: Path) 
 def test_a_store_that_refuses_is_quoted_by_its_code_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "data.bin").write_bytes(CONTENT)
     answer = (
-        b'<?xml version="1.0"?><Error xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Code>SignatureDoesNotMatch</Code>'
+        b'<?xml version="1.0"?><Error xmlns="https://s3.example.org/doc/"><Code>SignatureDoesNotMatch</Code>'
         b"<StringToSign>X-Amz-Signature=5e1f</StringToSign></Error>"
     )
     with (
