@@ -84,14 +84,19 @@ async def test_what_a_process_started_itself_ends_with_it(tmp_path: Path) -> Non
     none_left(children, 5)
 
 
-async def test_litter_outside_the_folder_is_removed(tmp_path: Path) -> None:
-    litter = tmp_path / "litter.sock"
-    text = f"import pathlib; pathlib.Path({str(litter)!r}).touch(); " + WAITS
-    process = Process(Script(tmp_path, text, {"litter": [litter]}), tmp_path / "log", print)
+async def test_what_tidies_up_is_told_how_a_process_ended(tmp_path: Path) -> None:
+    ended: list[int] = []
+    process = Process(Script(tmp_path, WAITS, {"tidy": ended.append}), tmp_path / "log", lambda _: None)
     await process.start()
-    was_there = litter.exists()
+    assert process.id is not None
+    os.kill(process.id.pid, signal.SIGKILL)
+
+    async def is_back() -> bool:
+        return process.restarts == 1
+
+    await eventually(is_back)
     await process.stop()
-    assert (was_there, litter.exists()) == (True, False)
+    assert ended == [-signal.SIGKILL, -signal.SIGTERM]
 
 
 async def test_pauses_between_restarts_grow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import http.server
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import jgo.maven
 import pytest
 
-from catalog.local import jars, java, minio
+from catalog.local import jars, java, minio, opensearch
 from catalog.local.jars import Jar
 
 
@@ -178,3 +179,41 @@ async def test_a_build_that_fails_says_why_and_leaves_only_its_log(
         f"The whole log: {folder / 'build.log'}. Put a `minio` program on the PATH, or use --store seaweedfs."
     )
     assert sorted(path.name for path in folder.iterdir()) == ["build.log", "lock"]
+
+
+@pytest.fixture
+def archives(tmp_path: Path) -> tuple[Path, Path]:
+    """The classes that a run has just written, and where the cache wants them; another Java's are there already."""
+    written, wanted = tmp_path / "home" / "classes.jsa", tmp_path / "cache" / "opensearch-1.jsa"
+    for folder in (written.parent, wanted.parent):
+        folder.mkdir()
+    written.write_bytes(b"classes")
+    (wanted.parent / "opensearch-0.jsa").touch()
+    (wanted.parent / "other.jsa").touch()
+    return written, wanted
+
+
+def test_classes_of_a_run_that_was_stopped_are_kept_in_place_of_older_ones(archives: tuple[Path, Path]) -> None:
+    written, wanted = archives
+    opensearch.keep(written, wanted, 128 + signal.SIGTERM)
+    assert {path.name: path.read_bytes() for path in wanted.parent.iterdir()} == {
+        "opensearch-1.jsa": b"classes",
+        "other.jsa": b"",
+    }
+    assert not written.exists()
+
+
+def test_classes_of_a_run_that_was_killed_are_dropped(archives: tuple[Path, Path]) -> None:
+    written, wanted = archives
+    opensearch.keep(written, wanted, -signal.SIGKILL)
+    assert sorted(path.name for path in wanted.parent.iterdir()) == ["opensearch-0.jsa", "other.jsa"]
+    assert not written.exists()
+
+
+def test_the_name_of_kept_classes_changes_with_each_jar(tmp_path: Path) -> None:
+    jar = tmp_path / "one.jar"
+    jar.write_bytes(b"1")
+    before = opensearch.fingerprint([jar])
+    assert opensearch.fingerprint([jar]) == before
+    jar.write_bytes(b"22")
+    assert opensearch.fingerprint([jar]) != before

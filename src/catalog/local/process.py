@@ -46,8 +46,9 @@ class WheelMissing(CatalogError):
 class Program:
     """What to run, and how it wants to be stopped.
 
-    `stops_itself` is false for one that is known not to: it is killed without a word. `litter` is what it leaves
-    outside its folder. `port` is where it must listen itself to be ready: without it, a stranger's answer would do.
+    `stops_itself` is false for one that is known not to: it is killed without a word. `tidy` is called with the
+    exit code when it has ended. `port` is where it must listen itself to be ready: without it, a stranger's answer
+    would do.
     """
 
     command: Sequence[str]
@@ -59,7 +60,7 @@ class Program:
     stop_seconds_max: float = 5.0
     start_seconds_max: float = 120.0
     stops_itself: bool = True
-    litter: Sequence[Path] = ()
+    tidy: Callable[[int], None] | None = None
     port: int | None = None
 
 
@@ -170,7 +171,8 @@ class Process:
         while True:
             began = time.monotonic()
             code = await process.wait()
-            self._sweep()
+            self._kill_session()
+            self._tidy(code)
             if time.monotonic() - began > RECOVERED_SECONDS:
                 wait = RESTART_SECONDS_FIRST
             self._say(f"{self.service.name} ended with {_spelled(code)}; starting it again in {wait:g} s")
@@ -203,17 +205,19 @@ class Process:
             except TimeoutError:
                 if program.stops_itself:
                     self._say(f"{self.service.name} did not stop in {program.stop_seconds_max:g} s: killed")
-        self._sweep()
-        await process.wait()
+        self._kill_session()
+        self._tidy(await process.wait())
         self._process = None
 
-    def _sweep(self) -> None:
-        """Remove what a process leaves behind: others in its session, which would hold its port, and its litter."""
+    def _kill_session(self) -> None:
+        """Kill what is left of its session: others in it would hold its port or its files."""
         with suppress(ProcessLookupError, PermissionError):
             if self._process:
                 os.killpg(self._process.pid, signal.SIGKILL)
-        for path in self._program.litter if self._program else ():
-            path.unlink(missing_ok=True)
+
+    def _tidy(self, code: int) -> None:
+        if self._program and self._program.tidy:
+            self._program.tidy(code)
 
 
 def _listens(pid: int, port: int | None) -> bool:

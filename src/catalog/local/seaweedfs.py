@@ -92,10 +92,7 @@ class SeaweedFS:
             # It closes its queues and files at once, and then waits for its own connections to itself.
             stop_seconds_max=2,
             stops_itself=False,
-            litter=[
-                SOCKETS / f"seaweedfs-{part}-grpc-{self.ports[f'{part}.grpc']}.sock"
-                for part in ("master", "volume", "filer", "s3")
-            ],
+            tidy=self._remove_sockets,
         )
 
     async def is_ready(self) -> bool:
@@ -107,6 +104,10 @@ class SeaweedFS:
                     return False
                 return (await client.get(f"{self.address}/healthz")).status_code == httpx2.codes.OK
         return False
+
+    def _remove_sockets(self, _: int) -> None:
+        for part in ("master", "volume", "filer", "s3"):
+            (SOCKETS / f"seaweedfs-{part}-grpc-{self.ports[f'{part}.grpc']}.sock").unlink(missing_ok=True)
 
     def _identities(self) -> dict[str, object]:
         return {
@@ -127,10 +128,8 @@ class SeaweedFS:
             f"endpoint = {json.dumps(self.notify)}\n"
             f"bearer_token = {json.dumps(self.notification_token)}\n"
             "timeout_seconds = 10\n"
-            "max_retries = 10\n"
-            "backoff_seconds = 1\n"
-            "max_backoff_seconds = 30\n"
-            "workers = 5\n"
+            # It has settings for repeating what was not accepted, and never repeats (4.48): what it could not
+            # deliver is lost, and found by whoever asks the catalog to look at the key.
             "buffer_size = 100000\n"
             'path_prefixes = ["/buckets"]\n'
         )
