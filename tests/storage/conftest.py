@@ -17,6 +17,7 @@ import pytest
 from catalog.storage.keys import UploadKey, upload_key
 from catalog.storage.notifications import Noticed, parse_s3, parse_seaweedfs
 from catalog.storage.s3 import Store, Ticket
+from tests.conftest import FOLDER
 
 SECONDS_MAX = 20
 POLL_SECONDS = 0.05
@@ -130,7 +131,7 @@ class Heard:
 
 
 @pytest.fixture
-async def heard(s3_server: S3Server, any_store: Store, engines_ready: dict[str, Any]) -> AsyncGenerator[Heard]:
+async def heard(s3_server: S3Server, any_store: Store, pytestconfig: pytest.Config) -> AsyncGenerator[Heard]:
     """Listen to the notifications about the bucket, as the API would."""
     if s3_server.arn:
         await any_store.set_notification(s3_server.arn)
@@ -150,7 +151,7 @@ async def heard(s3_server: S3Server, any_store: Store, engines_ready: dict[str, 
     listener = ThreadingHTTPServer(("127.0.0.1", 0), Listener)
     threading.Thread(target=listener.serve_forever, daemon=True).start()
     # The switchboard of the run's engines passes on what is about a bucket to the address in this file.
-    registered = Path(engines_ready["folder"]) / f"{any_store.bucket}.api"
+    registered = Path(pytestconfig.stash[FOLDER]) / f"{any_store.bucket}.api"
     registered.write_text(f"http://127.0.0.1:{listener.server_port}")
     yield heard
     registered.unlink()

@@ -62,7 +62,7 @@ def signature_of(link: Link) -> str:
     method="GET",
     key="50%/a+b c",
     # In the canonical order `a` stands before `a-b`, although `-` sorts before the `=` that follows.
-    query={"a-b": "1", "a": "100% é", "B": ""},
+    query={"a-b": "two  words", "a": "100% é", "B": ""},
     now=datetime(2026, 3, 1, tzinfo=UTC),
     lifetime=timedelta(minutes=1),
 )
