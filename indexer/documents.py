@@ -5,10 +5,11 @@ from datetime import timedelta
 from uuid import UUID
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from catalog import queue
 from catalog.engines import Engines
-from catalog.errors import Unavailable
+from catalog.errors import CatalogError
 from catalog.objects import reading, verbs
 from catalog.objects.reading import Entry
 from catalog.queue import Claim
@@ -60,39 +61,71 @@ async def step(engines: Engines) -> int:
         claims = await queue.claim(session, verbs.INDEX, most=BATCH)
         if not claims:
             return 0
-        entries = {entry.id: entry for entry in await reading.read_for_index(session, _ids(claims))}
-    documents = [Written(entry.id, entry.revision, document_from(projection_of(entry))) for entry in entries.values()]
+        entries = await reading.read_for_index(session, list(filter(None, map(_id_of, claims))))
+    outcomes: dict[UUID, Outcome] = {}
+    documents = []
+    for entry in entries:
+        try:
+            documents.append(Written(entry.id, entry.revision, document_from(projection_of(entry))))
+        except Exception as fault:  # ruff: ignore[BLE001] - whatever is wrong with one row, its neighbours go on.
+            outcomes[entry.id] = Outcome(Verdict.REJECTED, f"This version cannot project the object: {_told(fault)}")
     try:
-        outcomes = await engines.index.write(documents)
-    except Unavailable:
+        outcomes |= await _write(engines, documents)
+    except CatalogError:
+        # The engine is away or refuses us altogether: that says nothing of the documents.
         async with engines.database.transaction() as session:
             await queue.release(session, claims)
         raise
-    judged = dict(zip((document.id for document in documents), outcomes, strict=True))
-    await _conclude(engines, claims, entries, judged)
+    await _conclude(engines, claims, {entry.id: entry for entry in entries}, outcomes)
     return len(claims)
 
 
+async def _write(engines: Engines, documents: Sequence[Written]) -> dict[UUID, Outcome]:
+    if not documents:
+        return {}
+    try:
+        outcomes = await engines.index.write(documents)
+    except CatalogError:
+        raise
+    except Exception as fault:
+        # Nobody foresaw this. Halving finds the document that it is about, if it is about one.
+        if len(documents) > 1:
+            half = len(documents) // 2
+            return {**await _write(engines, documents[:half]), **await _write(engines, documents[half:])}
+        log.exception("write failed", object_id=str(documents[0].id))
+        return {documents[0].id: Outcome(Verdict.RETRY, f"Writing the document failed: {_told(fault)}")}
+    return dict(zip((document.id for document in documents), outcomes, strict=True))
+
+
 async def _conclude(
-    engines: Engines, claims: Sequence[Claim], entries: dict[UUID, Entry], judged: dict[UUID, Outcome]
+    engines: Engines, claims: Sequence[Claim], entries: dict[UUID, Entry], outcomes: dict[UUID, Outcome]
 ) -> None:
     done, withdrawn = [], []
     async with engines.database.transaction() as session:
+        await queue.hold(session, claims)
         for claim in claims:
-            outcome = judged.get(UUID(claim.subject))
+            object_id = _id_of(claim)
+            if object_id is None:
+                await _park(session, claim, "The subject names no object.")
+                continue
+            outcome = outcomes.get(object_id)
             if outcome is None or outcome.verdict in {Verdict.WRITTEN, Verdict.STALE}:
                 # No row: the entry outlived its object, and there is nothing to do. Stale: the index is ahead already.
                 done.append(claim)
-                if outcome is not None and entries[UUID(claim.subject)].withdrawn_at is not None:
+                if outcome is not None and entries[object_id].withdrawn_at is not None:
                     withdrawn.append(claim.subject)
             elif outcome.verdict is Verdict.REJECTED or claim.exhausted:
-                log.error("object parked", object_id=claim.subject, reason=outcome.reason)
-                await queue.park(session, claim, reason=outcome.reason)
+                await _park(session, claim, outcome.reason)
             else:
                 log.warning("object postponed", object_id=claim.subject, reason=outcome.reason)
                 await queue.postpone(session, claim, reason=outcome.reason)
         await queue.finish(session, done)
         await queue.put(session, PURGE, withdrawn, after=TOMBSTONE_KEPT)
+
+
+async def _park(session: AsyncSession, claim: Claim, reason: str) -> None:
+    log.error("object parked", object_id=claim.subject, reason=reason)
+    await queue.park(session, claim, reason=reason)
 
 
 async def purge_step(engines: Engines) -> int:
@@ -101,13 +134,25 @@ async def purge_step(engines: Engines) -> int:
         claims = await queue.claim(session, PURGE, most=BATCH)
         if not claims:
             return 0
-        entries = await reading.read_for_index(session, _ids(claims))
-    for entry in entries:
-        await engines.index.purge(entry.id, entry.revision)
+        entries = await reading.read_for_index(session, list(filter(None, map(_id_of, claims))))
+    outcomes = {str(entry.id): await engines.index.purge(entry.id, entry.revision) for entry in entries}
     async with engines.database.transaction() as session:
-        await queue.finish(session, claims)
+        await queue.hold(session, claims)
+        for claim in claims:
+            outcome = outcomes.get(claim.subject)
+            if outcome is not None and outcome.verdict is Verdict.RETRY:
+                await queue.postpone(session, claim, reason=outcome.reason)
+            else:
+                await queue.finish(session, [claim])
     return len(claims)
 
 
-def _ids(claims: Sequence[Claim]) -> list[UUID]:
-    return [UUID(claim.subject) for claim in claims]
+def _id_of(claim: Claim) -> UUID | None:
+    try:
+        return UUID(claim.subject)
+    except ValueError:
+        return None
+
+
+def _told(fault: Exception) -> str:
+    return f"{type(fault).__name__}: {fault}"

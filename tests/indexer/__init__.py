@@ -1,0 +1,1 @@
+"""The process that keeps database, stores and index in agreement, on real engines."""
