@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 from urllib.parse import urlsplit
 
 import psutil
@@ -29,6 +29,9 @@ from catalog.local.seaweedfs import PORTS as SEAWEEDFS_PORTS
 from catalog.local.seaweedfs import SeaweedFS
 from catalog.settings import Given, Workstation, inherited_settings
 
+if TYPE_CHECKING:
+    from catalog.storage.s3 import Store
+
 StoreKind = Literal["seaweedfs", "minio"]
 
 REGION = "us-east-1"
@@ -36,6 +39,7 @@ BUCKET = "catalog"
 START_ATTEMPTS_MAX = 3
 SURVIVOR_SECONDS_MAX = 5
 ANSWER_SECONDS_MAX = 2
+TARGET_SECONDS_MAX = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +297,7 @@ class Stack:
         try:
             await store.ensure_bucket()
             if isinstance(server, Minio):
-                await store.set_notification(server.arn)
+                await _notify(store, server.arn)
         finally:
             await store.close()
 
@@ -354,6 +358,22 @@ class Stack:
             ready=self._state.ready if ready is None else ready,
         )
         self.home.remember(self._state)
+
+
+async def _notify(store: "Store", arn: str) -> None:
+    # MinIO calls itself ready a moment before it knows its own targets.
+    from catalog.storage.s3 import NotificationsRefused
+
+    ends = time.monotonic() + TARGET_SECONDS_MAX
+    while True:
+        try:
+            await store.set_notification(arn)
+        except NotificationsRefused:
+            if time.monotonic() > ends:
+                raise
+            await asyncio.sleep(0.2)
+        else:
+            return
 
 
 async def _together(works: Sequence[Coroutine[None, None, None]]) -> None:
