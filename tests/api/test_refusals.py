@@ -97,7 +97,7 @@ BAD: dict[str, Bad] = {
         body=GOOD
         | {
             "kind": "ecr-bundle",
-            "metadata": {"version": "1", "members": [{"type": "url", "url": "https://a.b/\0c"}]},
+            "metadata": {"version": "1", "members": [{"type": "url", "url": "https://a.example/\0c"}]},
         },
     ),
     "an unknown field beside the address of a member": Bad(
@@ -105,7 +105,7 @@ BAD: dict[str, Bad] = {
         body=GOOD
         | {
             "kind": "ecr-bundle",
-            "metadata": {"version": "1", "members": [{"type": "url", "url": "https://a.b/c", "rol": "manual"}]},
+            "metadata": {"version": "1", "members": [{"type": "url", "url": "https://a.example/c", "rol": "manual"}]},
         },
     ),
     "an absent member": Bad(

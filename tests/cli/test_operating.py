@@ -92,7 +92,6 @@ def test_a_database_that_does_not_answer_is_named_without_its_password(run: Cata
 
 
 # Litestar warns of how a route of the API declares its path parameter; what this test is about is the files.
-@pytest.mark.filterwarnings("ignore::litestar.exceptions.LitestarDeprecationWarning")
 def test_the_contract_is_written_checked_and_found_stale(run: Catalog, tmp_path: Path) -> None:
     assert run("openapi", "--write", tmp_path).code == 0
     assert run("openapi", "--check", tmp_path).code == 0

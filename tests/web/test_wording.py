@@ -116,7 +116,7 @@ def test_an_address_that_leads_somewhere_is_kept(address: str | None) -> None:
         "file:///etc/passwd",
         "https://",
         "https://[broken",
-        "http://a b/",
+        "http://a.example b/",
         "relative/path",
     ],
 )
