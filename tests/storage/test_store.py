@@ -60,6 +60,7 @@ async def listed(store: Store, prefix: str) -> list[str]:
     return [item.key async for item in store.list(prefix)]
 
 
+@pytest.mark.req("MWM-STORAGE-3")
 @pytest.mark.parametrize("path", DIFFICULT)
 async def test_a_difficult_path_survives_the_round_trip(
     any_store: Store, http: httpx2.AsyncClient, new_key: NewKey, project: str, path: str

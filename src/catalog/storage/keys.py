@@ -10,7 +10,7 @@ import unicodedata
 from dataclasses import dataclass
 from uuid import UUID
 
-from catalog.errors import CatalogError
+from catalog.errors import Invalid
 
 # S3 User Guide, "Naming Amazon S3 objects": the key's UTF-8 encoding is at most 1,024 bytes long.
 KEY_BYTES_MAX = 1_024
@@ -26,7 +26,7 @@ _UPLOADS = "uploads"
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9-]{1,62}/[a-z0-9][a-z0-9-]{1,62}", re.ASCII)
 
 
-class WrongPath(CatalogError, ValueError):
+class WrongPath(Invalid, ValueError):
     """A file's path cannot be kept in a store; the text says why and how to mend it."""
 
 
