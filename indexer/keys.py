@@ -1,9 +1,11 @@
 """Look at keys: what a notification only hinted at is asked of the store, and rows are brought in line with it."""
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 
+import sqlalchemy as sa
 import structlog
 
 from catalog import queue
@@ -12,7 +14,7 @@ from catalog.engines import Engines
 from catalog.errors import CatalogError, Unavailable
 from catalog.objects import verbs
 from catalog.objects.verbs import Seen
-from catalog.queue import Claim
+from catalog.queue import LEASE, Claim
 
 log = structlog.get_logger("indexer.keys")
 
@@ -22,60 +24,103 @@ BATCH = 64
 LOOKS_AT_ONCE = 16
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
-    claim: Claim
-    backend: str
-    bucket: str
-    key: str
-    seen: Seen | None
+# Hashing a large file takes longer than a lease: what is in hand is kept by renewing it this often per lease.
+RENEWALS_PER_LEASE = 3
+
+
+class NoSuchKey(CatalogError):
+    """The subject names no key."""
 
 
 async def step(engines: Engines) -> int:
     """Claim a batch of keys, look at each, settle what was found; returns how many were claimed."""
     async with engines.database.transaction() as session:
-        claims = await queue.claim(session, verbs.KEY, most=BATCH)
+        claims = await queue.claim(session, verbs.KEY, most=BATCH, lease=LEASE)
     if not claims:
         return 0
     gate = asyncio.Semaphore(LOOKS_AT_ONCE)
-    await asyncio.gather(*(_handle(engines, claim, gate) for claim in claims))
+    in_hand = {claim.id: claim for claim in claims}
+    keeping = asyncio.create_task(_keep(engines, in_hand))
+    try:
+        # All of them end, whatever one of them meets: none is left running behind the lane's back.
+        outcomes = await asyncio.gather(
+            *(_handle(engines, claim, gate, in_hand) for claim in claims), return_exceptions=True
+        )
+    finally:
+        keeping.cancel()
+    for fault in outcomes:
+        if fault is not None:
+            raise fault
     return len(claims)
 
 
-async def _handle(engines: Engines, claim: Claim, gate: asyncio.Semaphore) -> None:
+async def _keep(engines: Engines, in_hand: Mapping[int, Claim]) -> None:
+    while True:
+        await asyncio.sleep(LEASE.total_seconds() / RENEWALS_PER_LEASE)
+        # The database may be away for a moment; the next renewal comes before the lease ends.
+        with suppress(sa.exc.SQLAlchemyError):
+            async with engines.database.transaction() as session:
+                await queue.renew(session, list(in_hand.values()), lease=LEASE)
+
+
+async def _handle(engines: Engines, claim: Claim, gate: asyncio.Semaphore, in_hand: dict[int, Claim]) -> None:
     async with gate:
         try:
-            look = await _look(engines, claim)
-            async with engines.database.transaction() as session:
-                again_at = await verbs.settle(session, look.backend, look.bucket, look.key, look.seen)
-                if again_at is None:
-                    await queue.finish(session, [claim])
-                else:
-                    await queue.postpone(session, claim, reason="awaiting bytes", after=again_at - now())
+            await _settle(engines, claim)
         except CatalogError as fault:
             await _later(engines, claim, fault)
+        except sa.exc.SQLAlchemyError:
+            # The database is away, and where the reason would be noted is there: the lease brings the key back.
+            raise
+        except Exception as fault:
+            # Nobody foresaw this. It must cost neither the process nor the other keys anything.
+            log.exception("look failed", subject=claim.subject)
+            reason = f"Looking at the key failed: {type(fault).__name__}: {fault}"
+            await _later(engines, claim, CatalogError(reason))
+        finally:
+            del in_hand[claim.id]
 
 
-async def _look(engines: Engines, claim: Claim) -> _Look:
-    backend, bucket, key = verbs.location_of(claim.subject)
+async def _settle(engines: Engines, claim: Claim) -> None:
+    try:
+        backend, bucket, key = verbs.location_of(claim.subject)
+    except ValueError:
+        raise NoSuchKey from None
+    seen = await _look(engines, backend, bucket, key)
+    async with engines.database.transaction() as session:
+        if not await queue.hold(session, [claim]):
+            # Another worker has looked since, and what it saw is newer: settling ours would undo it for good.
+            log.info("look overtaken", subject=claim.subject)
+            return
+        again_at = await verbs.settle(session, backend, bucket, key, seen)
+        if again_at is None:
+            await queue.finish(session, [claim])
+        else:
+            await queue.postpone(session, claim, reason="awaiting bytes", after=again_at - now())
+
+
+async def _look(engines: Engines, backend: str, bucket: str, key: str) -> Seen | None:
     async with engines.database.transaction() as session:
         expected = await verbs.expected_size(session, backend, bucket, key)
     if expected is None:
         # No upload of ours: discovering foreign files is another room's work.
-        return _Look(claim, backend, bucket, key, None)
+        return None
     found = await engines.store.stat(key)
     if found is None:
-        return _Look(claim, backend, bucket, key, None)
+        return None
     sha256 = found.sha256
     if sha256 is None and found.size == expected:
         # The store keeps no checksum of the whole: hash the bytes ourselves, in constant memory.
         sha256 = await engines.store.sha256_of(key, version_id=found.version_id)
-    return _Look(claim, backend, bucket, key, Seen(found.size, sha256, found.etag, found.version_id))
+    return Seen(found.size, sha256, found.etag, found.version_id)
 
 
 async def _later(engines: Engines, claim: Claim, fault: CatalogError) -> None:
+    hopeless = isinstance(fault, NoSuchKey) or (claim.exhausted and not isinstance(fault, Unavailable))
     async with engines.database.transaction() as session:
-        if claim.exhausted and not isinstance(fault, Unavailable):
+        if not await queue.hold(session, [claim]):
+            return
+        if hopeless:
             log.error("key parked", subject=claim.subject, reason=fault.detail)
             await queue.park(session, claim, reason=fault.detail)
         else:

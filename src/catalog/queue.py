@@ -140,6 +140,12 @@ _RELEASE = (
     _table.update().where(_mine).values(ready_at=sa.func.now(), attempts=sa.func.greatest(_table.c.attempts - 1, 0))
 )
 
+_RENEW = (
+    _table.update()
+    .where(_mine)
+    .values(ready_at=sa.func.greatest(_table.c.ready_at, sa.func.now() + sa.bindparam("after", type_=sa.Interval)))
+)
+
 
 async def put(session: AsyncSession, topic: str, subjects: Collection[str], *, after: timedelta = timedelta()) -> None:
     """Note the subjects down in the caller's transaction, due after the given time."""
@@ -172,6 +178,12 @@ async def hold(session: AsyncSession, claims: Sequence[Claim]) -> list[Claim]:
         if (row := there.get(one.id)) is not None
         and row.attempts == (one.attempts if row.touched == one.touched else 0)
     ]
+
+
+async def renew(session: AsyncSession, claims: Sequence[Claim], *, lease: timedelta = LEASE) -> None:
+    """Let the lease of what is still being handled begin anew, except where it was touched meanwhile."""
+    if claims:
+        await session.execute(_RENEW, _ids(claims) | {"after": lease})
 
 
 async def finish(session: AsyncSession, claims: Sequence[Claim]) -> None:

@@ -1,0 +1,316 @@
+"""What becomes of a key that was noticed: the store is asked, rows follow what it says, and no key costs another."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, cast
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+
+from catalog import queue
+from catalog.database import now
+from catalog.engines import Engines
+from catalog.errors import Unavailable
+from catalog.objects import verbs
+from catalog.objects.tables import FileState, Upload
+from catalog.queue import ATTEMPTS_MAX
+from catalog.storage.s3 import Stat, Store, StoreRefused
+from indexer import keys
+from tests.conftest import eventually
+from tests.indexer.scene import Scene, declared, project, subject
+
+CSV = b"depth,pH\n10,6.4\n"
+OTHER = b"depth,pH\n10,9.9\n"
+HOUR = timedelta(hours=1)
+
+
+class Between:
+    """A store whose answers to HEAD a test changes, or holds back."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.faults: dict[str, Exception] = {}
+        self.seen = asyncio.Event()
+        self.go = asyncio.Event()
+        self.go.set()
+
+    async def stat(self, key: str) -> Stat | None:
+        if key in self.faults:
+            raise self.faults[key]
+        found = await self._store.stat(key)
+        self.seen.set()
+        await self.go.wait()
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+@pytest.fixture
+def between_store(scene: Scene) -> Between:
+    """The scene's store, met through something that can fail."""
+    return Between(scene.engines.store)
+
+
+@pytest.fixture
+def through(scene: Scene, between_store: Between) -> Engines:
+    """The scene's engines with that store."""
+    return replace(scene.engines, store=cast("Store", between_store))
+
+
+async def states(scene: Scene, *ids: UUID) -> list[list[tuple[str, str, int | None]]]:
+    """Return path, state and the size found instead of the declared one, of each object's files."""
+    return [
+        [(file.path, str(file.state), file.found_size) for file in (await scene.entry(object_id)).files]
+        for object_id in ids
+    ]
+
+
+async def uploads(scene: Scene, object_id: UUID) -> list[tuple[str, str]]:
+    statement = "SELECT path, state FROM upload WHERE object_id = %(id)s ORDER BY id"
+    return await scene.engines.database.rows(statement, {"id": object_id})
+
+
+async def test_uploaded_bytes_are_available_once_their_key_was_looked_at(scene: Scene) -> None:
+    entry, (upload,) = await scene.register(declared("soil.csv", CSV), project=project())
+    await scene.upload(upload, CSV)
+    before = await states(scene, entry.id)
+
+    await scene.notice(upload)
+    await scene.work()
+
+    after = await scene.entry(entry.id)
+    (file,) = after.files
+    assert before == [[("soil.csv", "expected", None)]]
+    assert (file.state, file.bucket, file.key) == (FileState.AVAILABLE, upload.bucket, upload.key)
+    assert file.store_version is not None
+    assert (after.revision, await scene.engines.index.versions([entry.id])) == (2, {entry.id: 2})
+    assert (await uploads(scene, entry.id), await scene.entries()) == ([("soil.csv", "complete")], [])
+
+
+async def test_a_key_looked_at_again_changes_nothing(scene: Scene) -> None:
+    entry, (upload,) = await scene.register(declared("soil.csv", CSV), project=project())
+    await scene.upload(upload, CSV)
+    await scene.notice(upload)
+    await scene.work()
+    once = await scene.entry(entry.id)
+
+    await scene.notice(upload)
+    await scene.work()
+
+    assert await scene.entry(entry.id) == once
+
+
+@pytest.mark.parametrize("content", [OTHER, CSV + b"20,6.5\n"], ids=["other bytes", "another size"])
+async def test_bytes_that_are_not_what_was_declared_are_mismatched_with_both_values(
+    scene: Scene, content: bytes
+) -> None:
+    entry, (upload,) = await scene.register(declared("soil.csv", CSV), project=project())
+    await scene.overwrite(upload.key, content)
+
+    await scene.notice(upload)
+    await scene.work()
+
+    (file,) = (await scene.entry(entry.id)).files
+    assert (file.state, file.size, file.found_size) == (FileState.MISMATCHED, len(CSV), len(content))
+    assert file.found_sha256 != file.sha256
+
+
+async def test_bytes_without_a_checksum_in_the_store_are_hashed(scene: Scene) -> None:
+    entry, (upload,) = await scene.register(declared("soil.csv", CSV), project=project())
+    await scene.overwrite(upload.key, CSV)
+
+    await scene.notice(upload)
+    await scene.work()
+
+    assert await states(scene, entry.id) == [[("soil.csv", "available", None)]]
+
+
+async def test_a_notification_of_bytes_that_are_not_there_is_harmless(scene: Scene) -> None:
+    entry, (upload,) = await scene.register(declared("soil.csv", CSV), project=project())
+
+    await scene.notice(upload)
+    await scene.work()
+
+    assert (await states(scene, entry.id), await scene.entries()) == ([[("soil.csv", "expected", None)]], [])
+
+
+async def test_bytes_that_vanish_are_missed_and_come_back_with_the_bytes(scene: Scene) -> None:
+    entry, (upload,) = await scene.register(declared("soil.csv", CSV), project=project())
+    told = []
+    for act in (scene.upload(upload, CSV), scene.engines.store.remove(upload.key), scene.overwrite(upload.key, CSV)):
+        await act
+        await scene.notice(upload)
+        await scene.work()
+        told += (await states(scene, entry.id))[0]
+
+    assert told == [("soil.csv", state, None) for state in ("available", "missing", "available")]
+
+
+async def test_keys_that_no_upload_claims_are_let_go(scene: Scene) -> None:
+    await scene.notice(f"default/{scene.engines.store.bucket}/somebody/elses.csv", "default/other-bucket/key")
+
+    await scene.work()
+
+    assert await scene.entries() == []
+
+
+async def test_a_subject_that_names_no_key_is_parked_and_its_neighbours_are_settled(scene: Scene) -> None:
+    entry, (upload,) = await scene.register(declared("soil.csv", CSV), project=project())
+    await scene.upload(upload, CSV)
+    await scene.notice(upload, "nonsense")
+
+    await scene.work()
+
+    assert await scene.entries() == [(verbs.KEY, "nonsense", 1, True, "The subject names no key.")]
+    assert await states(scene, entry.id) == [[("soil.csv", "available", None)]]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Unavailable("The store is away."), "The store is away."),
+        (StoreRefused("The key is wrong."), "The key is wrong."),
+        (RuntimeError("out of luck"), "Looking at the key failed: RuntimeError: out of luck"),
+        (TimeoutError(), "Looking at the key failed: TimeoutError: "),
+    ],
+    ids=["away", "refused", "unforeseen", "timeout"],
+)
+async def test_a_key_that_cannot_be_looked_at_is_put_off_and_its_neighbours_are_settled(
+    scene: Scene, between_store: Between, through: Engines, fault: Exception, reason: str
+) -> None:
+    entry, (bad, good) = await scene.register(declared("bad.csv", CSV), declared("good.csv", OTHER), project=project())
+    await scene.upload(bad, CSV)
+    await scene.upload(good, OTHER)
+    await scene.notice(bad, good)
+    between_store.faults[bad.key] = fault
+
+    assert await keys.step(through) == 2
+    first = [one for one in await scene.entries() if one[0] == verbs.KEY]
+    await scene.wear_out()
+    await scene.let_pass(timedelta(minutes=1))
+    await keys.step(through)
+    last = [one for one in await scene.entries() if one[0] == verbs.KEY]
+
+    assert first == [(verbs.KEY, subject(bad), 1, False, reason)]
+    # A store that is away comes back by itself; the others need a person.
+    assert last == [(verbs.KEY, subject(bad), ATTEMPTS_MAX, not isinstance(fault, Unavailable), reason)]
+    assert await states(scene, entry.id) == [[("bad.csv", "expected", None), ("good.csv", "available", None)]]
+    await scene.notice(bad)
+    await scene.work()
+    assert await states(scene, entry.id) == [[("bad.csv", "available", None), ("good.csv", "available", None)]]
+
+
+async def test_a_lost_database_connection_in_one_key_lets_the_others_end_first(
+    scene: Scene, through: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry, (bad, good) = await scene.register(declared("bad.csv", CSV), declared("good.csv", OTHER), project=project())
+    await scene.upload(good, OTHER)
+    await scene.notice(bad, good)
+    settle = verbs.settle
+
+    async def cut(session: Any, backend: str, bucket: str, key: str, seen: Any) -> Any:
+        if key == bad.key:
+            raise sa.exc.OperationalError("settle", {}, Exception("server closed the connection"))
+        return await settle(session, backend, bucket, key, seen)
+
+    monkeypatch.setattr(verbs, "settle", cut)
+    with pytest.raises(sa.exc.OperationalError):
+        await keys.step(through)
+
+    assert await states(scene, entry.id) == [[("bad.csv", "expected", None), ("good.csv", "available", None)]]
+
+
+async def taken_by_another(scene: Scene, upload: Upload) -> None:
+    await scene.notice(upload)
+    await scene.work()
+
+
+async def lease_over(scene: Scene, upload: Upload) -> None:
+    del upload
+    await scene.let_pass(queue.LEASE)
+    await scene.work()
+
+
+@pytest.mark.parametrize("overtake", [taken_by_another, lease_over])
+async def test_a_look_that_another_worker_overtook_changes_nothing(
+    scene: Scene, between_store: Between, through: Engines, overtake: Callable[[Scene, Upload], Any]
+) -> None:
+    """The slow worker has seen an empty key; what it would conclude is out of date, and nobody would look again."""
+    entry, (upload,) = await scene.register(declared("soil.csv", CSV), project=project())
+    await scene.notice(upload)
+    between_store.go.clear()
+    slow = asyncio.create_task(keys.step(through))
+    await between_store.seen.wait()
+    await scene.upload(upload, CSV)
+    await overtake(scene, upload)
+    assert await states(scene, entry.id) == [[("soil.csv", "available", None)]]
+
+    between_store.go.set()
+    await slow
+    await scene.work()
+
+    assert await states(scene, entry.id) == [[("soil.csv", "available", None)]]
+
+
+async def test_a_key_that_is_only_touched_during_a_look_is_settled_and_looked_at_again(
+    scene: Scene, between_store: Between, through: Engines
+) -> None:
+    """Otherwise a key that is noticed more often than a look takes would never be settled."""
+    entry, (upload,) = await scene.register(declared("soil.csv", CSV), project=project())
+    await scene.upload(upload, CSV)
+    await scene.notice(upload)
+    between_store.go.clear()
+    looking = asyncio.create_task(keys.step(through))
+    await between_store.seen.wait()
+    await scene.notice(upload)
+
+    between_store.go.set()
+    await looking
+
+    left = [one for one in await scene.entries() if one[0] == verbs.KEY]
+    assert await states(scene, entry.id) == [[("soil.csv", "available", None)]]
+    assert left == [(verbs.KEY, subject(upload), 0, False, None)]
+
+
+async def test_a_look_that_takes_longer_than_a_lease_keeps_its_lease(
+    scene: Scene, between_store: Between, through: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hashing a large file takes minutes; other workers must not begin the same."""
+    lease = timedelta(seconds=0.5)
+    monkeypatch.setattr(keys, "LEASE", lease)
+    entry, (upload,) = await scene.register(declared("soil.csv", CSV), project=project())
+    await scene.upload(upload, CSV)
+    await scene.notice(upload)
+    between_store.go.clear()
+    started = asyncio.get_running_loop().time()
+    slow = asyncio.create_task(keys.step(through))
+    await between_store.seen.wait()
+
+    async def another_claims_nothing_for_three_leases() -> bool:
+        assert await keys.step(scene.engines) == 0
+        return asyncio.get_running_loop().time() - started > 3 * lease.total_seconds()
+
+    await eventually(another_claims_nothing_for_three_leases)
+    between_store.go.set()
+    await slow
+
+    assert await states(scene, entry.id) == [[("soil.csv", "available", None)]]
+
+
+async def test_bytes_whose_notification_was_lost_are_found_by_the_look_that_comes_anyway(scene: Scene) -> None:
+    entry, (upload,) = await scene.register(declared("soil.csv", CSV), project=project())
+    await scene.upload(upload, CSV)
+    await scene.work()
+    before = await states(scene, entry.id)
+
+    await scene.let_pass(verbs.LOOK_ANYWAY)
+    await scene.work()
+
+    assert (before, await states(scene, entry.id)) == (
+        [[("soil.csv", "expected", None)]],
+        [[("soil.csv", "available", None)]],
+    )
