@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 
 from catalog.access.audience import Audience
+from catalog.access.principals import Principal
 from catalog.database import Database
 from catalog.errors import Gone, NotFound
 from catalog.objects import kinds
@@ -24,7 +25,7 @@ from catalog.objects.tables import CatalogObject, FileState, Upload
 
 _objects = SQLModel.metadata.tables[CatalogObject.__tablename__]
 _files = SQLModel.metadata.tables["file"]
-_principals = SQLModel.metadata.tables["principal"]
+_principals = SQLModel.metadata.tables[str(Principal.__tablename__)]
 _uploads = SQLModel.metadata.tables["upload"]
 
 
