@@ -108,7 +108,7 @@ secrets: ## make up the secrets that docker-compose.yml reads from .secrets/, wh
 
 clean: ## stop the embedded engines; remove their data, the environment and what tools left behind
 	@if [ -d .data ] && [ -x $(BIN)/catalog ]; then $(BIN)/catalog down; fi
-	@rm -rf .venv .data build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .data .data-minio build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.uv: requirements/uv.txt

@@ -18,7 +18,9 @@ def register(app: typer.Typer) -> None:
 def demo(
     *,
     oneshot: Annotated[bool, typer.Option("--oneshot", help="End when everything has been shown.")] = False,
-    home: Annotated[Path | None, typer.Option(help="The data folder; CATALOG_HOME says so too; else .data.")] = None,
+    home: Annotated[
+        Path | None, typer.Option(help="The data folder; CATALOG_HOME says so too; else .data, or .data-minio.")
+    ] = None,
     store: Annotated[str | None, typer.Option(help=f"{' or '.join(STORES)}; the first if not said.")] = None,
 ) -> None:
     """Start real engines, register and upload real objects, find them, download one, and stay up to be tried."""
@@ -26,5 +28,10 @@ def demo(
     if chosen != store:
         raise typer.BadParameter(f"{store!r} is not one of {', '.join(STORES)}", param_hint="--store")
     from catalog.demo import run
+    from catalog.settings import Workstation
 
+    if home is None and chosen == "minio":
+        # Uploaded bytes lie in the store that took them: each store's demo has a folder, and so a catalog, of its own.
+        default = Workstation().catalog_home
+        home = default.with_name(f"{default.name}-minio")
     run(home=home, store=chosen, oneshot=oneshot)
