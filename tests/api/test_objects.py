@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import urlencode, urljoin
 from uuid import UUID
 
 import httpx2
@@ -481,6 +481,18 @@ async def test_a_last_page_that_is_full_is_the_last(clients: Clients, project: s
 
     assert await walk(clients.anonymous, f"/api/objects?project={project}&limit=2") == [ids[:1:-1], ids[1::-1]]
     assert await walk(clients.anonymous, f"/api/objects?project={project}-none") == [[]]
+
+
+async def test_the_link_to_the_next_page_holds_behind_any_proxy(clients: Clients, project: str) -> None:
+    for _ in range(2):
+        await register(clients.ingest, plain(project, visibility="public"))
+
+    asked: dict[str, Any] = {"project": project, "limit": 1}
+    answer = await clients.anonymous.get("/api/objects", params=asked, headers={"Host": "elsewhere.example"})
+
+    cursor = answer.json()["cursor"]
+    query = urlencode(asked | {"cursor": cursor})
+    assert answer.headers["link"] == f'</api/objects?{query}>; rel="next"'
 
 
 async def test_a_cursor_fits_only_the_caller_and_the_question_it_was_made_for(clients: Clients, project: str) -> None:

@@ -211,7 +211,7 @@ async def issue_ticket(request: AnyRequest) -> Response[bytes]:
     wanted = requests.parsed(await requests.body(request, media_types=(JSON,)), TicketWanted)
     async with engines.database.transaction() as session:
         upload = await verbs.reissue(session, wanted.object, wanted.path, caller=caller, placement=engines.placement)
-    (ticket,) = shapes.tickets_of(engines.store, [upload], now())
+    (ticket,) = shapes.tickets_of(engines.store, [upload])
     return shapes.json_response(
         IssuedTicket(ticket),
         status=201,

@@ -11,7 +11,6 @@ from catalog.access.principals import Caller
 from catalog.api import contract, requests, shapes
 from catalog.api.contract import JSON, MERGE_PATCH, Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
-from catalog.database import now
 from catalog.errors import Invalid
 from catalog.objects import kinds, reading, validation, verbs
 from catalog.objects.metadata import PROJECT_PATTERN
@@ -76,7 +75,7 @@ async def read(request: AnyRequest, object_id: UUID, caller: Caller) -> Entry:
 def registered(request: AnyRequest, outcome: Registered, *, status: int = 201) -> Response[bytes]:
     """Return the answer to a registration, with freshly signed tickets."""
     entry = outcome.entry
-    tickets = shapes.tickets_of(requests.engines(request).store, outcome.uploads, now())
+    tickets = shapes.tickets_of(requests.engines(request).store, outcome.uploads)
     return shapes.json_response(
         shapes.registered_object(entry, tickets),
         status=status,

@@ -7,7 +7,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from typing import Any, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
 import msgspec
@@ -168,15 +168,14 @@ def cursors(request: AnyRequest) -> Cursors:
 
 
 def next_link(request: AnyRequest, cursor: str | None) -> Mapping[str, str]:
-    """Return the Link header to the next page (RFC 8288), if there is one."""
+    """Return the Link header to the next page (RFC 8288), if there is one.
+
+    Without scheme and host: behind a proxy only the client knows under which it reached us.
+    """
     if cursor is None:
         return {}
-    return {"Link": f'<{request.url.with_replacements(query=_with_cursor(request, cursor))}>; rel="next"'}
-
-
-def _with_cursor(request: AnyRequest, cursor: str) -> str:
     kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
-    return urlencode([*kept, ("cursor", cursor)])
+    return {"Link": f'<{quote(request.url.path)}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'}
 
 
 def parsed(sent: bytes, model: type[Model]) -> Model:

@@ -145,8 +145,8 @@ def _fields(entry: Entry) -> dict[str, Any]:
     }
 
 
-def tickets_of(store: Store, uploads: Sequence[Upload], now: datetime) -> list[ShownTicket]:
-    """Sign a ticket for each upload; a local computation, no call to the store."""
+def tickets_of(store: Store, uploads: Sequence[Upload]) -> list[ShownTicket]:
+    """Sign a ticket for each upload, from the moment it was issued; a local computation, no call to the store."""
     tickets = []
     for upload in uploads:
         signed = store.upload_ticket(
@@ -154,8 +154,8 @@ def tickets_of(store: Store, uploads: Sequence[Upload], now: datetime) -> list[S
             size=upload.size,
             sha256=upload.sha256,
             media_type=upload.media_type,
-            lifetime=upload.expires_at - now,
-            now=now,
+            lifetime=upload.expires_at - upload.created_at,
+            now=upload.created_at,
         )
         tickets.append(ShownTicket(upload.id, upload.path, "PUT", signed.url, dict(signed.headers), signed.expires_at))
     return tickets

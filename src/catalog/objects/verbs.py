@@ -234,6 +234,12 @@ async def declare_files(
                     sha256=file.sha256,
                     media_type=file.media_type,
                     state=FileState.EXPECTED,
+                    # What was there is not what is declared now: nothing is served from its place any more.
+                    backend=None,
+                    bucket=None,
+                    key=None,
+                    store_version=None,
+                    etag=None,
                     found_size=None,
                     found_sha256=None,
                 )
@@ -283,7 +289,7 @@ async def settle(session: AsyncSession, backend: str, bucket: str, key: str, see
     """Bring upload, file and object in line with what the store holds under this key now.
 
     A function of the rows and of what was seen, whatever notifications led here, so that their loss, repetition and
-    order do not matter. Returns when to look again, where bytes are still awaited.
+    order do not matter. Returns when to look again, where bytes may still come.
     """
     here = (_uploads.c.backend == backend, _uploads.c.bucket == bucket, _uploads.c.key == key)
     object_id = (await session.execute(sa.select(_uploads.c.object_id).where(*here))).scalar_one_or_none()
@@ -294,45 +300,83 @@ async def settle(session: AsyncSession, backend: str, bucket: str, key: str, see
     upload = (await session.execute(sa.select(_uploads).where(*here))).one()
     if upload.state == UploadState.SUPERSEDED:
         return None
+    fits = seen is not None and seen.size == upload.size and seen.sha256 == upload.sha256
+    again_at = _next_look(upload) if seen is None else None
     if seen is None:
-        return await _settle_absent(session, upload)
-    fits = seen.size == upload.size and seen.sha256 == upload.sha256
-    state = UploadState.COMPLETE if fits else UploadState.MISMATCHED
-    if fits and await _newer_is_complete(session, upload):
-        state = UploadState.SUPERSEDED
-    found = {} if fits else {"found_size": seen.size, "found_sha256": seen.sha256}
-    await session.execute(
-        _uploads.update()
-        .where(_uploads.c.id == upload.id)
-        .values(state=state, seen_at=now(), found_size=found.get("found_size"), found_sha256=found.get("found_sha256"))
-    )
-    if state == UploadState.SUPERSEDED:
-        return None
-    file = await _file(session, upload.object_id, upload.path)
-    if file is None:
-        return None
-    if fits:
-        await _supersede_older(session, upload)
-        values: dict[str, Any] = {
-            "size": upload.size,
-            "sha256": upload.sha256,
-            "media_type": upload.media_type,
-            "state": FileState.AVAILABLE,
-            "backend": backend,
-            "bucket": bucket,
-            "key": key,
-            "store_version": seen.store_version,
-            "etag": seen.etag,
-            "found_size": None,
-            "found_sha256": None,
-        }
-    elif file.state == FileState.AVAILABLE and file.key != key:
-        # A failed replacement: the bytes that were verified before stay.
+        await _move_upload(session, upload, UploadState.OPEN if again_at else UploadState.ABANDONED, None)
+    elif not fits:
+        await _move_upload(session, upload, UploadState.MISMATCHED, seen)
+    elif await _newer_is_complete(session, upload):
+        await _move_upload(session, upload, UploadState.SUPERSEDED, seen)
         return None
     else:
-        values = {"state": FileState.MISMATCHED, **found}
-    await _move_file(session, file, values)
-    return None
+        await _move_upload(session, upload, UploadState.COMPLETE, seen)
+        await _supersede_older(session, upload)
+    file = await _file(session, upload.object_id, upload.path)
+    if file is not None:
+        values = _arrived(upload, seen) if seen is not None and fits else await _without_arrival(session, file)
+        await _move_file(session, file, values)
+    return again_at
+
+
+def _next_look(upload: Any) -> datetime | None:
+    """Return when bytes that are not there should be looked for again; None when they come no more.
+
+    A client may be slow and its notification be lost as well: then it costs as long as the upload took.
+    """
+    at = now()
+    until: datetime = upload.expires_at + UPLOAD_GRACE
+    return None if at >= until else min(at + max(LOOK_ANYWAY, at - upload.created_at), until)
+
+
+async def _move_upload(session: AsyncSession, upload: Any, state: UploadState, seen: Seen | None) -> None:
+    values: dict[str, Any] = {"state": state, "found_size": None, "found_sha256": None}
+    if seen is not None:
+        values["seen_at"] = now()
+    if seen is not None and state == UploadState.MISMATCHED:
+        values |= {"found_size": seen.size, "found_sha256": seen.sha256}
+    await session.execute(_uploads.update().where(_uploads.c.id == upload.id).values(**values))
+
+
+def _arrived(upload: Any, seen: Seen) -> dict[str, Any]:
+    return {
+        "size": upload.size,
+        "sha256": upload.sha256,
+        "media_type": upload.media_type,
+        "state": FileState.AVAILABLE,
+        "backend": upload.backend,
+        "bucket": upload.bucket,
+        "key": upload.key,
+        "store_version": seen.store_version,
+        "etag": seen.etag,
+        "found_size": None,
+        "found_sha256": None,
+    }
+
+
+async def _without_arrival(session: AsyncSession, file: Any) -> dict[str, Any]:
+    """Return how a file stands by its uploads, where the last look brought it no bytes that fit."""
+    rows = await session.execute(
+        sa.select(_uploads)
+        .where(
+            _uploads.c.object_id == file.object_id,
+            _uploads.c.path == file.path,
+            _uploads.c.state != UploadState.SUPERSEDED,
+        )
+        .order_by(_uploads.c.id.desc())
+    )
+    uploads = rows.all()
+    place = (file.backend, file.bucket, file.key)
+    served = next((one for one in uploads if (one.backend, one.bucket, one.key) == place), None)
+    if served is not None and served.state == UploadState.COMPLETE:
+        # A replacement failed or has not come: the bytes that were verified before stay.
+        return {}
+    # Of several wrong uploads the newest is told, whichever was looked at last.
+    wrong = next((one for one in uploads if one.state == UploadState.MISMATCHED), None)
+    if wrong is not None:
+        return {"state": FileState.MISMATCHED, "found_size": wrong.found_size, "found_sha256": wrong.found_sha256}
+    state = FileState.EXPECTED if served is None else FileState.MISSING
+    return {"state": state, "found_size": None, "found_sha256": None}
 
 
 async def expected_size(session: AsyncSession, backend: str, bucket: str, key: str) -> int | None:
@@ -359,20 +403,6 @@ async def index_everything(session: AsyncSession) -> None:
         ),
         {"topic": INDEX},
     )
-
-
-async def _settle_absent(session: AsyncSession, upload: Any) -> datetime | None:
-    if upload.state == UploadState.OPEN:
-        until: datetime = upload.expires_at + UPLOAD_GRACE
-        if now() < until:
-            return until
-    await session.execute(_uploads.update().where(_uploads.c.id == upload.id).values(state=UploadState.ABANDONED))
-    file = await _file(session, upload.object_id, upload.path)
-    if file is not None and file.key == upload.key and file.state != FileState.EXPECTED:
-        await _move_file(session, file, {"state": FileState.MISSING})
-    elif file is not None and file.key is None and file.state == FileState.MISMATCHED:
-        await _move_file(session, file, {"state": FileState.EXPECTED, "found_size": None, "found_sha256": None})
-    return None
 
 
 async def _file(session: AsyncSession, object_id: UUID, path: str) -> Any:
@@ -486,7 +516,8 @@ async def _issue(
 ) -> list[Upload]:
     if not files:
         return []
-    expires_at = now() + placement.ticket_lifetime
+    # One moment for all: a ticket signed for it lives exactly as long as its row says.
+    issued_at = now()
     uploads = []
     for file in files:
         upload_id = uuid7()
@@ -504,8 +535,8 @@ async def _issue(
                 key=key,
                 state=UploadState.OPEN,
                 principal_id=principal_id,
-                created_at=now(),
-                expires_at=expires_at,
+                created_at=issued_at,
+                expires_at=issued_at + placement.ticket_lifetime,
             )
         )
     await session.execute(_uploads.insert(), [upload.model_dump() for upload in uploads])
