@@ -314,3 +314,31 @@ async def test_bytes_whose_notification_was_lost_are_found_by_the_look_that_come
         [[("soil.csv", "expected", None)]],
         [[("soil.csv", "available", None)]],
     )
+
+
+async def test_an_open_upload_is_looked_at_in_ever_longer_steps_until_its_ticket_is_long_over(scene: Scene) -> None:
+    """A look that finds nothing is not the last: the client may be slow, and its notification be lost as well."""
+    entry, (upload,) = await scene.register(declared("soil.csv", CSV), project=project())
+
+    async def grow_older(by: timedelta) -> None:
+        statement = sa.text("UPDATE upload SET created_at = created_at - :by, expires_at = expires_at - :by")
+        async with scene.engines.database.transaction() as session:
+            await session.execute(statement.bindparams(sa.bindparam("by", by, type_=sa.Interval)))
+
+    async def minutes_to_the_next_look() -> int | None:
+        statement = "SELECT ready_at FROM queue WHERE subject = %(subject)s"
+        rows = await scene.engines.database.rows(statement, {"subject": subject(upload)})
+        return round((rows[0][0] - now()).total_seconds() / 60) if rows else None
+
+    steps = []
+    while (minutes := await minutes_to_the_next_look()) is not None:
+        steps.append(minutes)
+        await grow_older(timedelta(minutes=minutes))
+        await scene.let_pass(timedelta(minutes=minutes, seconds=30))
+        await scene.work()
+
+    assert steps == [5, 5, 10, 20, 40, 40]
+    assert (await uploads(scene, entry.id), await states(scene, entry.id)) == (
+        [("soil.csv", "abandoned")],
+        [[("soil.csv", "expected", None)]],
+    )
