@@ -23,6 +23,7 @@ POLL_SECONDS = 1.0
 AWAY_SECONDS = 1.0
 # While one batch is on its way to the index, the next is read and projected.
 DOCUMENT_LANES = 2
+DRAIN_POLL_SECONDS = 0.05
 HOUSEKEEPING_SECONDS = 3600.0
 
 Step = Callable[[Engines], Awaitable[int]]
@@ -50,15 +51,18 @@ async def _sleep(until: asyncio.Event, seconds: float) -> None:
 
 
 async def prepare(engines: Engines) -> None:
-    """Wait until the index is there; one that had to be created is filled from the database."""
+    """Wait until the index is there; one that is new or empty is filled from the database."""
+    created = False
     while True:
         try:
-            if await engines.index.ensure():
-                log.warning("index created", note="every object is queued for it")
+            created = await engines.index.ensure() or created
+            # Empty as well: whoever created it may have ended before it was queued that everything belongs there.
+            if created or not await engines.index.count():
                 async with engines.database.transaction() as session:
                     await verbs.index_everything(session)
-        except (Unavailable, sa.exc.DBAPIError) as fault:
-            log.warning("waiting for the engines", reason=str(fault).splitlines()[0])
+                log.warning("index filled anew", note="every object is queued for it")
+        except (Unavailable, sa.exc.SQLAlchemyError) as fault:
+            log.warning("waiting for the engines", reason=_line(fault))
             await asyncio.sleep(AWAY_SECONDS)
         else:
             return
@@ -95,7 +99,12 @@ async def _lane(engines: Engines, step: Step, wakener: Wakener, stop: asyncio.Ev
         try:
             handled = await step(engines)
         except (CatalogError, sa.exc.SQLAlchemyError) as fault:
-            log.warning("lane waits", step=step.__module__, reason=str(fault).splitlines()[0])
+            log.warning("lane waits", step=step.__module__, reason=_line(fault))
+            await _sleep(stop, AWAY_SECONDS)
+            continue
+        except Exception:
+            # Nobody foresaw this: it is told, and the other lanes go on. Leases bring back what was claimed.
+            log.exception("lane failed", step=step.__module__)
             await _sleep(stop, AWAY_SECONDS)
             continue
         if not handled:
@@ -123,17 +132,31 @@ async def _keep_house(engines: Engines, stop: asyncio.Event) -> None:
 
 
 async def drain(engines: Engines, limit: timedelta) -> None:
-    """Work until nothing is due; raises Unavailable when that takes longer than the limit."""
-    ends = asyncio.get_running_loop().time() + limit.total_seconds()
-    await prepare(engines)
-    while asyncio.get_running_loop().time() < ends:
-        handled = await keys.step(engines) + await documents.step(engines)
-        if handled:
-            continue
-        async with engines.database.transaction() as session:
-            left = await queue.due(session, [verbs.KEY, verbs.INDEX])
-        if not left:
-            return
+    """Work until nothing is due, through every engine's absence; raises Unavailable when that exceeds the limit."""
+    clock = asyncio.get_running_loop().time
+    ends = clock() + limit.total_seconds()
+    try:
+        async with asyncio.timeout_at(ends):
+            await prepare(engines)
+    except TimeoutError:
+        raise Unavailable(f"The engines do not answer, after {limit.total_seconds():.0f} seconds.") from None
+    last = ""
+    while clock() < ends:
+        try:
+            handled = await keys.step(engines) + await documents.step(engines)
+            if handled:
+                continue
+            async with engines.database.transaction() as session:
+                left = await queue.due(session, [verbs.KEY, verbs.INDEX])
+            if not left:
+                return
+        except (Unavailable, sa.exc.SQLAlchemyError) as fault:
+            last = f" Last: {_line(fault)}"
+            await asyncio.sleep(AWAY_SECONDS)
         # What is left is leased by another worker or postponed for a moment.
-        await asyncio.sleep(0.05)
-    raise Unavailable(f"The queue is not empty after {limit.total_seconds():.0f} seconds.")
+        await asyncio.sleep(DRAIN_POLL_SECONDS)
+    raise Unavailable(f"The queue is not empty after {limit.total_seconds():.0f} seconds.{last}")
+
+
+def _line(fault: Exception) -> str:
+    return next(iter(str(fault).splitlines()), type(fault).__name__)

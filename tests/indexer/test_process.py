@@ -1,0 +1,125 @@
+"""`catalog-indexer` as people and supervisors run it: how it ends, what it says, how it starts on a lost index."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from catalog.errors import Unavailable
+from catalog.local import ports
+from tests.conftest import World, eventually
+from tests.indexer.scene import Scene, project
+
+
+def drain(world: World, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `catalog-indexer drain` to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "indexer", "drain", *options],
+        env=world.environment | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def start(world: World, log: Path) -> "subprocess.Popen[bytes]":
+    """Start `catalog-indexer run`."""
+    with log.open("wb") as written:
+        return subprocess.Popen(
+            [sys.executable, "-m", "indexer", "run"], env=world.environment, stdout=written, stderr=written
+        )
+
+
+async def test_drain_works_until_the_queue_is_empty_and_succeeds(scene: Scene, quiet: World) -> None:
+    there = project()
+    await scene.registered("Wind", "Rain", project=there)
+
+    ended = await asyncio.to_thread(drain, quiet)
+
+    assert (ended.returncode, ended.stdout) == (0, ""), ended.stderr
+    assert (await scene.found(there), await scene.entries()) == ({"Wind": 1, "Rain": 1}, [])
+
+
+async def test_drain_fails_and_says_so_when_the_search_engine_stays_away(scene: Scene, quiet: World) -> None:
+    await scene.registered("Wind", project=project())
+    nobody = f"http://127.0.0.1:{ports.choose()}"
+
+    started = time.monotonic()
+    ended = await asyncio.to_thread(drain, quiet, "--limit", "2", CATALOG_SEARCH_URL=nobody)
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.splitlines()[-1] == "catalog-indexer: The engines do not answer, after 2 seconds."
+    assert "Traceback" not in ended.stderr
+    assert time.monotonic() - started < 20
+
+
+async def test_drain_fails_and_says_so_when_the_database_stays_away(quiet: World) -> None:
+    nobody = f"postgresql://catalog:nothing@127.0.0.1:{ports.choose()}/catalog"
+
+    ended = await asyncio.to_thread(drain, quiet, "--limit", "2", CATALOG_DATABASE_URL=nobody)
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.splitlines()[-1].startswith("catalog-indexer: The queue is not empty after 2 seconds. Last: ")
+    assert "Traceback" not in ended.stderr
+
+
+async def test_wrong_settings_are_named_before_anything_starts(quiet: World) -> None:
+    ended = await asyncio.to_thread(drain, quiet, CATALOG_SEARCH_URL="ftp://somewhere")
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == "catalog-indexer: CATALOG_SEARCH_URL: URL scheme should be 'http' or 'https'\n"
+
+
+async def test_an_index_that_was_wiped_is_made_and_filled_from_the_database_at_the_next_start(
+    scene: Scene, quiet: World, tmp_path: Path
+) -> None:
+    there = project()
+    ids = await scene.registered("Wind", "Rain", "Hail", project=there)
+    await scene.withdraw(ids["Hail"])
+    await scene.work()
+    await scene.engines.index.drop()
+    expected = {ids["Wind"]: 1, ids["Rain"]: 1, ids["Hail"]: 2}
+
+    indexer = start(quiet, tmp_path / "indexer.log")
+    try:
+
+        async def refilled() -> bool:
+            # At first there is no index, and then no document in it.
+            with suppress(Unavailable):
+                return await scene.engines.index.versions(list(ids.values())) == expected
+            return False
+
+        await eventually(refilled)
+    finally:
+        indexer.terminate()
+        code = indexer.wait(10)
+
+    assert (code, await scene.found(there)) == (0, {"Wind": 1, "Rain": 1})
+
+
+async def test_a_terminated_indexer_ends_quickly_and_succeeds_at_rest_and_at_work(
+    scene: Scene, quiet: World, tmp_path: Path
+) -> None:
+    there = project()
+    indexer = start(quiet, tmp_path / "indexer.log")
+    titles = [f"{number:03}" for number in range(90)]
+    try:
+        await scene.registered(*titles, project=there)
+        await eventually(lambda: scene.found(there))
+        indexer.send_signal(signal.SIGTERM)
+        started = time.monotonic()
+        code = await asyncio.to_thread(indexer.wait, 20)
+        took = time.monotonic() - started
+    finally:
+        indexer.kill()
+
+    assert (code, took < 5) == (0, True)
+    # Nothing is left claimed: whoever comes next finds the rest at once.
+    rows = await scene.engines.database.rows("SELECT 1 FROM queue WHERE topic = 'index' AND attempts > 0", {})
+    assert rows == []
+    await scene.work()
+    assert sorted(await scene.found(there)) == titles
