@@ -1,0 +1,234 @@
+"""Searching over HTTP: what is found, what stays hidden, and links that work."""
+
+import copy
+import hashlib
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+import sqlalchemy as sa
+
+from catalog.engines import Engines
+from catalog.objects import kinds
+from tests.conftest import Clients, eventually
+
+CONTENT = b"species,mass\nAdelie,3750\n"
+
+
+def draft(word: str, **changes: Any) -> dict[str, Any]:
+    example = copy.deepcopy(dict(kinds.known()["training-dataset"].example))
+    return {**example, "title": word, "files": [], "keywords": [], **changes}
+
+
+async def register(client: httpx2.AsyncClient, body: dict[str, Any]) -> dict[str, Any]:
+    answer = await client.post("/api/objects", json=body)
+    assert answer.status_code == 201, answer.text
+    registered: dict[str, Any] = answer.json()
+    return registered
+
+
+async def ask(client: httpx2.AsyncClient, **question: Any) -> dict[str, Any]:
+    answer = await client.get("/api/search", params=question)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def found(client: httpx2.AsyncClient, count: int, **question: Any) -> dict[str, Any]:
+    async def look() -> dict[str, Any] | None:
+        answer = await ask(client, **question)
+        return answer if answer["total"] == count else None
+
+    there = await eventually(look)
+    assert there is not None
+    return there
+
+
+@pytest.fixture
+def word() -> str:
+    """A word that stands in no other test's objects."""
+    return f"quagga{uuid4().hex[:10]}"
+
+
+@pytest.mark.req("SAGE-STORAGE-3", "SAGE-STORAGE-34")
+async def test_a_hit_carries_links_that_download_the_verified_bytes(clients: Clients, word: str) -> None:
+    sha256 = hashlib.sha256(CONTENT).hexdigest()
+    file = {"path": "data/penguins.csv", "size": len(CONTENT), "sha256": sha256, "media_type": "text/csv"}
+    registered = await register(clients.ingest, draft(word, files=[file]))
+    (ticket,) = registered["uploads"]
+    async with httpx2.AsyncClient(trust_env=False) as outside:
+        put = await outside.put(ticket["url"], content=CONTENT, headers=ticket["headers"])
+        assert put.status_code == 200, put.text
+
+        async def linked() -> dict[str, Any] | None:
+            answer = await ask(clients.anonymous, q=word)
+            (hit,) = answer["hits"] or [None]
+            return hit if hit and hit["files"][0]["link"] else None
+
+        hit = await eventually(linked)
+        assert hit is not None
+        (shown,) = hit["files"]
+        got = await outside.get(shown["link"]["href"], headers={"Range": "bytes=8-11"})
+
+    assert {name: shown[name] for name in file} == file
+    assert (got.status_code, got.content) == (206, CONTENT[8:12])
+    assert got.headers["content-disposition"] == 'attachment; filename="penguins.csv"'
+    assert got.headers["content-type"] == "text/csv"
+
+
+async def test_an_answer_with_links_is_kept_by_no_cache(clients: Clients, word: str) -> None:
+    for answer in (
+        await clients.anonymous.get("/api/search", params={"q": word}),
+        await clients.anonymous.post("/api/search", json={"q": word}),
+    ):
+        assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+
+
+async def test_a_private_object_is_in_no_hit_total_or_facet_of_others(clients: Clients, word: str) -> None:
+    await register(clients.ingest, draft(f"{word} open", licence="MIT"))
+    await register(clients.ingest, draft(f"{word} closed", visibility="private", licence="GPL-3.0-only"))
+    await found(clients.ingest, 2, q=word)
+
+    seen = {
+        name: await ask(getattr(clients, name), q=word, facet=["licence"])
+        for name in ("anonymous", "reader", "other", "ingest", "curator", "admin")
+    }
+
+    titles = {name: {hit["title"] for hit in answer["hits"]} for name, answer in seen.items()}
+    licences = {
+        name: {bucket["value"] for bucket in answer["facets"]["licence"]["buckets"]} for name, answer in seen.items()
+    }
+    few, all_ = ("anonymous", "reader", "other"), ("ingest", "curator", "admin")
+    assert titles == {
+        **{name: {f"{word} open"} for name in few},
+        **{name: {f"{word} open", f"{word} closed"} for name in all_},
+    }
+    assert licences == {**{name: {"MIT"} for name in few}, **{name: {"MIT", "GPL-3.0-only"} for name in all_}}
+    assert {name: answer["total"] for name, answer in seen.items()} == {
+        name: len(shown) for name, shown in titles.items()
+    }
+
+
+async def test_an_object_hidden_after_it_was_indexed_is_not_shown(
+    clients: Clients, engines: Engines, word: str
+) -> None:
+    registered = await register(clients.ingest, draft(word))
+    await found(clients.anonymous, 1, q=word)
+
+    async with engines.database.transaction() as session:
+        # Behind the queue's back: the index still says that everybody may see it.
+        await session.execute(sa.text("UPDATE object SET readers = '{}' WHERE id = :id"), {"id": registered["id"]})
+
+    assert (await ask(clients.anonymous, q=word))["hits"] == []
+
+
+async def test_a_withdrawn_object_is_found_no_more(clients: Clients, word: str) -> None:
+    registered = await register(clients.ingest, draft(word))
+    await found(clients.anonymous, 1, q=word)
+
+    gone = await clients.ingest.delete(f"/api/objects/{registered['id']}", headers={"If-Match": "*"})
+
+    assert gone.status_code == 204
+    await found(clients.anonymous, 0, q=word)
+
+
+@pytest.mark.req("SAGE-STORAGE-33")
+async def test_words_filters_facets_sort_and_cursor_work_together(clients: Clients, word: str) -> None:
+    years = [2001, 2002, 2003, 2004, 2005]
+    for year in years:
+        body = draft(
+            f"{word} of {year}",
+            project="zoo/quaggas" if year % 2 else "zoo/zebras",
+            dates=[{"type": "Issued", "date": str(year)}],
+        )
+        await register(clients.ingest, body)
+    await found(clients.anonymous, 5, q=word)
+
+    odd = await ask(clients.anonymous, q=word, project="zoo/quaggas", facet=["project", "year"], sort="title")
+    walked: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = await ask(clients.anonymous, q=word, sort="title", limit=2, **cursor)
+        walked += [hit["title"] for hit in page["hits"]]
+        if page["cursor"] is None:
+            break
+        cursor = {"cursor": page["cursor"]}
+
+    assert [hit["title"] for hit in odd["hits"]] == [f"{word} of {year}" for year in (2001, 2003, 2005)]
+    assert odd["total"] == 3
+    # A facet is not narrowed by its own choice, but by every other.
+    assert odd["facets"]["project"] == {
+        "buckets": [{"value": "zoo/quaggas", "count": 3}, {"value": "zoo/zebras", "count": 2}],
+        "rest": 0,
+        "missing": 0,
+    }
+    assert {bucket["value"]: bucket["count"] for bucket in odd["facets"]["year"]["buckets"]} == {
+        2001: 1,
+        2003: 1,
+        2005: 1,
+    }
+    assert walked == [f"{word} of {year}" for year in years]
+
+
+async def test_a_cursor_fits_only_its_own_question_and_caller(clients: Clients, word: str) -> None:
+    for number in range(3):
+        await register(clients.ingest, draft(f"{word} {number}"))
+    page = await found(clients.anonymous, 3, q=word, limit=1)
+    cursor = page["cursor"]
+
+    refused = [
+        await clients.anonymous.get("/api/search", params={"q": f"{word} 1", "cursor": cursor}),
+        await clients.ingest.get("/api/search", params={"q": word, "cursor": cursor}),
+        await clients.anonymous.get("/api/search", params={"q": word, "cursor": cursor[:-2] + "AA"}),
+    ]
+
+    assert [(answer.status_code, answer.json()["errors"][0]["pointer"]) for answer in refused] == [
+        (400, "/cursor"),
+        (400, "/cursor"),
+        (400, "/cursor"),
+    ]
+
+
+async def test_markup_in_a_title_comes_out_as_text_with_only_the_marks_ours(clients: Clients, word: str) -> None:
+    await register(clients.ingest, draft(f"<img src=x onerror=alert(1)> {word}"))
+
+    answer = await found(clients.anonymous, 1, q=word)
+
+    (title,) = answer["hits"][0]["highlights"]["title"]
+    assert title.replace("&#x2F;", "/") == f"&lt;img src=x onerror=alert(1)&gt; <mark>{word}</mark>"
+
+
+async def test_asking_by_body_and_by_query_finds_the_same(clients: Clients, word: str) -> None:
+    await register(clients.ingest, draft(word))
+    await found(clients.anonymous, 1, q=word)
+
+    by_query = await ask(clients.anonymous, q=word, facet=["kind", "licence"], kind=["training-dataset"])
+    by_body = await clients.anonymous.post(
+        "/api/search", json={"q": word, "facet": ["kind", "licence"], "kind": ["training-dataset"]}
+    )
+
+    assert by_body.json() == by_query
+
+
+@pytest.mark.parametrize(
+    ("params", "error"),
+    [
+        ({"kindd": "model"}, {"pointer": "/kindd", "message": "there is no field 'kindd' here", "suggestion": "kind"}),
+        (
+            {"q": 'a "b'},
+            {
+                "pointer": "/q",
+                "message": "The quote at character 3 is not closed.",
+                "suggestion": "Close it, or leave it out to ask for the words.",
+            },
+        ),
+        ({"limit": "0"}, {"pointer": "/limit", "message": "input should be greater than or equal to 1"}),
+    ],
+)
+async def test_a_wrong_question_is_answered_with_the_place_and_the_mend(
+    clients: Clients, params: dict[str, str], error: dict[str, str]
+) -> None:
+    answer = await clients.anonymous.get("/api/search", params=params)
+
+    assert (answer.status_code, answer.json()["errors"]) == (400, [error])
