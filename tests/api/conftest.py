@@ -1,6 +1,7 @@
 """Registrations to send, bystanders that no test may touch, and a running catalog on each store."""
 
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -8,7 +9,9 @@ from uuid import uuid4
 import httpx2
 import pytest
 
+from catalog.api.app import Outermost, litestar
 from catalog.engines import Engines, opened
+from catalog.settings import Settings
 from tests.conftest import Clients, Live, make_tokens, make_world, notified, prepare, running
 
 Draft = dict[str, Any]
@@ -108,3 +111,19 @@ async def stored(
         async with opened(world.settings) as engines:
             yield Stored(request.param, live, clients, engines)
         await clients.close()
+
+
+@asynccontextmanager
+async def in_process(settings: Settings, token: str) -> AsyncGenerator[httpx2.AsyncClient]:
+    """Run the application here, with settings of its own, on the world of another."""
+    inner = litestar(settings)
+    app: Any = Outermost(inner)
+    async with (
+        inner.lifespan(),
+        httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app),
+            base_url="http://catalog",
+            headers={"Authorization": f"Bearer {token}"},
+        ) as client,
+    ):
+        yield client

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import unicodedata
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import httpx2
 import pytest
 
-from catalog.api.app import Outermost, litestar
-from catalog.settings import Settings
 from catalog.storage import keys
-from tests.api.conftest import Stored, bystanders, plain, read, register
+from tests.api.conftest import Stored, bystanders, in_process, plain, read, register
 from tests.api.problems import not_found, problem_of, simple
 from tests.api.truth import history, rows
 from tests.api.uploads import (
@@ -525,22 +522,6 @@ async def test_many_uploads_at_once_are_each_counted_once(
 
 
 # Lifetimes
-
-
-@asynccontextmanager
-async def in_process(settings: Settings, token: str) -> AsyncGenerator[httpx2.AsyncClient]:
-    """Run the application here, with settings of its own, on the world of another."""
-    inner = litestar(settings)
-    app: Any = Outermost(inner)
-    async with (
-        inner.lifespan(),
-        httpx2.AsyncClient(
-            transport=httpx2.ASGITransport(app),
-            base_url="http://catalog",
-            headers={"Authorization": f"Bearer {token}"},
-        ) as client,
-    ):
-        yield client
 
 
 async def test_a_link_works_until_it_expires_and_not_longer(

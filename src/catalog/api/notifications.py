@@ -16,7 +16,7 @@ from catalog.api import requests
 from catalog.api.contract import Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
 from catalog.engines import BACKEND
-from catalog.errors import TooLarge, Unauthenticated
+from catalog.errors import Unauthenticated
 from catalog.objects import verbs
 from catalog.storage import notifications, unreadable
 from catalog.storage.notifications import Noticed, UnreadableNotification
@@ -55,14 +55,14 @@ async def _take(
 ) -> Response[bytes]:
     _must_be_a_store(request)
     engines = requests.engines(request)
-    body = b""
-    reason: str | None = None
     subjects: set[str] = set()
-    try:
-        body = await requests.limited(request, most_bytes)
-        subjects = {_subject(noticed) for noticed in parse(body)}
-    except (UnreadableNotification, TooLarge) as fault:
-        reason = fault.detail
+    body = await requests.beginning(request, most_bytes)
+    reason = f"The body has more than {most_bytes:,} bytes." if len(body) > most_bytes else None
+    if reason is None:
+        try:
+            subjects = {_subject(noticed) for noticed in parse(body)}
+        except UnreadableNotification as fault:
+            reason = fault.detail
     async with engines.database.transaction() as session:
         if reason is not None:
             await unreadable.park(session, dialect=dialect, reason=reason, body=body)

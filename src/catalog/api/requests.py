@@ -7,7 +7,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from typing import Any, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 from uuid import UUID
 
 import msgspec
@@ -66,12 +66,20 @@ async def limited(request: AnyRequest, most_bytes: int) -> bytes:
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > most_bytes:
         raise too_large
+    taken = await beginning(request, most_bytes)
+    if len(taken) > most_bytes:
+        raise too_large
+    return taken
+
+
+async def beginning(request: AnyRequest, most_bytes: int) -> bytes:
+    """Return the body, or only as much of it as shows that it has more than so many bytes."""
     taken = bytearray()
     try:
         async for chunk in request.stream():
             taken += chunk
             if len(taken) > most_bytes:
-                raise too_large
+                break
     except InternalServerException:
         # What Litestar calls its own fault here is the client's: it hung up.
         raise Invalid("The connection was closed before the whole body had come.") from None
@@ -174,7 +182,9 @@ def next_link(request: AnyRequest, cursor: str | None) -> Mapping[str, str]:
     """
     if cursor is None:
         return {}
-    kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+    # In the order in which they were sent, which Litestar's own mapping does not keep.
+    sent = parse_qsl(request.scope["query_string"].decode(), keep_blank_values=True)
+    kept = [(name, value) for name, value in sent if name != "cursor"]
     return {"Link": f'<{quote(request.url.path)}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'}
 
 
