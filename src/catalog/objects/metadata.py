@@ -308,7 +308,11 @@ class Description(Strict):
     visibility: Annotated[Visibility, Field(strict=False)] = Visibility.PRIVATE
     dates: Annotated[list[Dated], Field(max_length=DATES_MAX)] = []
     coverage: Coverage | None = None
-    custom: Annotated[dict[CustomKey, CustomValue], Field(max_length=CUSTOM_KEYS_MAX)] = {}
+    # Pydantic tells the keys' pattern and leaves open what other keys there may be: none.
+    custom: Annotated[
+        dict[CustomKey, CustomValue],
+        Field(max_length=CUSTOM_KEYS_MAX, json_schema_extra={"additionalProperties": False}),
+    ] = {}
     metadata: Any
 
     def year(self) -> int | None:
