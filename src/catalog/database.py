@@ -43,6 +43,9 @@ CONNECTION_OPTIONS = " ".join(
 CONNECT_SECONDS_MAX = 5
 POOL_WAIT_SECONDS_MAX = 10
 READ_WAIT_SECONDS_MAX = 5
+# By itself the pool would wait ever longer between its attempts, and keep everybody waiting after the server is back.
+# When it gives up instead, whoever reads next has it try at once.
+RECONNECT_SECONDS_MAX = 1
 
 
 def _to_json(value: Any) -> str:
@@ -87,6 +90,7 @@ class Database:
             max_size=reading,
             open=False,
             timeout=READ_WAIT_SECONDS_MAX,
+            reconnect_timeout=RECONNECT_SECONDS_MAX,
             configure=_read_json_fast,
             kwargs={
                 "autocommit": True,

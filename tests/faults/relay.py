@@ -1,7 +1,9 @@
-"""A TCP relay between the catalog and an engine: while it is closed, nobody answers there."""
+"""A TCP relay between the catalog and an engine, through which a test makes the engine look away, slow or broken."""
 
 import asyncio
 from contextlib import suppress
+
+CHUNK_BYTES = 65_536
 
 
 class Relay:
@@ -11,7 +13,12 @@ class Relay:
         self._engine = (host, port)
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._passing = asyncio.Event()
+        self._passing.set()
         self.port = 0
+        # What follows counts for connections that are there as well as for new ones.
+        self.delay_seconds = 0.0
+        self.answer_bytes_max: int | None = None
 
     async def open(self) -> None:
         """Listen, on the same port as before."""
@@ -22,22 +29,49 @@ class Relay:
         """Stop listening and cut what runs."""
         assert self._server is not None
         self._server.close()
+        await self.cut()
+
+    async def cut(self) -> None:
+        """Cut what runs; new connections are taken."""
         for writer in list(self._writers):
             writer.transport.abort()
         await asyncio.sleep(0)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            far_reader, far_writer = await asyncio.open_connection(*self._engine)
-            await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+    def pause(self) -> None:
+        """Pass nothing on, and keep every connection."""
+        self._passing.clear()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def resume(self) -> None:
+        """Pass on again, what was held back first."""
+        self._passing.set()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            far_reader, far_writer = await asyncio.open_connection(*self._engine)
+        except OSError:
+            writer.transport.abort()
+            return
+        await asyncio.gather(
+            self._pump(reader, far_writer, answers=False), self._pump(far_reader, writer, answers=True)
+        )
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool) -> None:
         self._writers.add(writer)
+        passed = 0
         try:
             with suppress(OSError):
-                while data := await reader.read(65_536):
+                while data := await reader.read(CHUNK_BYTES):
+                    if self.delay_seconds:
+                        await asyncio.sleep(self.delay_seconds)
+                    await self._passing.wait()
+                    if answers and self.answer_bytes_max is not None:
+                        data = data[: max(self.answer_bytes_max - passed, 0)]
+                        passed += len(data)
                     writer.write(data)
                     await writer.drain()
+                    if answers and self.answer_bytes_max is not None and passed >= self.answer_bytes_max:
+                        await self.cut()
+                        return
         finally:
             self._writers.discard(writer)
             writer.close()

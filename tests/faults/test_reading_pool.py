@@ -1,0 +1,39 @@
+"""Reads find their way back as soon as the database does."""
+
+import time
+
+import psycopg
+import pytest
+
+from catalog import database as database_room
+from catalog.database import Database
+from tests.conftest import eventually
+from tests.faults.conftest import Relayed
+
+# A pool that waits ever longer tries again after 1, 3, 7, 15 … seconds; this lies early in a long pause.
+AWAY_SECONDS = 4
+
+
+async def test_a_read_is_answered_at_once_when_the_database_is_back(
+    relayed: Relayed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_room, "READ_WAIT_SECONDS_MAX", 0.3)
+    database = Database(str(relayed.world.settings.database_url))
+
+    async def answered() -> bool:
+        try:
+            return await database.rows("SELECT 1", {}) == [(1,)]
+        except psycopg.OperationalError:
+            return False
+
+    assert await answered()
+    await relayed.database.close()
+    ends = time.monotonic() + AWAY_SECONDS
+    during = []
+    while time.monotonic() < ends:
+        during.append(await answered())
+    await relayed.database.open()
+
+    await eventually(answered, seconds=1.5)
+    assert not any(during)
+    await database.close()
