@@ -54,7 +54,9 @@ class Settings(BaseSettings):
     public_url: Engine = Field(
         default=HttpUrl("http://127.0.0.1:8000"), description="Where people and clients reach the API and pages."
     )
-    database_url: PostgresDsn = Field(description="PostgreSQL 16 or newer, postgresql://user:password@host:port/name.")
+    database_url: PostgresDsn = Field(
+        repr=False, description="PostgreSQL 16 or newer, postgresql://user:password@host:port/name."
+    )
     database_connections: int = Field(default=10, ge=1, le=200, description="Connections each process may hold open.")
     search_url: Engine = Field(description="OpenSearch 3, http://host:port.")
     search_index: str = Field(

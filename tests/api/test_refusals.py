@@ -93,7 +93,7 @@ BAD: dict[str, Bad] = {
         body=GOOD | {"contact": {"name": "Ana", "email": "a\0@example.org"}},
     ),
     "a NUL character in an address": Bad(
-        invalid(("/metadata/members/0/url", "remove the control character U+0000 at place 13")),
+        invalid(("/metadata/members/0/url", "remove the control character U+0000 at place 19")),
         body=GOOD
         | {
             "kind": "ecr-bundle",
