@@ -1,5 +1,7 @@
 """Metadata of any shape is shown by its shape."""
 
+from typing import Any
+
 from catalog.objects import kinds
 from catalog.web.details import DEPTH_MAX, Group, Listing, Sequel, Table, Text, entries_of
 
@@ -42,7 +44,7 @@ def test_keys_that_people_chose_keep_their_spelling() -> None:
 
 
 def test_what_nests_deeper_than_people_read_is_shown_as_json() -> None:
-    deep = {"k": 1}
+    deep: dict[str, Any] = {"k": 1}
     for _ in range(DEPTH_MAX):
         deep = {"k": deep}
     (_, shown) = entries_of({"top": deep})[0]

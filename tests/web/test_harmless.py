@@ -58,7 +58,7 @@ def leaves(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 
 def changed(document: dict[str, Any], place: tuple[str | int, ...], text: str) -> Any:
     """Return the document with one text replaced."""
-    copy = deepcopy(document)
+    copy: Any = deepcopy(document)
     *way, last = place
     at = copy
     for step in way:
@@ -178,7 +178,6 @@ def test_the_policy_allows_only_our_own_styles_and_images() -> None:
         "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; "
         "base-uri 'none'; frame-ancestors 'none'",
         "Referrer-Policy": "same-origin",
-        "X-Content-Type-Options": "nosniff",
     }
 
 

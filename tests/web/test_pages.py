@@ -1,0 +1,256 @@
+"""The pages of a running catalog: what the API answers, for people."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+from pydantic import HttpUrl
+
+from catalog.api.app import Outermost, litestar
+from catalog.local import ports
+from catalog.settings import Settings
+from catalog.web import pages, rendering
+from tests.api.conftest import plain, register
+from tests.api.uploads import bring, declared, send, until
+from tests.conftest import Clients, eventually
+from tests.web.reading import Page, asked
+
+CONTENT = b"species,mass\nAdelie,3750\n"
+PATH = "data/pinguïns & co #1.csv"
+
+
+@pytest.fixture
+def word() -> str:
+    """A word that stands in no other test's objects."""
+    return f"okapi{uuid4().hex[:10]}"
+
+
+async def page(client: httpx2.AsyncClient, address: str, status: int = 200) -> Page:
+    """Return the page at an address; every page, whatever its status, is HTML under the same policy."""
+    answer = await client.get(address)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "text/html; charset=utf-8"), answer.text
+    for name, value in rendering.SECURITY_HEADERS.items():
+        assert answer.headers[name] == value
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "set-cookie" not in answer.headers
+    return Page(answer.text)
+
+
+async def registered(clients: Clients, word: str, count: int = 1, **said: Any) -> list[dict[str, Any]]:
+    """Register public objects and wait until they are found."""
+    made = [
+        await register(clients.ingest, plain("web/pages", title=f"{word} {number}", visibility="public") | said)
+        for number in range(count)
+    ]
+
+    async def found() -> bool:
+        answer = await clients.anonymous.get("/api/search", params={"q": word})
+        return bool(answer.json()["total"] == count)
+
+    await eventually(found)
+    return made
+
+
+def hits(shown: Page) -> list[str]:
+    """Return the ids of the objects that a page shows, in its order."""
+    addresses = [a.attributes["href"] for a in shown.all("a")]
+    return [address.removeprefix("/objects/") for address in addresses if address.startswith("/objects/")]
+
+
+async def test_page_and_api_find_the_same_in_the_same_order(clients: Clients, word: str) -> None:
+    await registered(clients, word, 3)
+    for question in (
+        {"q": word},
+        {"q": word, "sort": "oldest"},
+        {"q": word, "kind": "training-dataset", "sort": "title"},
+    ):
+        told = (await clients.anonymous.get("/api/search", params=question)).json()
+        shown = await page(clients.anonymous, str(httpx2.URL("/", params=question)))
+        assert hits(shown) == [hit["id"] for hit in told["hits"]]
+        assert f"{told['total']} objects for {word}" in shown.texts("h2")
+
+
+async def test_bytes_come_through_the_buttons_of_both_pages(clients: Clients, word: str) -> None:
+    (made,) = await registered(clients, word, files=[declared(PATH, CONTENT, "text/csv")])
+    waiting = await page(clients.anonymous, f"/objects/{made['id']}")
+    await bring(made["uploads"], {PATH: CONTENT})
+    await until(clients.anonymous, made["id"], PATH, state="available")
+
+    async def offered() -> list[str]:
+        shown = await page(clients.anonymous, f"/?q={word}")
+        return [a.attributes["href"] for a in shown.all("a", class_="download")]
+
+    (signed,) = await eventually(offered)
+    button = (await page(clients.anonymous, f"/objects/{made['id']}")).one("a", class_="download")
+    redirect = await clients.anonymous.get(button.attributes["href"])
+
+    assert (waiting.all("a", class_="download"), waiting.texts("span", class_="state")) == ([], ["Awaiting upload"])
+    assert (await send("GET", signed)).content == CONTENT
+    assert redirect.status_code == 307
+    assert (await send("GET", redirect.headers["location"])).content == CONTENT
+
+
+async def test_a_page_with_signed_links_is_kept_by_no_cache(clients: Clients, word: str) -> None:
+    (made,) = await registered(clients, word)
+    answers = [
+        await clients.anonymous.get(address) for address in (f"/?q={word}", f"/objects/{made['id']}", "/objects/x")
+    ]
+    assert [answer.headers["cache-control"] for answer in answers] == ["no-store", "no-cache", "no-store"]
+
+
+async def test_walking_the_next_links_shows_every_hit_once(clients: Clients, word: str) -> None:
+    made = await registered(clients, word, 5)
+    seen, address = [], f"/?q={word}&limit=2&sort=oldest"
+    while address:
+        shown = await page(clients.anonymous, address)
+        seen += hits(shown)
+        address = next((a.attributes["href"] for a in shown.all("a", rel="next")), "")
+        # The same page as data: the cursor fits there too.
+        told = await clients.anonymous.get(shown.links()["This search as JSON"])
+        assert told.status_code == 200, told.text
+        assert [hit["id"] for hit in told.json()["hits"]] == hits(shown)
+    assert seen == [each["id"] for each in made]
+
+
+async def test_every_link_of_a_page_leads_somewhere(clients: Clients, word: str) -> None:
+    (made,) = await registered(
+        clients,
+        word,
+        keywords=["soil & water", "c++"],
+        licence="CC0-1.0",
+        files=[declared(PATH, CONTENT, "text/csv")],
+        creators=[{"name": 'O\'Neil, "A" <b>'}],
+    )
+    await bring(made["uploads"], {PATH: CONTENT})
+    await until(clients.anonymous, made["id"], PATH, state="available")
+    addresses = set()
+    for address in ("/", f"/?q={word}&sort=title&licence=CC0-1.0&creator=nobody", f"/objects/{made['id']}", "/nowhere"):
+        shown = Page((await clients.anonymous.get(address)).text)
+        addresses |= {e.attributes["href"] for e in shown.elements if e.attributes.get("href", "").startswith("/")}
+    assert len(addresses) > 20
+    statuses = {address: (await clients.anonymous.get(address)).status_code for address in addresses}
+    assert {address: status for address, status in statuses.items() if status not in {200, 307}} == {}
+
+
+async def test_text_of_strangers_stays_text_all_the_way(clients: Clients, word: str) -> None:
+    hostile = f'{word} <script>alert("&amp;")</script>'
+    (made,) = await registered(clients, word, title=hostile, description=hostile, keywords=[hostile])
+    found = await page(clients.anonymous, f"/?q={word}")
+    shown = await page(clients.anonymous, f"/objects/{made['id']}")
+    assert (found.texts("h3"), shown.texts("h1")) == ([hostile], [hostile])
+    assert set(found.texts("mark")) == {word}
+    assert found.all("script") == shown.all("script") == []
+
+
+async def test_what_is_private_is_on_no_page_even_with_its_owners_token(clients: Clients, word: str) -> None:
+    (made,) = await registered(clients, word)
+    hidden = await register(clients.ingest, plain("web/pages", title=f"{word} hidden"))
+
+    async def indexed() -> bool:
+        return bool((await clients.ingest.get("/api/search", params={"q": word})).json()["total"] == 2)
+
+    await eventually(indexed)
+    for client in (clients.anonymous, clients.ingest):
+        assert hits(await page(client, f"/?q={word}")) == [made["id"]]
+        shown = await page(client, f"/objects/{hidden['id']}", 404)
+        assert shown.texts("h1") == ["Nothing here"]
+
+
+async def test_a_withdrawn_object_leaves_a_page_that_says_so(clients: Clients, word: str) -> None:
+    (made,) = await registered(clients, word)
+    await clients.ingest.delete(f"/api/objects/{made['id']}", headers={"If-Match": "*"})
+    shown = await page(clients.anonymous, f"/objects/{made['id']}", 410)
+    assert shown.texts("h1") == ["This object has been withdrawn"]
+
+
+@pytest.mark.parametrize(
+    "address", ["/objects/x", f"/objects/{uuid4()}", "/objects", "/objects/a/b", "/nowhere", "/a/b"]
+)
+async def test_an_address_without_anything_has_a_page(clients: Clients, address: str) -> None:
+    shown = await page(clients.anonymous, address, 404)
+    assert shown.texts("h1") == ["Nothing here"]
+
+
+async def test_an_unknown_address_under_api_stays_a_problem_document(clients: Clients) -> None:
+    answer = await clients.anonymous.get("/api/nowhere")
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+@pytest.mark.parametrize(
+    ("question", "place", "said"),
+    [
+        ('q="open', "ul", "The quote at character 1 is not closed. Close it, or leave it out to ask for the words."),
+        ("kind=modle", "div", "Kind: there is no kind 'modle'"),
+        ("sort=best", "div", "Order: must be one of"),
+        ("limit=0", "div", "Results per page: "),
+        ("year=then", "div", "Year: "),
+        ("cursor=x", "div", "Next page: this cursor belongs to another question"),
+    ],
+)
+async def test_a_refused_question_is_explained_on_the_page(
+    clients: Clients, question: str, place: str, said: str
+) -> None:
+    shown = await page(clients.anonymous, f"/?{question}", 400)
+    (explained,) = shown.texts("ul", id="q-faults") if place == "ul" else shown.texts("div", role="alert")
+    assert said in explained
+    sent = asked(f"/?{question}")[1]
+    assert question.startswith("cursor") or set(sent) <= set(shown.submission("search"))
+
+
+async def test_a_page_is_only_read(clients: Clients) -> None:
+    answer = await clients.ingest.post("/", content=b"q=x")
+    assert (answer.status_code, "GET" in answer.headers["allow"]) == (405, True)
+
+
+async def test_head_tells_what_get_would(clients: Clients) -> None:
+    head, get = await clients.anonymous.head("/objects/x"), await clients.anonymous.get("/objects/x")
+    assert (head.status_code, head.content) == (404, b"")
+    assert head.headers["content-security-policy"] == get.headers["content-security-policy"]
+
+
+async def test_assets_may_be_kept_for_ever_and_are_under_the_same_policy(clients: Clients) -> None:
+    shown = await page(clients.anonymous, "/nowhere", 404)
+    assets = [link.attributes["href"] for link in shown.all("link")]
+    assert len(assets) == 3
+    for address in assets:
+        answer = await clients.anonymous.get(address)
+        assert answer.status_code == 200
+        kept = {part.strip() for part in answer.headers["cache-control"].split(",")}
+        assert kept == {"public", "max-age=31536000", "immutable"}
+        assert answer.headers["content-security-policy"] == rendering.CONTENT_SECURITY_POLICY
+
+
+@pytest.mark.parametrize(
+    "address", ["/static/..%2fpages.py", "/static/%2e%2e/pages.py", "/static//etc/passwd", "/static/x.css"]
+)
+async def test_nothing_but_assets_is_served_as_one(clients: Clients, address: str) -> None:
+    await page(clients.anonymous, address, 404)
+
+
+@asynccontextmanager
+async def without_search(settings: Settings) -> AsyncGenerator[httpx2.AsyncClient]:
+    """Run the application here on an engine that is not there."""
+    away = settings.model_copy(update={"search_url": HttpUrl(f"http://127.0.0.1:{ports.choose()}")})
+    inner = litestar(away, pages.ROUTES)
+    app: Any = Outermost(inner)
+    async with (
+        inner.lifespan(),
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://catalog") as client,
+    ):
+        yield client
+
+
+async def test_without_the_search_engine_the_question_is_kept_and_objects_are_shown(
+    clients: Clients, word: str
+) -> None:
+    (made,) = await registered(clients, word)
+    async with without_search(clients.live.settings) as client:
+        answer = await client.get(f"/?q={word}&kind=model")
+        shown = await page(client, f"/?q={word}&kind=model", 503)
+        entry = await page(client, f"/objects/{made['id']}")
+    assert (answer.headers["retry-after"], answer.headers["cache-control"]) == ("5", "no-store")
+    assert shown.links()["ask it again"] == f"/?q={word}&kind=model"
+    assert entry.texts("h1") == [f"{word} 0"]
