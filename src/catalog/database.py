@@ -62,6 +62,10 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+class _ConnectionEnded(psycopg.OperationalError):
+    """The connection that was used had been ended by the server."""
+
+
 class Database:
     """Two pools of connections: one for transactions, each in a block one can see, and one for single reads."""
 
@@ -121,17 +125,23 @@ class Database:
         """
         if self._reading.closed:
             await self._reading.open()
-        try:
-            return await self._read(statement, parameters)
-        except psycopg_pool.PoolTimeout:
-            raise
-        except psycopg.OperationalError:
-            return await self._read(statement, parameters)
+        # Every failure throws one dead connection out, and after a restart of the server all of them may be dead.
+        for _ in range(self._reading.max_size):
+            try:
+                return await self._read(statement, parameters)
+            except _ConnectionEnded:
+                continue
+        return await self._read(statement, parameters)
 
     async def _read(self, statement: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         async with self._reading.connection() as connection:
-            cursor = await connection.execute(statement, parameters)
-            found: list[tuple[Any, ...]] = await cursor.fetchall()
+            try:
+                cursor = await connection.execute(statement, parameters)
+                found: list[tuple[Any, ...]] = await cursor.fetchall()
+            except psycopg.OperationalError as error:
+                if connection.closed:
+                    raise _ConnectionEnded(*error.args) from error
+                raise
             return found
 
     async def ping(self) -> None:

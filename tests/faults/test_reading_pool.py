@@ -1,5 +1,6 @@
 """Reads find their way back as soon as the database does."""
 
+import asyncio
 import time
 
 import psycopg
@@ -37,3 +38,18 @@ async def test_a_read_is_answered_at_once_when_the_database_is_back(
     await eventually(answered, seconds=1.5)
     assert not any(during)
     await database.close()
+
+
+async def test_a_read_outlives_the_end_of_every_connection_of_the_pool(relayed: Relayed) -> None:
+    database = Database(str(relayed.direct.settings.database_url), connections=10)
+    await asyncio.gather(*(database.rows("SELECT pg_sleep(0.2)", {}) for _ in range(5)))
+    admin, name = str(relayed.direct.settings.database_url).rsplit("/", 1)
+    with psycopg.connect(f"{admin}/postgres", autocommit=True) as connection:
+        ended = connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", [name]
+        ).fetchall()
+
+    answers = [await database.rows("SELECT 1", {}) for _ in range(5)]
+
+    await database.close()
+    assert (len(ended), answers) == (5, [[(1,)]] * 5)
