@@ -9,6 +9,8 @@ import httpx2
 import pytest
 import sqlalchemy as sa
 
+from catalog.access import principals
+from catalog.access.principals import Role
 from catalog.engines import Engines
 from catalog.objects import kinds
 from tests.conftest import Clients, eventually
@@ -108,6 +110,31 @@ async def test_a_private_object_is_in_no_hit_total_or_facet_of_others(clients: C
     assert {name: answer["total"] for name, answer in seen.items()} == {
         name: len(shown) for name, shown in titles.items()
     }
+
+
+async def test_a_token_that_has_searched_before_searches_with_the_rights_it_has_now(
+    clients: Clients, engines: Engines, word: str
+) -> None:
+    await register(clients.ingest, draft(word, visibility="private"))
+    await found(clients.curator, 1, q=word)
+    async with engines.database.transaction() as session:
+        caller, token = await principals.create_token(session, name=f"p{word}", role=Role.CURATOR)
+    headers = {"Authorization": f"Bearer {token}"}
+
+    async def asked() -> tuple[int, int | None]:
+        answer = await clients.anonymous.get("/api/search", params={"q": word, "facet": "kind"}, headers=headers)
+        return answer.status_code, answer.json().get("total")
+
+    before = [await asked(), await asked()]
+    async with engines.database.transaction() as session:
+        await session.execute(sa.text("UPDATE principal SET role = 'reader' WHERE id = :id"), {"id": caller.id})
+    lowered = [await asked(), await asked()]
+    async with engines.database.transaction() as session:
+        await session.execute(
+            sa.text("UPDATE token SET revoked_at = now() WHERE principal_id = :id"), {"id": caller.id}
+        )
+
+    assert (before, lowered, await asked()) == ([(200, 1)] * 2, [(200, 0)] * 2, (401, None))
 
 
 async def test_an_object_hidden_after_it_was_indexed_is_not_shown(

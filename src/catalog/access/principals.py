@@ -83,6 +83,14 @@ class Caller:
         """Name the caller."""
         return f"Caller({self.name})"
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both are the same principal with the same rights."""
+        return isinstance(other, Caller) and (self.id, self.name, self.role) == (other.id, other.name, other.role)
+
+    def __hash__(self) -> int:
+        """Fit the equality."""
+        return hash((self.id, self.name, self.role))
+
     def must_register(self) -> UUID:
         """Return the principal's id; raises Unauthenticated for nobody, Forbidden for those who only read."""
         principal_id = self.must_be_known()

@@ -57,7 +57,13 @@ def litestar(settings: Settings, pages: Sequence[ControllerRouterHandler] = ()) 
     app = Litestar(
         [*ROUTES, read_contract, *pages],
         lifespan=[engines],
-        state=State({"settings": settings, "cursors": requests.Cursors(settings.cursor_key.get_secret_value())}),
+        state=State(
+            {
+                "settings": settings,
+                "cursors": requests.Cursors(settings.cursor_key.get_secret_value()),
+                "recognised": requests.Recognised(),
+            }
+        ),
         exception_handlers=problems.HANDLERS,
         openapi_config=None,
         logging_config=None,

@@ -1,5 +1,6 @@
 """`/api/objects/{id}/files` and `/api/uploads`: declared bytes, tickets to bring them, links to fetch them."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -75,21 +76,26 @@ class IssuedTicket(msgspec.Struct, frozen=True):
     upload: shapes.ShownTicket
 
 
-def download_link(request: AnyRequest, file: FileView, at: datetime) -> Link:
-    """Sign a link for bytes that are there; the caller has just been checked against the file's object.
+def signing(request: AnyRequest, at: datetime) -> Callable[[FileView], Link]:
+    """Return what signs links for bytes that are there; the caller has just been checked against their object.
 
     Links of one answer share their moment `at`, and with it most of the work.
     """
-    engines = requests.engines(request)
-    assert file.key is not None  # ruff: ignore[S101] - an available file has a location.
-    return engines.store.download_link(
-        file.key,
-        version_id=file.store_version,
-        filename=file.path.rsplit("/", 1)[-1],
-        media_type=file.media_type,
-        lifetime=request.app.state.settings.link_lifetime,
-        now=at,
-    )
+    store = requests.engines(request).store
+    lifetime = request.app.state.settings.link_lifetime
+
+    def sign(file: FileView) -> Link:
+        assert file.key is not None  # ruff: ignore[S101] - an available file has a location.
+        return store.download_link(
+            file.key,
+            version_id=file.store_version,
+            filename=file.path.rsplit("/", 1)[-1],
+            media_type=file.media_type,
+            lifetime=lifetime,
+            now=at,
+        )
+
+    return sign
 
 
 @operation(
@@ -158,7 +164,7 @@ async def download_file(request: AnyRequest) -> Response[bytes]:
     file = await _file(request)
     if file.state != FileState.AVAILABLE:
         raise Conflict(f"The bytes of {file.path!r} are {file.state}; only an available file can be downloaded.")
-    link = download_link(request, file, now())
+    link = signing(request, now())(file)
     return Response(
         b"",
         status_code=307,

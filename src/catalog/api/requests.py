@@ -1,11 +1,12 @@
 """Reading requests: bodies up to a limit, queries into models, revisions, paging cursors. Every fault has its place."""
 
+import asyncio
 import base64
 import binascii
 import hashlib
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
 from uuid import UUID
@@ -26,11 +27,14 @@ from catalog.objects.verbs import Remember
 
 AnyRequest = Request[Any, Any, Any]
 Model = TypeVar("Model", bound=BaseModel)
+Told = TypeVar("Told")
 
 # A description with a thousand declared files is about 300 kB.
 BODY_BYTES_MAX = 2 * 1024 * 1024
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,200}")
 NONCE_BYTES = 12
+# Some 500 bytes each; who is not among them is asked for first.
+RECOGNISED_MAX = 10_000
 
 
 def engines(request: AnyRequest) -> Engines:
@@ -41,13 +45,65 @@ def engines(request: AnyRequest) -> Engines:
 
 async def caller(request: AnyRequest) -> Caller:
     """Return who sent the request; raises Unauthenticated for a header or token that is no good."""
+    token = _token(request)
+    return NOBODY if token is None else await principals.identify(engines(request).database, token)
+
+
+async def while_identifying(
+    request: AnyRequest, ask: Callable[[Caller], Coroutine[Any, Any, Told]]
+) -> tuple[Caller, Told]:
+    """Return who sent the request, and what `ask` answers this caller; both at once where the token was seen before.
+
+    The database says whose token it is, as ever. Whom it named last is where the asking begins meanwhile; a beginning
+    that proves wrong (revoked, another role) is thrown away. Raises Unauthenticated, and what `ask` raises.
+    """
+    token = _token(request)
+    if token is None:
+        return NOBODY, await ask(NOBODY)
+    recognised: Recognised = request.app.state.recognised
+    database = engines(request).database
+    guess = recognised.get(token)
+    if guess is None:
+        caller = await principals.identify(database, token)
+        recognised.put(token, caller)
+        return caller, await ask(caller)
+    asking = asyncio.create_task(ask(guess))
+    try:
+        caller = await principals.identify(database, token)
+        if caller == guess:
+            return caller, await asking
+    finally:
+        if not asking.done():
+            asking.cancel()
+    recognised.put(token, caller)
+    return caller, await ask(caller)
+
+
+def _token(request: AnyRequest) -> str | None:
     header = request.headers.get("authorization")
     if header is None:
-        return NOBODY
+        return None
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated("Send the token as `Authorization: Bearer <token>`.")
-    return await principals.identify(engines(request).database, token.strip())
+    return token.strip()
+
+
+class Recognised:
+    """Whom each token named last, by its digest: a guess to begin with, never an answer."""
+
+    def __init__(self) -> None:
+        self._callers: dict[bytes, Caller] = {}
+
+    def get(self, token: str) -> Caller | None:
+        """Return whom this token named last, if it has been seen."""
+        return self._callers.get(principals.digest_of(token))
+
+    def put(self, token: str, caller: Caller) -> None:
+        """Remember whom this token names, and forget the oldest beyond the limit."""
+        self._callers[principals.digest_of(token)] = caller
+        if len(self._callers) > RECOGNISED_MAX:
+            del self._callers[next(iter(self._callers))]
 
 
 async def body(request: AnyRequest, *, media_types: tuple[str, ...], most_bytes: int = BODY_BYTES_MAX) -> bytes:

@@ -1,5 +1,6 @@
 """`/api/search`: the index finds, the database decides, and what is shown carries links that work."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -16,9 +17,10 @@ from catalog.api.requests import AnyRequest
 from catalog.database import now
 from catalog.errors import Fault, Invalid
 from catalog.objects import kinds, reading
-from catalog.objects.reading import Entry
+from catalog.objects.reading import Entry, FileView
 from catalog.objects.tables import FileState
 from catalog.search import query
+from catalog.storage.signing import Link
 
 LIMIT_DEFAULT = 20
 LIMIT_MAX = 100
@@ -59,13 +61,6 @@ class SearchQuery(BaseModel):
     cursor: str | None = Field(default=None, description="Where the page before ended.", max_length=4_000)
 
 
-class ShownLink(msgspec.Struct, frozen=True):
-    """A signed link that works until it expires."""
-
-    href: str
-    expires_at: datetime
-
-
 class LinkedFile(msgspec.Struct, frozen=True):
     """A file of a hit, with a link when its bytes are there."""
 
@@ -74,7 +69,7 @@ class LinkedFile(msgspec.Struct, frozen=True):
     sha256: str
     media_type: str
     state: Literal["expected", "available", "mismatched", "missing"]
-    link: ShownLink | None
+    link: Link | None
 
 
 class Hit(msgspec.Struct, frozen=True):
@@ -122,13 +117,38 @@ class SearchAnswer(msgspec.Struct, frozen=True):
     cursor: str | None
 
 
-async def answer(request: AnyRequest, asked: SearchQuery, caller: Caller) -> SearchAnswer:
-    """Answer a question as this caller may have it answered; the pages ask through here too."""
+async def answer(request: AnyRequest, asked: SearchQuery, caller: Caller | None = None) -> SearchAnswer:
+    """Answer a question as this caller, or else whoever sent the request, may have it answered; pages ask here too."""
     _known_kinds(asked)
     engines = requests.engines(request)
-    sealer = requests.cursors(request)
-    bound_to = ("search", caller.id, asked.model_dump(exclude={"cursor", "limit"}))
-    question = query.Question(
+
+    async def find(caller: Caller) -> query.Found:
+        question = _question(request, asked, caller)
+        return await engines.index.find(query.body_of(question, caller.audience), question)
+
+    if caller is None:
+        caller, found = await requests.while_identifying(request, find)
+    else:
+        found = await find(caller)
+    entries = await reading.find_each(
+        engines.database, [hit.id for hit in found.hits], caller.audience, files_most=shapes.FILES_SHOWN_MAX
+    )
+    # What is gone or hidden since it was indexed is not in the database's answer, and so not in ours.
+    sign = files.signing(request, now())
+    hits = [_hit(entries[hit.id], hit.highlights, sign) for hit in found.hits if hit.id in entries]
+    facets = {
+        name: ShownFacet([FacetValue(value, count) for value, count in facet.buckets], facet.rest, facet.missing)
+        for name, facet in found.facets.items()
+    }
+    cursor = None if found.last is None else requests.cursors(request).seal(found.last, *_bound_to(asked, caller))
+    return SearchAnswer(found.total, hits, facets, cursor)
+
+
+def _question(request: AnyRequest, asked: SearchQuery, caller: Caller) -> query.Question:
+    after = None
+    if asked.cursor is not None:
+        after = tuple(requests.cursors(request).open(asked.cursor, *_bound_to(asked, caller)))
+    return query.Question(
         text=asked.q,
         filters={
             name: tuple(values)
@@ -138,21 +158,12 @@ async def answer(request: AnyRequest, asked: SearchQuery, caller: Caller) -> Sea
         facets=tuple(dict.fromkeys(asked.facet)),
         sort=asked.sort,
         limit=asked.limit,
-        after=None if asked.cursor is None else tuple(sealer.open(asked.cursor, *bound_to)),
+        after=after,
     )
-    found = await engines.index.find(query.body_of(question, caller.audience), question)
-    entries = await reading.find_each(
-        engines.database, [hit.id for hit in found.hits], caller.audience, files_most=shapes.FILES_SHOWN_MAX
-    )
-    # What is gone or hidden since it was indexed is not in the database's answer, and so not in ours.
-    at = now()
-    hits = [_hit(request, entries[hit.id], hit.highlights, at) for hit in found.hits if hit.id in entries]
-    facets = {
-        name: ShownFacet([FacetValue(value, count) for value, count in facet.buckets], facet.rest, facet.missing)
-        for name, facet in found.facets.items()
-    }
-    cursor = None if found.last is None else sealer.seal(found.last, *bound_to)
-    return SearchAnswer(found.total, hits, facets, cursor)
+
+
+def _bound_to(asked: SearchQuery, caller: Caller) -> tuple[Any, ...]:
+    return "search", caller.id, asked.model_dump(exclude={"cursor", "limit"})
 
 
 def _known_kinds(asked: SearchQuery) -> None:
@@ -163,7 +174,7 @@ def _known_kinds(asked: SearchQuery) -> None:
         raise Invalid("The query has faults.", faults=faults)
 
 
-def _hit(request: AnyRequest, entry: Entry, highlights: dict[str, list[str]], at: datetime) -> Hit:
+def _hit(entry: Entry, highlights: dict[str, list[str]], sign: Callable[[FileView], Link]) -> Hit:
     record = entry.record
     return Hit(
         id=entry.id,
@@ -182,22 +193,17 @@ def _hit(request: AnyRequest, entry: Entry, highlights: dict[str, list[str]], at
         highlights=highlights,
         files=[
             LinkedFile(
-                path=file.path,
-                size=file.size,
-                sha256=file.sha256,
-                media_type=file.media_type,
-                state=FileState(file.state).value,
-                link=_link(request, file, at) if file.state == FileState.AVAILABLE else None,
+                file.path,
+                file.size,
+                file.sha256,
+                file.media_type,
+                FileState(file.state).value,
+                sign(file) if file.state == FileState.AVAILABLE else None,
             )
             for file in entry.files
         ],
         files_total=entry.files_total,
     )
-
-
-def _link(request: AnyRequest, file: reading.FileView, at: datetime) -> ShownLink:
-    signed = files.download_link(request, file, at)
-    return ShownLink(signed.href, signed.expires_at)
 
 
 def _shortened(text: str) -> str:
@@ -226,7 +232,7 @@ def _promise(**differs: Any) -> Operation:
 async def search(request: AnyRequest) -> Response[bytes]:
     """Search by query parameters."""
     asked = requests.query(request, SearchQuery)
-    found = await answer(request, asked, await requests.caller(request))
+    found = await answer(request, asked)
     return shapes.json_response(
         found, headers={**requests.next_link(request, found.cursor), "Cache-Control": "no-store"}
     )
@@ -236,7 +242,7 @@ async def search(request: AnyRequest) -> Response[bytes]:
 async def search_by_body(request: AnyRequest) -> Response[bytes]:
     """Search by a JSON body."""
     asked = requests.parsed(await requests.body(request, media_types=(JSON,)), SearchQuery)
-    found = await answer(request, asked, await requests.caller(request))
+    found = await answer(request, asked)
     return shapes.json_response(found, headers={"Cache-Control": "no-store"})
 
 
