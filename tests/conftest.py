@@ -11,7 +11,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import httpx2
@@ -23,9 +24,10 @@ from catalog.access import principals
 from catalog.access.principals import Role
 from catalog.database import Database
 from catalog.engines import Engines, opened
+from catalog.errors import CatalogError
 from catalog.local import ports
 from catalog.migrations import upgrade
-from catalog.settings import Settings
+from catalog.settings import Settings, inherited_settings
 from tests import engines as engine_process
 
 pytest_plugins = ["pytester", "tests.trace.plugin"]
@@ -37,15 +39,32 @@ START_SECONDS_MAX = 120
 Found = TypeVar("Found")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take where the engines come from; those whose addresses the environment gives come from there in any case."""
+    parser.getgroup("engines").addoption(
+        "--engines",
+        choices=["embedded", "docker"],
+        default="embedded",
+        help="run PostgreSQL, OpenSearch and MinIO as processes (embedded, the default) or in containers (docker)",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Start the engines beside the collection, in the controller alone."""
     given = getattr(config, "workerinput", {}).get("engines")
     if given is not None:
         config.stash[FOLDER] = given
     elif not config.option.collectonly:
+        try:
+            engine_process.check(config.option.engines)
+        except CatalogError as fault:
+            raise pytest.UsageError(str(fault)) from None
         folder = Path(tempfile.mkdtemp(prefix="catalog-tests-"))
         config.stash[FOLDER] = str(folder)
-        config.stash[PROCESS] = engine_process.start(folder)
+        config.stash[PROCESS] = engine_process.start(folder, config.option.engines)
+    # A test must meet no engine but through the fixtures, in a database, an index and a bucket of its own.
+    for name in inherited_settings():
+        del os.environ[name]
 
 
 def pytest_configure_node(node: Any) -> None:
@@ -57,17 +76,11 @@ pytest_configure_node = pytest.hookimpl(optionalhook=True)(pytest_configure_node
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop the engines by ending their standard input."""
+    """Stop the engines."""
     process = config.stash.get(PROCESS, None)
     if process is None:
         return
-    assert process.stdin is not None
-    process.stdin.close()
-    try:
-        process.wait(60)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    engine_process.stop(process)
     shutil.rmtree(config.stash[FOLDER], ignore_errors=True)
 
 
@@ -86,14 +99,26 @@ def engines_ready(pytestconfig: pytest.Config) -> dict[str, Any]:
     return engine_process.wait(Path(pytestconfig.stash[FOLDER]))
 
 
-def make_world(ready: dict[str, Any], folder: Path, store: str = "seaweedfs", **changes: Any) -> World:
-    """Make an empty database with the newest schema, and names for an index and a bucket."""
-    given = ready["environment"]
+def make_world(
+    ready: dict[str, Any], folder: Path, store: Literal["seaweedfs", "minio", "given"] = "seaweedfs", **changes: Any
+) -> World:
+    """Make an empty database with the newest schema, and names for an index and a bucket.
+
+    The `given` store is the one that the environment names, else SeaweedFS; it may notify nobody.
+    """
+    given = (
+        ready["environment"]
+        | {
+            "seaweedfs": {},
+            "minio": {"CATALOG_STORE_URL": ready["minio_url"]},
+            "given": ready["given_store"],
+        }[store]
+    )
     name = f"t{uuid4().hex[:12]}"
     admin = given["CATALOG_DATABASE_URL"]
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
-    database_url = admin.rsplit("/", 1)[0] + f"/{name}"
+    database_url = urlunsplit(urlsplit(admin)._replace(path=f"/{name}"))
     upgrade(database_url)
     settings = Settings(
         public_url=HttpUrl(f"http://127.0.0.1:{ports.choose()}"),
@@ -101,7 +126,7 @@ def make_world(ready: dict[str, Any], folder: Path, store: str = "seaweedfs", **
         search_url=HttpUrl(given["CATALOG_SEARCH_URL"]),
         search_index=name,
         search_refresh=changes.pop("search_refresh", "0.1"),
-        store_url=HttpUrl(ready["minio_url"] if store == "minio" else given["CATALOG_STORE_URL"]),
+        store_url=HttpUrl(given["CATALOG_STORE_URL"]),
         store_region=given["CATALOG_STORE_REGION"],
         store_bucket=name,
         store_access_key=given["CATALOG_STORE_ACCESS_KEY"],

@@ -18,7 +18,7 @@ __all__ = ["between", "search_url"]
 @pytest.fixture(scope="session")
 def quiet(engines_ready: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> World:
     """A catalog on which no API and no indexer works."""
-    return make_world(engines_ready, tmp_path_factory.mktemp("indexer"), search_refresh="0.05")
+    return make_world(engines_ready, tmp_path_factory.mktemp("indexer"), store="given", search_refresh="0.05")
 
 
 @pytest.fixture(scope="session")
