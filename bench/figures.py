@@ -192,15 +192,23 @@ def _concrete(wire: Wire, alias: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 async def freshness(stand: Stand) -> list[Figure]:
-    """B6: from 201 to visible in a filtered search, against a direct index call to visible, same refresh interval."""
+    """B6: from 201 to visible in a filtered search, against a direct index call to visible, same refresh interval.
+
+    Every change begins at its own share of the refresh interval after a refresh was seen, the same shares for both:
+    else the luck of the moment, up to a whole interval, would drown what the pipeline takes.
+    """
     say("B6 freshness")
     ours_wire = Wire(str(stand.settings.public_url), {"Authorization": f"Bearer {stand.tokens[0]}"})
     raw_wire = Wire(str(stand.settings.search_url), {"Content-Type": "application/json"})
     index = stand.settings.search_index
     corpus = Corpus(10_000, seed=11)
     more = corpus.samples()
-    chosen = random.Random(3)
+    interval = stand.settings.search_refresh.total_seconds()
     audience = stand.owners[0].audience
+    shares = [(number + 0.5) / FRESH for number in range(FRESH)]
+    random.Random(3).shuffle(shares)
+    # One unmeasured round each comes first, which also shows when a refresh was.
+    phases = {"ours": iter([0.5, *shares]), "limit": iter([0.5, *shares])}
 
     def visible(wire: Wire, found: bytes, method: str, path: str, body: bytes | None = None) -> float:
         started = time.perf_counter()
@@ -211,7 +219,7 @@ async def freshness(stand: Stand) -> list[Figure]:
         raise TimeoutError(path)
 
     def ours() -> list[float]:
-        time.sleep(chosen.random())
+        time.sleep(next(phases["ours"]) * interval)
         word = f"fresh{uuid7().hex}"
         body = msgspec.json.encode({**next(more).body, "title": word})
         status, told = ours_wire.send("POST", "/api/objects", body, Content_Type="application/json")
@@ -219,7 +227,7 @@ async def freshness(stand: Stand) -> list[Figure]:
         return [visible(ours_wire, b'{"total":1,', "GET", f"/api/search?q={word}")]
 
     def limit() -> list[float]:
-        time.sleep(chosen.random())
+        time.sleep(next(phases["limit"]) * interval)
         word = f"fresh{uuid7().hex}"
         sample = next(more)
         document = {
