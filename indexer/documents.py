@@ -27,9 +27,8 @@ PURGE = "purge"
 
 def projection_of(entry: Entry) -> Projection:
     """Return what the index shall know of an object."""
-    kind = reading.kind_of(entry)
     record = entry.record
-    metadata = kind.metadata.model_validate(record["metadata"], strict=False)
+    metadata = reading.metadata_of(entry)
     return Projection(
         id=entry.id,
         kind=entry.kind,
@@ -49,7 +48,7 @@ def projection_of(entry: Entry) -> Projection:
         created_at=entry.created_at,
         updated_at=entry.updated_at,
         formats=sorted({file.media_type for file in entry.files}),
-        member_texts=kind.searchable(metadata),
+        member_texts=[text for text in metadata.searchable() if text],
         file_paths=[file.path for file in entry.files],
         withdrawn=entry.withdrawn_at is not None,
     )

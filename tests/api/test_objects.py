@@ -690,7 +690,9 @@ async def test_a_token_is_kept_as_a_digest_and_ends_when_it_is_revoked_or_expire
     assert [name for name, token in (tokens | clients.live.tokens).items() if token in text] == []
 
 
-# Bundles
+# Bundles, and other references
+
+REFUSED_REFERENCES = "The request names objects that are not there or do not fit."
 
 
 def bundle(draft: Draft, *members: str | dict[str, Any]) -> Draft:
@@ -734,9 +736,7 @@ async def test_members_that_are_absent_hidden_or_withdrawn_are_named_alike(clien
 
     answer = await clients.ingest.post("/api/objects", json=bundle(draft, theirs, mine, ABSENT, withdrawn))
 
-    refused = simple(
-        "unprocessable", "Contradicts what is recorded", 422, "The request names objects that are not there."
-    )
+    refused = simple("unprocessable", "Contradicts what is recorded", 422, REFUSED_REFERENCES)
     assert problem_of(answer) == refused | {
         "errors": [
             {"pointer": f"/metadata/members/{place}/id", "message": f"there is no object {object_id} that you may see"}
@@ -748,3 +748,106 @@ async def test_members_that_are_absent_hidden_or_withdrawn_are_named_alike(clien
     assert problem_of(changed)["errors"][0]["pointer"] == "/metadata/members/0/id"
     # Who may see both may join them.
     assert (await register(clients.curator, bundle(draft, mine, theirs)))["owner"] == "curator"
+
+
+@pytest.mark.req("SAGE-STORAGE-18")
+async def test_the_members_of_a_bundle_are_resolved_for_whoever_asks(clients: Clients, draft: Draft) -> None:
+    shown, hidden, withdrawn = [
+        await register(clients.ingest, draft | {"title": title, "visibility": visibility})
+        for title, visibility in (("Shown", "public"), ("Hidden", "private"), ("Withdrawn", "public"))
+    ]
+    image = {"type": "image", "reference": "edge/app:1.2", "platforms": [], "role": "runtime"}
+    members = [hidden["id"], {"type": "object", "id": shown["id"], "role": "data"}, image, withdrawn["id"]]
+    made = await register(clients.ingest, bundle(draft, *members) | {"visibility": "public"})
+    await clients.ingest.delete(f"/api/objects/{withdrawn['id']}", headers={"If-Match": "*"})
+
+    async def told(client: httpx2.AsyncClient) -> list[tuple[Any, ...]]:
+        answer = await client.get(f"/api/objects/{made['id']}/members")
+        assert answer.status_code == 200, answer.text
+        items = answer.json()["items"]
+        assert [item["position"] for item in items] == list(range(len(members)))
+        return [(item["state"], item["title"], item["kind"], item["href"]) for item in items]
+
+    def seen(one: dict[str, Any]) -> tuple[Any, ...]:
+        return "there", one["title"], one["kind"], f"/api/objects/{one['id']}"
+
+    nothing = (None, None, None)
+    outside = ("outside", *nothing)
+    assert await told(clients.ingest) == [seen(hidden), seen(shown), outside, ("away", *nothing)]
+    assert await told(clients.anonymous) == [("away", *nothing), seen(shown), outside, ("away", *nothing)]
+    first = (await clients.anonymous.get(f"/api/objects/{made['id']}/members")).json()["items"][2]
+    assert first["member"] == image
+
+
+async def test_only_a_bundle_has_members(clients: Clients, draft: Draft) -> None:
+    made = await register(clients.ingest, draft)
+
+    answer = await clients.ingest.get(f"/api/objects/{made['id']}/members")
+
+    assert problem_of(answer) == simple(
+        "not-found", "Not found", 404, f"A {draft['kind']} has no members; only an ecr-bundle has."
+    )
+
+
+@pytest.mark.req("SAGE-STORAGE-13", "SAGE-STORAGE-14")
+async def test_a_reference_to_another_kind_than_belongs_there_is_refused(clients: Clients, draft: Draft) -> None:
+    data = await register(clients.ingest, draft)
+    model = await register(clients.ingest, draft | {"kind": "model", "metadata": {}})
+
+    async def registering(kind: str, **metadata: Any) -> httpx2.Response:
+        return await clients.ingest.post("/api/objects", json=draft | {"kind": kind, "metadata": metadata})
+
+    wrong = [await registering("weights", model=data["id"]), await registering("labels", dataset=model["id"])]
+    absent = [await registering("weights", model=ABSENT), await registering("labels", dataset=ABSENT)]
+    right = [await registering("weights", model=model["id"]), await registering("labels", dataset=data["id"])]
+
+    assert [problem_of(answer)["errors"] for answer in wrong] == [
+        [
+            {
+                "pointer": "/metadata/model",
+                "message": f"the object {data['id']} is of the kind training-dataset; here belongs model",
+            }
+        ],
+        [
+            {
+                "pointer": "/metadata/dataset",
+                "message": (
+                    f"the object {model['id']} is of the kind model; "
+                    "here belongs training-dataset or sensor-data or sensor-blob"
+                ),
+            }
+        ],
+    ]
+    assert [answer.status_code for answer in (*wrong, *absent, *right)] == [422] * 4 + [201] * 2
+
+
+async def test_what_was_named_before_it_was_hidden_hinders_no_other_change(clients: Clients, draft: Draft) -> None:
+    theirs = (await register(clients.other, draft | {"visibility": "public"}))["id"]
+    made = await register(clients.ingest, bundle(draft, theirs))
+    hidden = await clients.other.patch(
+        f"/api/objects/{theirs}",
+        content=b'{"visibility": "private"}',
+        headers={"If-Match": "*", "Content-Type": "application/merge-patch+json"},
+    )
+    assert hidden.status_code == 200
+
+    changed = await patch(clients.ingest, made["id"], {"title": "A better title"})
+
+    assert (changed.status_code, changed.json()["title"]) == (200, "A better title")
+
+
+@pytest.mark.req("SAGE-STORAGE-20")
+async def test_a_tag_without_a_digest_is_accepted_with_a_warning(clients: Clients, draft: Draft) -> None:
+    image = draft | {"kind": "docker-image", "metadata": {"reference": "edge/app:1.2", "platforms": ["linux/arm64"]}}
+
+    registered = await register(clients.ingest, image)
+    pinned = await patch(clients.ingest, registered["id"], {"metadata": {"reference": f"edge/app@sha256:{'ab' * 32}"}})
+
+    assert registered["warnings"] == [
+        {
+            "pointer": "/metadata/reference",
+            "message": "a tag can be moved to another image: name the digest as well",
+            "suggestion": "edge/app:1.2@sha256:<64 hex digits>",
+        }
+    ]
+    assert (pinned.status_code, "warnings" in pinned.json()) == (200, False)

@@ -27,7 +27,7 @@ JSON = {"Content-Type": "application/json"}
 GOOD = plain("api/refused")
 FILE = {"path": "a.csv", "size": 1, "sha256": "a1" * 32}
 WRONG_ORCID = "0000-0002-1825-0098 is not an ORCID iD: its last digit does not fit the others; check for a typing error"
-KNOWN_KINDS = "ecr-bundle, model, sensor-blob, training-dataset"
+KNOWN_KINDS = ", ".join(kinds.known())
 MISSING_ID = "0192f0c8-5f0a-7c3e-9d2b-0a1b2c3d4e5f"
 
 
@@ -109,7 +109,12 @@ BAD: dict[str, Bad] = {
         },
     ),
     "an absent member": Bad(
-        simple("unprocessable", "Contradicts what is recorded", 422, "The request names objects that are not there.")
+        simple(
+            "unprocessable",
+            "Contradicts what is recorded",
+            422,
+            "The request names objects that are not there or do not fit.",
+        )
         | {
             "errors": [
                 {"pointer": "/metadata/members/0/id", "message": f"there is no object {MISSING_ID} that you may see"}

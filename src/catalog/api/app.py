@@ -13,7 +13,19 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, ControllerRouterHandler, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
-from catalog.api import contract, files, kinds, notifications, objects, operations, problems, requests, search, shapes
+from catalog.api import (
+    contract,
+    files,
+    kinds,
+    members,
+    notifications,
+    objects,
+    operations,
+    problems,
+    requests,
+    search,
+    shapes,
+)
 from catalog.engines import opened
 from catalog.settings import Settings
 
@@ -25,6 +37,7 @@ UNLOGGED = frozenset({"/livez", "/readyz"})
 
 ROUTES: list[HTTPRouteHandler] = [
     *objects.ROUTES,
+    *members.ROUTES,
     *files.ROUTES,
     *search.ROUTES,
     *kinds.ROUTES,

@@ -193,7 +193,7 @@ async def read_object(request: AnyRequest) -> Response[bytes]:
         token=True,
         headers=(contract.IF_MATCH,),
         body=Body(PATCH, MERGE_PATCH, example={"title": "A better title", "licence": None}),
-        answers={200: Answer("The changed object.", shapes.ShownObject, headers=ETAG)},
+        answers={200: Answer("The changed object.", shapes.ChangedObject, headers=ETAG)},
         problems=(403, 404, 410, 412, 413, 415, 422, 428),
     ),
 )
@@ -206,7 +206,7 @@ async def revise_object(request: AnyRequest) -> Response[bytes]:
     revisions = requests.revisions(request)
     async with requests.engines(request).database.transaction() as session:
         entry = await verbs.revise(session, object_id, patch, caller=caller, revisions=revisions)
-    return shapes.json_response(shapes.shown_object(entry), headers={"ETag": etag(entry.revision)})
+    return shapes.json_response(shapes.changed_object(entry), headers={"ETag": etag(entry.revision)})
 
 
 @operation(

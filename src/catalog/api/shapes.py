@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 from litestar import Response
 
+from catalog.objects import reading
 from catalog.objects.reading import Entry, FileView
 from catalog.objects.tables import FileState, Upload
 from catalog.storage.s3 import Store
@@ -71,7 +72,21 @@ class ShownTicket(msgspec.Struct, frozen=True):
     expires_at: datetime
 
 
-class RegisteredObject(ShownObject, frozen=True, kw_only=True):
+class ShownWarning(msgspec.Struct, frozen=True):
+    """Something that was accepted and may be regretted: where (a JSON pointer), what, and how to mend it."""
+
+    pointer: str
+    message: str
+    suggestion: str | None
+
+
+class ChangedObject(ShownObject, frozen=True, kw_only=True):
+    """A changed object, with what may be regretted, if anything may."""
+
+    warnings: list[ShownWarning] | msgspec.UnsetType = msgspec.UNSET
+
+
+class RegisteredObject(ChangedObject, frozen=True, kw_only=True):
     """A registered object, with a ticket for each file still expected."""
 
     uploads: list[ShownTicket]
@@ -116,7 +131,19 @@ def shown_object(entry: Entry) -> ShownObject:
 
 def registered_object(entry: Entry, tickets: list[ShownTicket]) -> RegisteredObject:
     """Return the object with the tickets for its files."""
-    return RegisteredObject(**_fields(entry), uploads=tickets)
+    return RegisteredObject(**_fields(entry), warnings=_warnings(entry), uploads=tickets)
+
+
+def changed_object(entry: Entry) -> ChangedObject:
+    """Return the object with what may be regretted."""
+    return ChangedObject(**_fields(entry), warnings=_warnings(entry))
+
+
+def _warnings(entry: Entry) -> list[ShownWarning] | msgspec.UnsetType:
+    found = [
+        ShownWarning(fault.pointer, fault.message, fault.suggestion) for fault in reading.metadata_of(entry).warnings()
+    ]
+    return found or msgspec.UNSET
 
 
 def _fields(entry: Entry) -> dict[str, Any]:

@@ -203,16 +203,16 @@ async def page(
     return [_entry(row) for row in await session.execute(statement)]
 
 
-async def visible(session: AsyncSession, ids: Sequence[UUID], audience: Audience) -> set[UUID]:
-    """Return those of the ids that name an object which is there and may be seen."""
+async def titles_of(session: AsyncSession, ids: Sequence[UUID], audience: Audience) -> dict[UUID, tuple[str, str]]:
+    """Return kind and title of each of these objects that is there and may be seen."""
     if not ids:
-        return set()
+        return {}
     rows = await session.execute(
-        sa.select(_objects.c.id).where(
+        sa.select(_objects.c.id, _objects.c.kind, _objects.c.record["title"].astext).where(
             _objects.c.id.in_(ids), _objects.c.withdrawn_at.is_(None), audience.sql_condition(_objects.c.readers)
         )
     )
-    return set(rows.scalars())
+    return {object_id: (kind, title) for object_id, kind, title in rows}
 
 
 async def find_upload(session: AsyncSession, upload_id: UUID, audience: Audience) -> Upload:
@@ -232,3 +232,8 @@ async def find_upload(session: AsyncSession, upload_id: UUID, audience: Audience
 def kind_of(entry: Entry) -> kinds.Kind:
     """Return the kind of an accepted object."""
     return kinds.known()[entry.kind]
+
+
+def metadata_of(entry: Entry) -> kinds.Metadata:
+    """Return what only the kind says, as its model."""
+    return kind_of(entry).metadata.model_validate(entry.record["metadata"], strict=False)

@@ -76,6 +76,8 @@ def draft_from(body: bytes, *, prefix: str) -> Draft:
         description = model.model_validate_json(body)
     except ValidationError as wrong:
         faults += faults_of(wrong, raw, model)
+    else:
+        faults += _kind_faults(kind, description)
     faults += _path_faults(raw.get("files"), _room_bytes(prefix, str(raw.get("project"))))
     faults += _nul_faults(body, raw, faults)
     if faults or kind is None or description is None:
@@ -100,10 +102,22 @@ def revised_from(kind: kinds.Kind, record: Mapping[str, Any], body: bytes) -> De
         description = model.model_validate_json(msgspec.json.encode(merged))
     except ValidationError as wrong:
         faults += faults_of(wrong, merged, model)
+    else:
+        faults += _kind_faults(kind, description)
     faults += _nul_faults(body, merged, faults)
     if faults:
         raise Invalid(_summary(faults), faults=faults[:FAULTS_SHOWN_MAX])
     return description
+
+
+def _kind_faults(kind: kinds.Kind | None, description: Description) -> Iterator[Fault]:
+    """Find what the kind asks of the common metadata and is not there."""
+    for pointer, sentence in kind.metadata.asked.items() if kind else ():
+        at: Any = description
+        for name in pointer.split("/")[1:]:
+            at = getattr(at, name, None)
+        if at is None:
+            yield Fault(pointer, sentence)
 
 
 def files_from(body: bytes, *, prefix: str, project: str) -> list[FileDeclaration]:
@@ -266,6 +280,8 @@ def _told(error: Any, names: Sequence[int | str], value: Any, model: type[BaseMo
             return f"must be one of {allowed}", near[0] if near else None
         case "value_error":
             return str(error["ctx"]["error"]), None
+        case "string_pattern_mismatch" if names and names[-1] == "commit":
+            return "write the whole commit id, 40 or 64 hexadecimal digits: branches, tags and short ids move", None
         case "union_tag_not_found":
             return "type is required: it says what kind of member this is", None
         case _:
@@ -302,4 +318,14 @@ def schema_of(kind: kinds.Kind) -> dict[str, Any]:
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = kind.title
     schema["properties"]["kind"] = {"const": kind.name, "title": "Kind", "type": "string"}
+    if kind.metadata.asked:
+        schema["allOf"] = [_asking(pointer.split("/")[1:]) for pointer in kind.metadata.asked]
     return schema
+
+
+def _asking(names: Sequence[str]) -> dict[str, Any]:
+    """Return the schema that asks for the object at this place."""
+    asked: dict[str, Any] = {"type": "object"}
+    for name in reversed(names):
+        asked = {"type": "object", "required": [name], "properties": {name: asked}}
+    return asked

@@ -30,7 +30,7 @@ from catalog.errors import (
     Unprocessable,
 )
 from catalog.objects import kinds, reading, validation
-from catalog.objects.metadata import FILES_MAX, Description, FileDeclaration
+from catalog.objects.metadata import FILES_MAX, FileDeclaration
 from catalog.objects.reading import Entry
 from catalog.objects.tables import AuditEntry, CatalogObject, FileState, RememberedRequest, Upload, UploadState
 from catalog.storage import keys
@@ -108,7 +108,7 @@ async def register(
         first = await _remembered_object(session, owner_id, remember, object_id)
         if first != object_id:
             return await _repeated(session, first, caller, placement)
-    await _check_references(session, draft.kind, draft.description, caller)
+    await _check_references(session, draft.description.metadata, caller)
     record = draft.description.model_dump(mode="json", exclude={"files"}, exclude_none=True)
     await session.execute(
         _objects.insert().values(
@@ -184,7 +184,7 @@ async def revise(
     entry = await _locked(session, object_id, caller, revisions)
     kind = reading.kind_of(entry)
     description = validation.revised_from(kind, entry.record, patch)
-    await _check_references(session, kind, description, caller)
+    await _check_references(session, description.metadata, caller, before=reading.metadata_of(entry))
     record = description.model_dump(mode="json", exclude={"files"}, exclude_none=True)
     changes = _difference(entry.record, record)
     if not changes:
@@ -475,16 +475,26 @@ async def _locked(session: AsyncSession, object_id: UUID, caller: Caller, revisi
     return entry
 
 
-async def _check_references(session: AsyncSession, kind: kinds.Kind, description: Description, caller: Caller) -> None:
-    named = list(kind.references(description.metadata))
-    there = await reading.visible(session, [object_id for _, object_id in named], caller.audience)
-    faults = [
-        Fault(pointer, f"there is no object {object_id} that you may see")
-        for pointer, object_id in named
-        if object_id not in there
-    ]
+async def _check_references(
+    session: AsyncSession, metadata: kinds.Metadata, caller: Caller, *, before: kinds.Metadata | None = None
+) -> None:
+    """Refuse references to what is not there for this caller, or is of another kind than belongs there.
+
+    What was accepted before stays: whoever mends a title need not see every member.
+    """
+    kept = set() if before is None else {reference.id for reference in before.references()}
+    named = [reference for reference in metadata.references() if reference.id not in kept]
+    there = await reading.titles_of(session, [reference.id for reference in named], caller.audience)
+    faults = []
+    for reference in named:
+        kind, _ = there.get(reference.id, (None, None))
+        if kind is None:
+            faults.append(Fault(reference.pointer, f"there is no object {reference.id} that you may see"))
+        elif reference.kinds and kind not in reference.kinds:
+            message = f"the object {reference.id} is of the kind {kind}; here belongs {' or '.join(reference.kinds)}"
+            faults.append(Fault(reference.pointer, message))
     if faults:
-        raise Unprocessable("The request names objects that are not there.", faults=faults)
+        raise Unprocessable("The request names objects that are not there or do not fit.", faults=faults)
 
 
 async def _expect(session: AsyncSession, object_id: UUID, files: Sequence[FileDeclaration]) -> None:

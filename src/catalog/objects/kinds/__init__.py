@@ -5,45 +5,53 @@ Adding a kind is adding a module that has a `KIND`: its name, a title, its metad
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from types import MappingProxyType
-from typing import Any
-from uuid import UUID
+from typing import Any, ClassVar
 
 from pydantic import Field, create_model
 
 from catalog.errors import Fault, Invalid
 from catalog.objects.metadata import FILES_MAX, Description, FileDeclaration, Strict
+from catalog.objects.references import Reference, pinned
 
 
-def _no_references(_: Any) -> Iterator[tuple[str, UUID]]:
-    return iter(())
+class Metadata(Strict):
+    """What only one kind says. Each kind overrides what is true of it.
 
+    `asked` is what the kind asks of the common metadata beyond what all kinds do: JSON pointers, each with the sentence
+    that asks.
+    """
 
-def _no_texts(_: Any) -> list[str]:
-    return []
+    asked: ClassVar[Mapping[str, str]] = MappingProxyType({})
+
+    def references(self) -> Iterator[Reference]:
+        """Name every object that this metadata names."""
+        return iter(())
+
+    def searchable(self) -> Iterator[str | None]:
+        """Tell the texts by which people look for the object, and never text of another object."""
+        return iter(())
+
+    def warnings(self) -> Iterator[Fault]:
+        """Find what is accepted and may be regretted."""
+        return iter(())
 
 
 # Compared and hashed by identity: there is one Kind per module, and its example is a mapping.
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Kind:
-    """One kind of object.
-
-    `references` yields (JSON pointer, object id) for every object that the metadata names; `searchable` yields texts of
-    the metadata by which people look for it, and never text of another object.
-    """
+    """One kind of object."""
 
     name: str
     title: str
     description: str
-    metadata: type[Strict]
+    metadata: type[Metadata]
     example: Mapping[str, Any]
     schema_version: int = 1
-    references: Callable[[Any], Iterator[tuple[str, UUID]]] = _no_references
-    searchable: Callable[[Any], list[str]] = _no_texts
 
     def draft(self) -> type[Description]:
         """Return the model of a registration of this kind: the common metadata, its own, and declared files."""
@@ -85,3 +93,10 @@ def unknown(pointer: str, name: str) -> Fault:
     return Fault(
         pointer, f"there is no kind {name[:80]!r}; the kinds are {', '.join(known())}", near[0] if near else None
     )
+
+
+def unpinned(pointer: str, image: str) -> Iterator[Fault]:
+    """Warn of an image that only a tag names."""
+    if not pinned(image):
+        message = "a tag can be moved to another image: name the digest as well"
+        yield Fault(pointer, message, f"{image}@sha256:<64 hex digits>")

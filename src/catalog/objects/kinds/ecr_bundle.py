@@ -1,29 +1,16 @@
 """An edge code repository bundle: an ordered list of what belongs together to run at the edge."""
 
-import re
 from collections.abc import Iterator
 from typing import Annotated, Literal
-from uuid import UUID
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import Field
 
-from catalog.objects.kinds import Kind
+from catalog.errors import Fault
+from catalog.objects.kinds import Kind, Metadata, unpinned
 from catalog.objects.metadata import Line, Strict
+from catalog.objects.references import Commit, ImageReference, ObjectId, Platform, Reference, Url
 
 MEMBERS_MAX = 500
-URL_CHARS_MAX = 2_000
-# OCI Distribution Specification, "Pulling manifests": name, then a tag or a digest.
-_IMAGE = re.compile(r"^[a-z0-9]([a-z0-9._:/-]*[a-z0-9])?(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?$")
-
-
-def _image(text: str) -> str:
-    if not _IMAGE.fullmatch(text) or not (":" in text.rsplit("/", 1)[-1] or "@" in text):
-        raise ValueError("write an image as name@sha256:<64 hex digits>, or name:tag if no digest is known")
-    return text
-
-
-Url = Annotated[str, StringConstraints(max_length=URL_CHARS_MAX, pattern=r"^https://[^\s/?#@]+([/?#]\S*)?$")]
-Platform = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9_.]+)?$", max_length=60)]
 
 
 class _Member(Strict):
@@ -35,8 +22,7 @@ class ObjectMember(_Member):
     """Another object of this catalog."""
 
     type: Literal["object"]
-    # JSON has no UUIDs: a string in, whatever the strictness around it.
-    id: Annotated[UUID, Field(strict=False)]
+    id: ObjectId
 
 
 class GitMember(_Member):
@@ -44,7 +30,7 @@ class GitMember(_Member):
 
     type: Literal["git"]
     url: Url
-    commit: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
+    commit: Commit
     directory: Line | None = None
 
 
@@ -52,7 +38,7 @@ class ImageMember(_Member):
     """A container image; only a digest names the same bytes for ever."""
 
     type: Literal["image"]
-    reference: Annotated[str, StringConstraints(max_length=500), AfterValidator(_image)]
+    reference: ImageReference
     platforms: Annotated[list[Platform], Field(max_length=50)] = []
 
 
@@ -74,7 +60,7 @@ class Input(Strict):
     description: Line | None = None
 
 
-class EcrBundle(Strict):
+class EcrBundle(Metadata):
     """What only a bundle says; the order of its members is kept."""
 
     version: Line
@@ -82,26 +68,29 @@ class EcrBundle(Strict):
     inputs: Annotated[list[Input], Field(max_length=100)] = []
     members: Annotated[list[Member], Field(min_length=1, max_length=MEMBERS_MAX)]
 
+    def references(self) -> Iterator[Reference]:
+        """Name the members that are objects of this catalog."""
+        for place, member in enumerate(self.members):
+            if isinstance(member, ObjectMember):
+                yield Reference(f"/metadata/members/{place}/id", member.id)
 
-def _references(metadata: EcrBundle) -> Iterator[tuple[str, UUID]]:
-    for place, member in enumerate(metadata.members):
-        if isinstance(member, ObjectMember):
-            yield f"/metadata/members/{place}/id", member.id
+    def warnings(self) -> Iterator[Fault]:
+        """Warn of images that a tag alone names."""
+        for place, member in enumerate(self.members):
+            if isinstance(member, ImageMember):
+                yield from unpinned(f"/metadata/members/{place}/reference", member.reference)
 
-
-def _searchable(metadata: EcrBundle) -> list[str]:
-    texts: list[str | None] = []
-    for member in metadata.members:
-        texts += [member.name, member.role]
-        match member:
-            case GitMember() | UrlMember():
-                texts.append(member.url)
-            case ImageMember():
-                texts.append(member.reference)
-            case ObjectMember():
-                # Its title is not ours to show: the member may be hidden from whoever searches.
-                texts.append(str(member.id))
-    return [text for text in texts if text]
+    def searchable(self) -> Iterator[str | None]:
+        """Tell what the members are called; a member's title is its own: it may be hidden from whoever searches."""
+        for member in self.members:
+            yield from (member.name, member.role)
+            match member:
+                case GitMember() | UrlMember():
+                    yield member.url
+                case ImageMember():
+                    yield member.reference
+                case ObjectMember():
+                    yield str(member.id)
 
 
 KIND = Kind(
@@ -109,8 +98,6 @@ KIND = Kind(
     title="ECR bundle",
     description="An edge code repository bundle: an ordered list of what belongs together to run at the edge.",
     metadata=EcrBundle,
-    references=_references,
-    searchable=_searchable,
     example={
         "kind": "ecr-bundle",
         "project": "demo/edge",

@@ -1,28 +1,13 @@
 """A trained model, with what it takes to run it."""
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import Annotated
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import Field
 
-from catalog.objects.kinds import Kind
+from catalog.objects.kinds import Kind, Metadata
 from catalog.objects.metadata import Line, Strict
-
-
-def _version_range(text: str) -> str:
-    try:
-        SpecifierSet(text)
-    except InvalidSpecifier:
-        raise ValueError("write a version range as >=2.1,<3 (PEP 440)") from None
-    return text
-
-
-class Requirement(Strict):
-    """Something that must be there for the model to run."""
-
-    name: Line
-    version: Annotated[str, StringConstraints(max_length=100), AfterValidator(_version_range)] | None = None
-    accelerator: Literal["cpu", "cuda", "rocm", "metal", "tpu", "npu"] | None = None
+from catalog.objects.running import Requirement
 
 
 class Tensor(Strict):
@@ -33,7 +18,7 @@ class Tensor(Strict):
     dtype: Line
 
 
-class Model(Strict):
+class Model(Metadata):
     """What only a model says."""
 
     task: Line | None = None
@@ -44,10 +29,10 @@ class Model(Strict):
     inputs: Annotated[list[Tensor], Field(max_length=100)] = []
     outputs: Annotated[list[Tensor], Field(max_length=100)] = []
 
-
-def _searchable(metadata: Model) -> list[str]:
-    named = [metadata.task, metadata.framework, metadata.format, *(need.name for need in metadata.runtime)]
-    return [text for text in named if text]
+    def searchable(self) -> Iterator[str | None]:
+        """Tell what it does and what it runs on."""
+        yield from (self.task, self.framework, self.format)
+        yield from (need.name for need in self.runtime)
 
 
 KIND = Kind(
@@ -55,7 +40,6 @@ KIND = Kind(
     title="Model",
     description="A trained model, with what it takes to run it.",
     metadata=Model,
-    searchable=_searchable,
     example={
         "kind": "model",
         "project": "demo/vision",

@@ -1,29 +1,16 @@
 """A large recording of a sensor: images, sound, waveforms, grids."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field
 
-from catalog.objects.kinds import Kind
-from catalog.objects.metadata import Line, Strict
+from catalog.objects.kinds import Kind, Metadata
+from catalog.objects.metadata import Line
+from catalog.objects.sensing import Measured, Sensor
 
 
-class Sensor(Strict):
-    """What took the recording."""
-
-    id: Line
-    model: Line | None = None
-    manufacturer: Line | None = None
-
-
-class Measured(Strict):
-    """A quantity in the recording, with its unit."""
-
-    name: Line
-    unit: Line
-
-
-class SensorBlob(Strict):
+class SensorBlob(Metadata):
     """What only a sensor blob says."""
 
     sensor: Sensor
@@ -31,10 +18,10 @@ class SensorBlob(Strict):
     sampling_rate_hz: Annotated[float, Field(gt=0, le=1e12)] | None = None
     encoding: Line | None = None
 
-
-def _searchable(metadata: SensorBlob) -> list[str]:
-    named = [metadata.sensor.id, metadata.sensor.model, metadata.sensor.manufacturer, metadata.encoding]
-    return [*(text for text in named if text), *(measured.name for measured in metadata.measured)]
+    def searchable(self) -> Iterator[str | None]:
+        """Tell the instrument and what it measured."""
+        yield from (self.sensor.id, self.sensor.model, self.sensor.manufacturer, self.encoding)
+        yield from (measured.name for measured in self.measured)
 
 
 KIND = Kind(
@@ -42,7 +29,6 @@ KIND = Kind(
     title="Sensor blob",
     description="A large recording of a sensor: images, sound, waveforms, grids.",
     metadata=SensorBlob,
-    searchable=_searchable,
     example={
         "kind": "sensor-blob",
         "project": "demo/seismology",

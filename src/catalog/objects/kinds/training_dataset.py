@@ -1,11 +1,13 @@
 """Data to train or evaluate models with, labelled or not."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field
 
-from catalog.objects.kinds import Kind
+from catalog.objects.kinds import Kind, Metadata
 from catalog.objects.metadata import Line, Strict
+from catalog.objects.references import Unit
 
 
 class Split(Strict):
@@ -20,10 +22,10 @@ class Variable(Strict):
 
     name: Line
     description: Line | None = None
-    unit: Line | None = None
+    unit: Unit | None = None
 
 
-class TrainingDataset(Strict):
+class TrainingDataset(Metadata):
     """What only a training data set says; whether it has labels must be said."""
 
     labelled: bool
@@ -32,9 +34,10 @@ class TrainingDataset(Strict):
     splits: Annotated[list[Split], Field(max_length=20)] = []
     variables: Annotated[list[Variable], Field(max_length=500)] = []
 
-
-def _searchable(metadata: TrainingDataset) -> list[str]:
-    return [*metadata.classes, *(variable.name for variable in metadata.variables)]
+    def searchable(self) -> Iterator[str | None]:
+        """Tell what it distinguishes and measures."""
+        yield from self.classes
+        yield from (variable.name for variable in self.variables)
 
 
 KIND = Kind(
@@ -42,7 +45,6 @@ KIND = Kind(
     title="Training data set",
     description="Data to train or evaluate models with, labelled or not.",
     metadata=TrainingDataset,
-    searchable=_searchable,
     example={
         "kind": "training-dataset",
         "project": "demo/ecology",

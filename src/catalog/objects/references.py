@@ -1,0 +1,116 @@
+"""How an object names other objects, and things outside the catalog that never change: a commit, a digest, a unit.
+
+Knows how they are written, not whether they are there: that is for the verbs (objects) and for the checker (outside).
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Annotated
+from uuid import UUID
+
+from lark import Lark
+from lark.exceptions import UnexpectedInput
+from pydantic import AfterValidator, Field, StringConstraints
+
+from catalog.objects.metadata import NAME_CHARS_MAX, Line, Strict
+
+URL_CHARS_MAX = 2_000
+PLATFORMS_MAX = 50
+# OCI Distribution Specification, "Pulling manifests": name, then a tag or a digest.
+_IMAGE = re.compile(r"^[a-z0-9]([a-z0-9._:/-]*[a-z0-9])?(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?$")
+
+# What people write, and how UCUM has it; both are accepted, the second is kept.
+USUAL_UNITS = {
+    **dict.fromkeys(("°C", "degC", "celsius", "Celsius", "degree_Celsius", "degrees_Celsius"), "Cel"),
+    **dict.fromkeys(("°F", "degF", "fahrenheit", "degree_Fahrenheit"), "[degF]"),
+    **dict.fromkeys(("°", "degree", "degrees", "degree_north", "degree_east"), "deg"),
+    **dict.fromkeys(("kelvin", "Kelvin"), "K"),
+    **dict.fromkeys(("count", "counts"), "{count}"),
+    **dict.fromkeys(("px", "pixel", "pixels"), "{pixel}"),
+    **dict.fromkeys(("sec", "second", "seconds"), "s"),
+    **dict.fromkeys(("minute", "minutes"), "min"),
+    **dict.fromkeys(("hour", "hours"), "h"),
+    **dict.fromkeys(("day", "days"), "d"),
+    **dict.fromkeys(("meter", "meters", "metre", "metres"), "m"),
+    **dict.fromkeys(("percent", "percentage"), "%"),
+    **dict.fromkeys(("dimensionless", "none"), "1"),
+    "ppm": "[ppm]",
+    "ppb": "[ppb]",
+    "ppth": "[ppth]",
+}
+_UNIT_SIGNS = str.maketrans({"µ": "u", "μ": "u", "²": "2", "³": "3", "·": ".", "⋅": "."})
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Another object that an object's metadata names: where, which, and of what kinds it may be; none: of any."""
+
+    pointer: str
+    id: UUID
+    kinds: tuple[str, ...] = ()
+
+
+def _image(text: str) -> str:
+    if not _IMAGE.fullmatch(text) or not (":" in text.rsplit("/", 1)[-1] or "@" in text):
+        raise ValueError("write an image as name@sha256:<64 hex digits>, or name:tag if no digest is known")
+    return text
+
+
+def pinned(image: str) -> bool:
+    """Whether an image reference names the same bytes for ever: a digest does, a tag can be moved."""
+    return "@sha256:" in image
+
+
+@cache
+def _ucum() -> Lark:
+    # The library takes a tenth of a second to load, which only a unit is worth.
+    from ucumvert import get_ucum_parser  # ruff: ignore[PLC0415]
+
+    parser: Lark = get_ucum_parser()
+    return parser
+
+
+@lru_cache(maxsize=2_000)
+def _unit(text: str) -> str:
+    written = USUAL_UNITS.get(text) or text.translate(_UNIT_SIGNS)
+    try:
+        _ucum().parse(written)
+    except UnexpectedInput:
+        raise ValueError(
+            f"{text!r} is not a UCUM unit, such as m/s, Cel, hPa, ug/m3, % or {{count}}; own words stand in braces"
+        ) from None
+    return written
+
+
+Url = Annotated[str, StringConstraints(max_length=URL_CHARS_MAX, pattern=r"^https://[^\s/?#@]+([/?#]\S*)?$")]
+Platform = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9_.]+)?$", max_length=60),
+    Field(examples=["linux/arm64"]),
+]
+Commit = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$"),
+    Field(
+        description="A whole commit id: branches and tags move.", examples=["9fceb02d0ae598e95dc970b74767f19372d61af8"]
+    ),
+]
+ImageReference = Annotated[str, StringConstraints(max_length=500), AfterValidator(_image)]
+# The Unified Code for Units of Measure, version 2.1, case sensitive.
+Unit = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=NAME_CHARS_MAX),
+    AfterValidator(_unit),
+    Field(description="A UCUM unit, case sensitive; usual spellings are kept as UCUM has them.", examples=["Cel"]),
+]
+# JSON has no UUIDs: a string in, whatever the strictness around it.
+ObjectId = Annotated[UUID, Field(strict=False, description="An object of this catalog.")]
+
+
+class Git(Strict):
+    """Source code at one commit."""
+
+    url: Url
+    commit: Commit
+    path: Annotated[Line, Field(description="A file or folder in it.")] | None = None
