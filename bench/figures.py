@@ -32,7 +32,7 @@ from indexer import documents
 FACETS = ("kind", "project", "licence", "year", "creator")
 QUESTIONS = 500
 QUESTIONS_A_BLOCK = 60
-REGISTRATIONS_A_BLOCK = 100
+ROWS_A_BLOCK = 2_000
 FRESH = 40
 LINKS_A_BLOCK = 5_000
 INDEX_BLOCKS = 4
@@ -81,25 +81,25 @@ async def search_latency(stand: Stand) -> list[Figure]:
 
 
 async def registration(stand: Stand) -> list[Figure]:
-    """B3: repeated registration over HTTP by one client, against COPY and one upsert of the same prepared rows."""
-    say("B3 repeated registration")
+    """B3: bulk registration over HTTP by one client, against COPY and outbox of the same prepared rows."""
+    say("B3 bulk registration")
     wire = Wire(str(stand.settings.public_url), {"Authorization": f"Bearer {stand.tokens[0]}"})
     more = Corpus(1_000_000, seed=7).samples()
     url = str(stand.settings.database_url)
 
     def ours() -> list[float]:
-        bodies = [msgspec.json.encode(one.body) for one in islice(more, REGISTRATIONS_A_BLOCK)]
+        body = b"\n".join(msgspec.json.encode(one.body) for one in islice(more, ROWS_A_BLOCK))
         started = time.perf_counter()
-        for body in bodies:
-            status, told = wire.send("POST", "/api/objects", body, Content_Type="application/json")
-            assert status == 201, told
-        return [REGISTRATIONS_A_BLOCK / (time.perf_counter() - started)]
+        status, told = wire.send("POST", "/api/bulk/objects", body, Content_Type="application/x-ndjson")
+        took = time.perf_counter() - started
+        assert (status, told.count(b'"status":"created"')) == (200, ROWS_A_BLOCK), told[:500]
+        return [ROWS_A_BLOCK / took]
 
     with psycopg.connect(url, autocommit=False) as connection:
 
         def limit() -> list[float]:
             owner = stand.owners[0]
-            rows = [stands.prepared(one, owner, stand.settings) for one in islice(more, REGISTRATIONS_A_BLOCK * 10)]
+            rows = [stands.prepared(one, owner, stand.settings) for one in islice(more, ROWS_A_BLOCK)]
             started = time.perf_counter()
             stands.copy(connection, rows)
             connection.execute(
@@ -112,8 +112,7 @@ async def registration(stand: Stand) -> list[Figure]:
         pair = await asyncio.to_thread(interleaved, ours, limit)
     async with stand.engines.database.transaction() as session:
         await session.execute(sa.text("TRUNCATE queue"))
-    note = "One object a request; the bulk route, which this limit is for, comes later."
-    return [figure("B3", pair, median, unit="objects/s", objects=len(stand.ids), target=">= 0.35 (bulk)", note=note)]
+    return [figure("B3", pair, median, unit="objects/s", objects=len(stand.ids), target=">= 0.35")]
 
 
 async def index_pipeline(stand: Stand) -> list[Figure]:

@@ -91,7 +91,7 @@ class Prepared:
 def prepared(sample: Sample, owner: Caller, settings: Settings) -> Prepared:
     """Validate a sample as a registration would be, and return its rows with the files available."""
     draft = validation.draft_from(msgspec.json.encode(sample.body), prefix=settings.store_prefix)
-    record = draft.description.model_dump(mode="json", exclude={"files"}, exclude_none=True)
+    record = validation.record_of(draft.description)
     assert owner.id is not None
     project = draft.description.project
     row = (

@@ -48,7 +48,7 @@ def projection_of(entry: Entry) -> Projection:
         created_at=entry.created_at,
         updated_at=entry.updated_at,
         formats=sorted({file.media_type for file in entry.files}),
-        member_texts=[text for text in metadata.searchable() if text],
+        member_texts=[text for text in (record.get("name"), *metadata.searchable()) if text],
         file_paths=[file.path for file in entry.files],
         withdrawn=entry.withdrawn_at is not None,
     )

@@ -35,6 +35,7 @@ def full(project: str) -> Draft:
     return {
         "kind": "model",
         "project": project,
+        "name": "cloud-unet",
         "title": "Cloud cover, U-Net ☁",
         "description": "Marks the pixels of a sky image that show cloud.\n\nTrained on <b>one</b> year.",
         "creators": [
@@ -124,6 +125,7 @@ async def test_what_is_left_out_of_a_registration_is_answered_with_its_default(c
 
     assert registered == draft | {
         "id": registered["id"],
+        "name": None,
         "description": "",
         "creators": [{"type": "person", "name": "Rivera, Ana"}],
         "keywords": [],

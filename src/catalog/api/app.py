@@ -14,6 +14,7 @@ from litestar.types import ASGIApp, ControllerRouterHandler, Message, Receive, S
 from uuid_utils.compat import uuid7
 
 from catalog.api import (
+    bulk,
     contract,
     files,
     kinds,
@@ -38,6 +39,7 @@ UNLOGGED = frozenset({"/livez", "/readyz"})
 ROUTES: list[HTTPRouteHandler] = [
     *objects.ROUTES,
     *members.ROUTES,
+    *bulk.ROUTES,
     *files.ROUTES,
     *search.ROUTES,
     *kinds.ROUTES,

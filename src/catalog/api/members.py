@@ -57,7 +57,7 @@ async def list_members(request: AnyRequest) -> Response[bytes]:
         metadata = reading.metadata_of(entry)
         if not isinstance(metadata, EcrBundle):
             raise NotFound(f"A {entry.kind} has no members; only an ecr-bundle has.")
-        named = [reference.id for reference in metadata.references()]
+        named = [reference.id for reference in metadata.references() if reference.id is not None]
         there = await reading.titles_of(session, named, caller.audience)
     members = entry.record["metadata"]["members"]
     return shapes.json_response(

@@ -13,7 +13,7 @@ from catalog.api.contract import JSON, MERGE_PATCH, Answer, Body, Operation, ope
 from catalog.api.requests import AnyRequest
 from catalog.errors import Invalid
 from catalog.objects import kinds, reading, validation, verbs
-from catalog.objects.metadata import PROJECT_PATTERN
+from catalog.objects.metadata import OBJECT_NAME_PATTERN, PROJECT_PATTERN
 from catalog.objects.reading import Entry
 from catalog.objects.verbs import Registered
 
@@ -28,6 +28,7 @@ REGISTRATION: dict[str, Any] = {
     "properties": {
         "kind": {"type": "string", "enum": list(kinds.known())},
         "project": {"type": "string", "pattern": PROJECT_PATTERN},
+        "name": {"type": ["string", "null"], "pattern": OBJECT_NAME_PATTERN},
         "title": {"type": "string"},
         "description": {"type": "string"},
         "creators": {"type": "array", "minItems": 1},
@@ -102,7 +103,7 @@ def registered(request: AnyRequest, outcome: Registered, *, status: int = 201) -
         answers={
             201: Answer("Registered.", shapes.RegisteredObject, headers={"Location": "The object's address.", **ETAG})
         },
-        problems=(403, 410, 413, 415, 422),
+        problems=(403, 409, 410, 413, 415, 422),
     ),
 )
 async def register_object(request: AnyRequest) -> Response[bytes]:
@@ -194,7 +195,7 @@ async def read_object(request: AnyRequest) -> Response[bytes]:
         headers=(contract.IF_MATCH,),
         body=Body(PATCH, MERGE_PATCH, example={"title": "A better title", "licence": None}),
         answers={200: Answer("The changed object.", shapes.ChangedObject, headers=ETAG)},
-        problems=(403, 404, 410, 412, 413, 415, 422, 428),
+        problems=(403, 404, 409, 410, 412, 413, 415, 422, 428),
     ),
 )
 async def revise_object(request: AnyRequest) -> Response[bytes]:

@@ -42,6 +42,7 @@ class ShownObject(msgspec.Struct, frozen=True):
     id: UUID
     kind: str
     project: str
+    name: str | None
     title: str
     description: str
     creators: list[dict[str, Any]]
@@ -152,6 +153,7 @@ def _fields(entry: Entry) -> dict[str, Any]:
         "id": entry.id,
         "kind": entry.kind,
         "project": entry.project,
+        "name": record.get("name"),
         "title": record["title"],
         "description": record["description"],
         "creators": record["creators"],

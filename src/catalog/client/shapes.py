@@ -59,6 +59,7 @@ class Object(TypedDict):
     id: str
     kind: str
     project: str
+    name: str | None
     title: str
     description: str
     creators: list[dict[str, Any]]

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from datetime import date, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
 import idutils
@@ -31,6 +32,8 @@ MEDIA_TYPE_DEFAULT = "application/octet-stream"
 
 EXACT_INTEGER_MAX = 2**53
 
+# Part of an address, so nothing that would have to be escaped there; a project's objects of one kind differ in it.
+OBJECT_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,127}$"
 PROJECT_PATTERN = r"^[a-z0-9][a-z0-9-]{1,62}/[a-z0-9][a-z0-9-]{1,62}$"
 # RFC 6838, section 4.2: restricted names of type and subtype; parameters are left out on purpose.
 MEDIA_TYPE_PATTERN = r"^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$"
@@ -40,14 +43,15 @@ EMAIL_PATTERN = r"^[^@\s<>\"]{1,64}@[^@\s<>\"]{1,190}\.[^@\s<>\".]{1,63}$"
 _DATE = re.compile(r"^\d{4}(-\d{2}(-\d{2})?)?$")
 _ROR = re.compile(r"^0[a-hj-km-np-tv-z0-9]{6}[0-9]{2}$")
 _ROR_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-_CONTROL = frozenset({"Cc", "Cs"})
+# Unicode's categories Cc and Cs, but for line breaks and tabs.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
     """Refuse control characters other than line breaks and tabs: they break logs, headers and Postgres text."""
-    for place, character in enumerate(text):
-        if character not in "\n\t" and unicodedata.category(character) in _CONTROL:
-            raise ValueError(f"remove the control character U+{ord(character):04X} at place {place + 1}")
+    found = _CONTROL.search(text)
+    if found is not None:
+        raise ValueError(f"remove the control character U+{ord(found[0]):04X} at place {found.start() + 1}")
     return text
 
 
@@ -79,6 +83,7 @@ def _ror(text: str) -> str:
     return bare
 
 
+@lru_cache(maxsize=2_000)
 def _licence(text: str) -> str:
     try:
         return str(canonicalize_license_expression(text))
@@ -143,6 +148,14 @@ Licence = Annotated[
 DateText = Annotated[str, StringConstraints(max_length=80), AfterValidator(_dated), Field(examples=["2024-05-17"])]
 MediaType = Annotated[str, StringConstraints(to_lower=True, pattern=MEDIA_TYPE_PATTERN)]
 Email = Annotated[str, StringConstraints(strip_whitespace=True, pattern=EMAIL_PATTERN)]
+ObjectName = Annotated[
+    str,
+    StringConstraints(pattern=OBJECT_NAME_PATTERN),
+    Field(
+        description="Unique among the objects of its kind in its project; other objects may name it by kind/name.",
+        examples=["cloud-unet"],
+    ),
+]
 Project = Annotated[str, StringConstraints(pattern=PROJECT_PATTERN), Field(examples=["demo/weather"])]
 Sha256 = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[0-9A-Fa-f]{64}$")]
 
@@ -299,6 +312,7 @@ class Description(Strict):
 
     kind: Annotated[str, Field(max_length=64)]
     project: Project
+    name: ObjectName | None = None
     title: Title
     description: Prose = ""
     creators: Annotated[list[Creator], Field(min_length=1, max_length=CREATORS_MAX)]

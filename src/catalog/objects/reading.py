@@ -215,6 +215,21 @@ async def titles_of(session: AsyncSession, ids: Sequence[UUID], audience: Audien
     return {object_id: (kind, title) for object_id, kind, title in rows}
 
 
+async def ids_of(
+    session: AsyncSession, places: Sequence[tuple[str, str, str]], audience: Audience
+) -> dict[tuple[str, str, str], UUID]:
+    """Return the id of each of these projects, kinds and names that is there and may be seen."""
+    if not places:
+        return {}
+    here = sa.tuple_(_objects.c.project, _objects.c.kind, _objects.c.name)
+    rows = await session.execute(
+        sa.select(_objects.c.project, _objects.c.kind, _objects.c.name, _objects.c.id).where(
+            here.in_(places), _objects.c.withdrawn_at.is_(None), audience.sql_condition(_objects.c.readers)
+        )
+    )
+    return {(project, kind, name): object_id for project, kind, name, object_id in rows}
+
+
 async def find_upload(session: AsyncSession, upload_id: UUID, audience: Audience) -> Upload:
     """Return the upload of an object the audience may see; raises NotFound."""
     row = (

@@ -13,12 +13,18 @@ from lark import Lark
 from lark.exceptions import UnexpectedInput
 from pydantic import AfterValidator, Field, StringConstraints
 
-from catalog.objects.metadata import NAME_CHARS_MAX, Line, Strict
+from catalog.objects.metadata import NAME_CHARS_MAX, OBJECT_NAME_PATTERN, PROJECT_PATTERN, Line, Strict
 
 URL_CHARS_MAX = 2_000
 PLATFORMS_MAX = 50
 # OCI Distribution Specification, "Pulling manifests": name, then a tag or a digest.
 _IMAGE = re.compile(r"^[a-z0-9]([a-z0-9._:/-]*[a-z0-9])?(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?$")
+
+_PROJECT, _NAME = PROJECT_PATTERN.strip("^$"), OBJECT_NAME_PATTERN.strip("^$")
+OBJECT_ID_PATTERN = (
+    rf"^([0-9a-fA-F]{{8}}(-[0-9a-fA-F]{{4}}){{3}}-[0-9a-fA-F]{{12}}|({_PROJECT}/)?[a-z][a-z-]{{1,62}}/{_NAME})$"
+)
+_OBJECT_ID = re.compile(OBJECT_ID_PATTERN)
 
 # What people write, and how UCUM has it; both are accepted, the second is kept.
 USUAL_UNITS = {
@@ -44,11 +50,32 @@ _UNIT_SIGNS = str.maketrans({"µ": "u", "μ": "u", "²": "2", "³": "3", "·": "
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Another object that an object's metadata names: where, which, and of what kinds it may be; none: of any."""
+    """Another object that an object's metadata names: where, which, and of what kinds it may be; none: of any.
+
+    `target` is an id, or a name as `kind/name` in the same project or `org/project/kind/name` in another.
+    """
 
     pointer: str
-    id: UUID
+    target: str
     kinds: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> UUID | None:
+        """The id, where an id is what is given."""
+        return UUID(self.target) if "/" not in self.target else None
+
+    def place(self, project: str) -> tuple[str, str, str] | None:
+        """Return project, kind and name, where a name is given, as seen from an object of that project."""
+        if "/" not in self.target:
+            return None
+        *elsewhere, kind, name = self.target.split("/")
+        return "/".join(elsewhere) or project, kind, name
+
+
+def _object_id(text: str) -> str:
+    if not _OBJECT_ID.fullmatch(text):
+        raise ValueError("name an object by its id or as kind/name")
+    return text if "/" in text else str(UUID(text))
 
 
 def _image(text: str) -> str:
@@ -104,8 +131,16 @@ Unit = Annotated[
     AfterValidator(_unit),
     Field(description="A UCUM unit, case sensitive; usual spellings are kept as UCUM has them.", examples=["Cel"]),
 ]
-# JSON has no UUIDs: a string in, whatever the strictness around it.
-ObjectId = Annotated[UUID, Field(strict=False, description="An object of this catalog.")]
+# What was given stays until it is looked up; what is kept is always the id.
+ObjectId = Annotated[
+    str,
+    AfterValidator(_object_id),
+    Field(
+        description="An object of this catalog: its id, or its kind/name, with org/project/ before it from elsewhere.",
+        examples=["0192f0c8-5f0a-7c3e-9d2b-0a1b2c3d4e5f", "model/cloud-unet"],
+        json_schema_extra={"pattern": OBJECT_ID_PATTERN},
+    ),
+]
 
 
 class Git(Strict):

@@ -41,6 +41,15 @@ class CatalogObject(SQLModel, table=True):
         sa.Index("ix_object_kind_id", "kind", "id"),
         sa.Index("ix_object_project_id", "project", "id"),
         sa.Index("ix_object_owner_id_id", "owner_id", "id"),
+        sa.Index(
+            "uq_object_project_kind_name",
+            "project",
+            "kind",
+            "name",
+            unique=True,
+            # A withdrawn object gives its name back.
+            postgresql_where=sa.text("name IS NOT NULL AND withdrawn_at IS NULL"),
+        ),
         sa.CheckConstraint("revision > 0", name="revision_positive"),
     )
 
@@ -48,6 +57,7 @@ class CatalogObject(SQLModel, table=True):
     kind: str = Field(sa_type=sa.Text)
     schema_version: int = Field(sa_type=sa.SmallInteger)
     project: str = Field(sa_type=sa.Text)
+    name: str | None = Field(default=None, sa_type=sa.Text)
     owner_id: UUID = Field(foreign_key="principal.id")
     readers: list[str] = Field(sa_column=sa.Column(ARRAY(sa.Text), nullable=False))
     revision: int = Field(sa_type=sa.BigInteger)

@@ -64,6 +64,9 @@ def draft_from(body: bytes, *, prefix: str) -> Draft:
 
     `prefix` is what the store puts before every key, since it takes its part of the 1,024 bytes of a key.
     """
+    sound = _sound_draft(body, prefix)
+    if sound is not None:
+        return sound
     raw = json_from(body)
     if not isinstance(raw, dict):
         raise Invalid(faults=[Fault("", "send one JSON object that describes what you register")])
@@ -84,6 +87,37 @@ def draft_from(body: bytes, *, prefix: str) -> Draft:
         raise Invalid(_summary(faults), faults=faults[:FAULTS_SHOWN_MAX])
     files: list[FileDeclaration] = getattr(description, "files")  # ruff: ignore[B009] - made by create_model, unknown to mypy.
     return Draft(kind, description, tuple(files))
+
+
+class _Peek(msgspec.Struct):
+    kind: str
+
+
+_peek = msgspec.json.Decoder(_Peek)
+
+
+def _sound_draft(body: bytes, prefix: str) -> Draft | None:
+    """Return the draft at once where nothing is wrong with it: telling what is wrong takes more looking."""
+    try:
+        kind = kinds.known()[_peek.decode(body).kind]
+        description = kind.draft().model_validate_json(body)
+    except (msgspec.DecodeError, KeyError, ValidationError):
+        return None
+    draft = Draft(kind, description, tuple(getattr(description, "files")))  # ruff: ignore[B009] - as below.
+    room_bytes = _room_bytes(prefix, description.project)
+    paths = {file.path for file in draft.files}
+    wrong = (
+        NUL_IN_JSON in body
+        or len(paths) < len(draft.files)
+        or any(keys.path_fault(path, room_bytes=room_bytes) is not None for path in paths)
+        or next(_kind_faults(kind, description), None) is not None
+    )
+    return None if wrong else draft
+
+
+def record_of(description: Description) -> dict[str, Any]:
+    """Return a description as it is kept."""
+    return description.model_dump(mode="json", exclude={"files"}, exclude_none=True)
 
 
 def revised_from(kind: kinds.Kind, record: Mapping[str, Any], body: bytes) -> Description:

@@ -4,7 +4,8 @@ Every verb runs in the caller's transaction and leaves there, together with the 
 entries. Nobody below commits; no network call happens here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -29,9 +30,9 @@ from catalog.errors import (
     TooLarge,
     Unprocessable,
 )
-from catalog.objects import kinds, reading, validation
-from catalog.objects.metadata import FILES_MAX, FileDeclaration
-from catalog.objects.reading import Entry
+from catalog.objects import kinds, reading, resolving, validation
+from catalog.objects.metadata import FILES_MAX, Description, FileDeclaration
+from catalog.objects.reading import Entry, FileView
 from catalog.objects.tables import AuditEntry, CatalogObject, FileState, RememberedRequest, Upload, UploadState
 from catalog.storage import keys
 
@@ -50,6 +51,13 @@ _files = SQLModel.metadata.tables["file"]
 _uploads = SQLModel.metadata.tables["upload"]
 _audit = SQLModel.metadata.tables[AuditEntry.__tablename__]
 _remembered = SQLModel.metadata.tables[RememberedRequest.__tablename__]
+
+
+NAMES_ARE_UNIQUE = "uq_object_project_kind_name"
+
+
+class NameTaken(Conflict):
+    """The project has an object of this kind and name already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +107,8 @@ async def register(
 ) -> Registered:
     """Record a new object with its expected files; the same remembered request again returns what it made first.
 
-    Raises Forbidden, or Unprocessable for a reference to an object that is not there for this caller and for an
-    Idempotency-Key that came with another request before.
+    Raises Forbidden, NameTaken, or Unprocessable for a reference to an object that is not there for this caller and
+    for an Idempotency-Key that came with another request before.
     """
     owner_id = caller.must_register()
     object_id = uuid7()
@@ -108,20 +116,21 @@ async def register(
         first = await _remembered_object(session, owner_id, remember, object_id)
         if first != object_id:
             return await _repeated(session, first, caller, placement)
-    await _check_references(session, draft.description.metadata, caller)
-    record = draft.description.model_dump(mode="json", exclude={"files"}, exclude_none=True)
-    await session.execute(
-        _objects.insert().values(
-            id=object_id,
-            kind=draft.kind.name,
-            schema_version=draft.kind.schema_version,
-            project=draft.description.project,
-            owner_id=owner_id,
-            readers=readers_of(visibility=draft.description.visibility, owner_id=owner_id),
-            revision=1,
-            record=record,
+    record = await _record_of(session, draft.description, caller)
+    with _naming(draft.description):
+        await session.execute(
+            _objects.insert().values(
+                id=object_id,
+                kind=draft.kind.name,
+                schema_version=draft.kind.schema_version,
+                project=draft.description.project,
+                name=draft.description.name,
+                owner_id=owner_id,
+                readers=readers_of(visibility=draft.description.visibility, owner_id=owner_id),
+                revision=1,
+                record=record,
+            )
         )
-    )
     if draft.files:
         await _expect(session, object_id, draft.files)
     uploads = await _issue(
@@ -179,26 +188,61 @@ async def revise(
     """Apply a merge patch to the description; a patch that changes nothing leaves the revision as it is.
 
     `revisions` are those the caller accepts, None for any. Raises NotFound, Gone, Forbidden, PreconditionFailed,
-    Invalid, Unprocessable.
+    Invalid, NameTaken, Unprocessable.
     """
     entry = await _locked(session, object_id, caller, revisions)
-    kind = reading.kind_of(entry)
-    description = validation.revised_from(kind, entry.record, patch)
-    await _check_references(session, description.metadata, caller, before=reading.metadata_of(entry))
-    record = description.model_dump(mode="json", exclude={"files"}, exclude_none=True)
+    description = validation.revised_from(reading.kind_of(entry), entry.record, patch)
+    return await _describe(session, entry, description, caller)
+
+
+async def _describe(session: AsyncSession, entry: Entry, description: Description, caller: Caller) -> Entry:
+    record = await _record_of(session, description, caller, before=reading.metadata_of(entry))
     changes = _difference(entry.record, record)
     if not changes:
         return entry
-    await _change(
-        session,
-        entry,
-        caller,
-        action="revise",
-        changes=changes,
-        record=record,
-        readers=readers_of(visibility=description.visibility, owner_id=entry.owner_id),
-    )
+    with _naming(description):
+        await _change(
+            session,
+            entry,
+            caller,
+            action="revise",
+            changes=changes,
+            record=record,
+            name=description.name,
+            readers=readers_of(visibility=description.visibility, owner_id=entry.owner_id),
+        )
+    return await reading.find(session, entry.id, caller.audience)
+
+
+async def replace(session: AsyncSession, object_id: UUID, draft: validation.Draft, *, caller: Caller) -> Entry:
+    """Bring an object to what a registration says of it, and add the files it has not declared yet.
+
+    Files that it does not name stay. Raises Forbidden, and Unprocessable when bytes that are there would be replaced:
+    that needs a ticket, which only declaring the file gives.
+    """
+    entry = await _locked(session, object_id, caller, None)
+    held = {file.path: file for file in entry.files}
+    faults = [
+        Fault(
+            f"/files/{place}",
+            f"other bytes are there; to replace them declare it by POST to /api/objects/{object_id}/files",
+        )
+        for place, file in enumerate(draft.files)
+        if file.path in held and held[file.path].state == FileState.AVAILABLE and not _same(file, held[file.path])
+    ]
+    if faults:
+        raise Unprocessable("The request would replace bytes that are there.", faults=faults)
+    entry = await _describe(session, entry, draft.description, caller)
+    fresh = [file for file in draft.files if file.path not in held or not _same(file, held[file.path])]
+    if not fresh:
+        return entry
+    await _declare(session, entry, fresh)
+    await _change(session, entry, caller, action="declare files", changes={"files": [file.path for file in fresh]})
     return await reading.find(session, object_id, caller.audience)
+
+
+def _same(declared: FileDeclaration, file: FileView) -> bool:
+    return (declared.size, declared.sha256, declared.media_type) == (file.size, file.sha256, file.media_type)
 
 
 async def withdraw(session: AsyncSession, object_id: UUID, *, caller: Caller, revisions: Sequence[int] | None) -> None:
@@ -218,6 +262,16 @@ async def declare_files(
 ) -> Registered:
     """Add files, or replace those at the same paths; replaced bytes are served until the new ones have arrived."""
     entry = await _locked(session, object_id, caller, revisions)
+    await _declare(session, entry, files)
+    uploads = await _issue(
+        session, object_id, entry.project, files, principal_id=caller.must_be_known(), placement=placement
+    )
+    await _change(session, entry, caller, action="declare files", changes={"files": [file.path for file in files]})
+    return Registered(await reading.find(session, object_id, caller.audience), uploads)
+
+
+async def _declare(session: AsyncSession, entry: Entry, files: Sequence[FileDeclaration]) -> None:
+    object_id = entry.id
     held = {file.path: file for file in entry.files}
     fresh = [file for file in files if file.path not in held]
     if len(held) + len(fresh) > FILES_MAX:
@@ -245,11 +299,6 @@ async def declare_files(
                 )
             )
     await _supersede_other_content(session, object_id, files)
-    uploads = await _issue(
-        session, object_id, entry.project, files, principal_id=caller.must_be_known(), placement=placement
-    )
-    await _change(session, entry, caller, action="declare files", changes={"files": [file.path for file in files]})
-    return Registered(await reading.find(session, object_id, caller.audience), uploads)
 
 
 async def remove_file(
@@ -475,26 +524,39 @@ async def _locked(session: AsyncSession, object_id: UUID, caller: Caller, revisi
     return entry
 
 
-async def _check_references(
-    session: AsyncSession, metadata: kinds.Metadata, caller: Caller, *, before: kinds.Metadata | None = None
-) -> None:
-    """Refuse references to what is not there for this caller, or is of another kind than belongs there.
+async def _record_of(
+    session: AsyncSession, description: Description, caller: Caller, *, before: kinds.Metadata | None = None
+) -> dict[str, Any]:
+    """Return the description as it is kept, with an id wherever it names an object.
 
-    What was accepted before stays: whoever mends a title need not see every member.
+    Refuses what is not there for this caller, or is of another kind than belongs there. What was accepted before
+    stays: whoever mends a title need not see every member.
     """
-    kept = set() if before is None else {reference.id for reference in before.references()}
-    named = [reference for reference in metadata.references() if reference.id not in kept]
-    there = await reading.titles_of(session, [reference.id for reference in named], caller.audience)
-    faults = []
-    for reference in named:
-        kind, _ = there.get(reference.id, (None, None))
-        if kind is None:
-            faults.append(Fault(reference.pointer, f"there is no object {reference.id} that you may see"))
-        elif reference.kinds and kind not in reference.kinds:
-            message = f"the object {reference.id} is of the kind {kind}; here belongs {' or '.join(reference.kinds)}"
-            faults.append(Fault(reference.pointer, message))
+    kept = set() if before is None else {reference.target for reference in before.references()}
+    metadata: kinds.Metadata = description.metadata
+    named = [reference for reference in metadata.references() if reference.target not in kept]
+    project = description.project
+    there = await resolving.known(session, ((project, reference) for reference in named), caller.audience)
+    ids, faults = resolving.resolved(there, project, named)
     if faults:
         raise Unprocessable("The request names objects that are not there or do not fit.", faults=faults)
+    record = validation.record_of(description)
+    resolving.write_ids(record, ids)
+    return record
+
+
+@contextmanager
+def _naming(description: Description) -> Generator[None]:
+    """Tell a name that is taken from other faults of the database."""
+    try:
+        yield
+    except sa.exc.IntegrityError as fault:
+        if NAMES_ARE_UNIQUE not in str(fault.orig):
+            raise
+        raise NameTaken(
+            f"The project {description.project} has a {description.kind} called {description.name!r} already; take "
+            "another name, or change that object."
+        ) from None
 
 
 async def _expect(session: AsyncSession, object_id: UUID, files: Sequence[FileDeclaration]) -> None:

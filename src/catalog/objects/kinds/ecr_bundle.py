@@ -90,7 +90,7 @@ class EcrBundle(Metadata):
                 case ImageMember():
                     yield member.reference
                 case ObjectMember():
-                    yield str(member.id)
+                    yield member.id
 
 
 KIND = Kind(

@@ -30,7 +30,7 @@ class Labels(Metadata):
     def searchable(self) -> Iterator[str | None]:
         """Tell what is distinguished, and the id of the data set: who has the data looks for its labels."""
         yield from self.classes
-        yield from (self.task, self.format, str(self.dataset))
+        yield from (self.task, self.format, self.dataset)
 
 
 KIND = Kind(

@@ -31,7 +31,7 @@ class Weights(Metadata):
 
     def searchable(self) -> Iterator[str | None]:
         """Tell how they are written, and the id of the model: who has the model looks for its weights."""
-        yield from (self.framework, self.format, self.precision, self.model_version, str(self.model))
+        yield from (self.framework, self.format, self.precision, self.model_version, self.model)
 
 
 KIND = Kind(

@@ -1,0 +1,327 @@
+"""Registering many objects at once: whole batches go through the database in a handful of statements.
+
+A row that names its object (`name`) creates it or brings it to what the row says; a row with an Idempotency-Key makes
+its object once; any other row makes an object each time. Rows may name objects that come after them.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import SQLModel
+from uuid_utils.compat import uuid7
+
+from catalog.access.audience import readers_of
+from catalog.access.principals import Caller
+from catalog.database import QUEUED
+from catalog.errors import CatalogError, Fault
+from catalog.objects import resolving, validation, verbs
+from catalog.objects.references import Reference
+from catalog.objects.resolving import Known, Place
+from catalog.objects.tables import FileState, RememberedRequest
+from catalog.objects.verbs import Remember
+
+_objects = SQLModel.metadata.tables["object"]
+_files = SQLModel.metadata.tables["file"]
+_remembered = SQLModel.metadata.tables[RememberedRequest.__tablename__]
+
+
+class Fate(StrEnum):
+    """What became of a row."""
+
+    CREATED = "created"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+    # It names an object that may yet come.
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A valid registration and the line where it stood."""
+
+    line: int
+    draft: validation.Draft
+    remember: Remember | None = None
+
+    @property
+    def place(self) -> Place | None:
+        """Project, kind and name, where the object has a name."""
+        description = self.draft.description
+        return None if description.name is None else (description.project, description.kind, description.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a row; `id` and `revision` where there is an object now."""
+
+    line: int
+    fate: Fate
+    id: UUID | None = None
+    revision: int | None = None
+    faults: Sequence[Fault] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """An object that has the name already."""
+
+    id: UUID
+    owner_id: UUID
+    revision: int
+    record: dict[str, Any]
+    files: dict[str, tuple[int, str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class _New:
+    """An object that is to be."""
+
+    id: UUID
+    row: Row
+    references: list[Reference]
+
+
+async def load(session: AsyncSession, rows: Sequence[Row], *, caller: Caller) -> list[Outcome]:
+    """Record a batch of rows in the caller's transaction and return what became of each, in any order.
+
+    Raises psycopg.errors.UniqueViolation when another transaction took a name or key meanwhile: roll back and load
+    again.
+    """
+    outcomes: list[Outcome] = []
+    while rows:
+        # The second of two rows for one object changes what the first has made.
+        first, rows = _apart(rows)
+        outcomes += await _load(session, first, caller)
+    return outcomes
+
+
+def _apart(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    first: list[Row] = []
+    later: list[Row] = []
+    taken: set[Any] = set()
+    for row in rows:
+        marks = {mark for mark in (row.place, row.remember and row.remember.key) if mark is not None}
+        (later if taken & marks else first).append(row)
+        taken |= marks
+    return first, later
+
+
+async def _load(session: AsyncSession, rows: Sequence[Row], caller: Caller) -> list[Outcome]:
+    owner_id = caller.must_register()
+    outcomes: list[Outcome] = []
+    remembered = await _already(session, owner_id, [row.remember for row in rows if row.remember is not None])
+    held = await _held(session, [row.place for row in rows if row.place is not None])
+    news: list[_New] = []
+    updates: list[tuple[_Held, Row]] = []
+    for row in rows:
+        if row.remember is not None and row.remember.key in remembered:
+            outcomes.append(_repeated(row, *remembered[row.remember.key]))
+        elif row.place is not None and row.place in held:
+            updates.append((held[row.place], row))
+        else:
+            news.append(_New(uuid7(), row, list(row.draft.description.metadata.references())))
+    named = [(new.row.draft.description.project, one) for new in news for one in new.references]
+    named += [(row.draft.description.project, one) for _, row in updates for one in _references_of(row)]
+    there = await resolving.known(session, named, caller.audience)
+    sound, unsound = _sound(news, there)
+    outcomes += unsound
+    await _insert(session, sound, owner_id)
+    outcomes += [Outcome(new.row.line, Fate.CREATED, new.id, 1) for new, _ in sound]
+    # In the order in which everybody locks queue entries.
+    for one, row in sorted(updates, key=lambda update: str(update[0].id)):
+        outcomes.append(await _update(session, one, row, there, caller))
+    return outcomes
+
+
+def _references_of(row: Row) -> list[Reference]:
+    return list(row.draft.description.metadata.references())
+
+
+async def _already(
+    session: AsyncSession, principal_id: UUID, asked: Sequence[Remember]
+) -> dict[str, tuple[bytes, UUID]]:
+    if not asked:
+        return {}
+    rows = await session.execute(
+        sa.select(_remembered.c.key, _remembered.c.digest, _remembered.c.object_id).where(
+            _remembered.c.principal_id == principal_id, _remembered.c.key.in_([one.key for one in asked])
+        )
+    )
+    return {key: (digest, object_id) for key, digest, object_id in rows}
+
+
+def _repeated(row: Row, digest: bytes, object_id: UUID) -> Outcome:
+    assert row.remember is not None  # ruff: ignore[S101] - only such rows are looked up.
+    if digest == row.remember.digest:
+        return Outcome(row.line, Fate.UNCHANGED, object_id)
+    message = f"this key was used for another registration, which made the object {object_id}; take a new key"
+    return Outcome(row.line, Fate.FAILED, faults=[Fault("/idempotency_key", message)])
+
+
+_HELD = sa.text(
+    """
+    SELECT object.id, object.project, object.kind, object.name, object.owner_id, object.revision, object.record,
+        (SELECT jsonb_object_agg(path, jsonb_build_array(size, sha256, media_type)) FROM file
+         WHERE file.object_id = object.id) AS files
+    FROM object JOIN unnest(CAST(:projects AS text[]), CAST(:kinds AS text[]), CAST(:names AS text[]))
+        AS asked (project, kind, name) USING (project, kind, name)
+    WHERE object.withdrawn_at IS NULL ORDER BY object.id FOR UPDATE OF object
+    """
+)
+
+
+async def _held(session: AsyncSession, places: Sequence[Place]) -> dict[Place, _Held]:
+    if not places:
+        return {}
+    projects, kinds, names = (list(column) for column in zip(*places, strict=True))
+    rows = await session.execute(_HELD, {"projects": projects, "kinds": kinds, "names": names})
+    return {
+        (row.project, row.kind, row.name): _Held(
+            row.id,
+            row.owner_id,
+            row.revision,
+            row.record,
+            {path: tuple(content) for path, content in (row.files or {}).items()},
+        )
+        for row in rows
+    }
+
+
+def _sound(news: Sequence[_New], there: Known) -> tuple[list[tuple[_New, dict[str, UUID]]], list[Outcome]]:
+    """Tell the new objects whose references hold, with the ids, from the others.
+
+    A new object may name another new one. So all are counted as there, and whoever is left out takes along those that
+    name it, until nobody falls.
+    """
+    for new in news:
+        there.add(new.id, new.row.draft.kind.name, new.row.place)
+    fallen: dict[UUID, Outcome] = {}
+    ids: dict[UUID, dict[str, UUID]] = {}
+    left = [new for new in news if new.references]
+    while True:
+        falling = {}
+        for new in left:
+            found, faults = resolving.resolved(there, new.row.draft.description.project, new.references)
+            if faults:
+                falling[new.id] = _fallen(new.row, new.references, faults)
+            ids[new.id] = found
+        if not falling:
+            break
+        fallen |= falling
+        left = [new for new in left if new.id not in falling]
+        for new in news:
+            if new.id in falling:
+                there.kinds.pop(new.id, None)
+                if new.row.place is not None:
+                    there.ids.pop(new.row.place, None)
+    return [(new, ids.get(new.id, {})) for new in news if new.id not in fallen], list(fallen.values())
+
+
+def _fallen(row: Row, references: Sequence[Reference], faults: Sequence[Fault]) -> Outcome:
+    named = {one.pointer for one in references if one.id is None}
+    absent = {fault.pointer for fault in faults if fault.message.startswith("there is no object")}
+    # An id cannot come later: ids are given here. A name can.
+    waits = absent and absent <= named and len(absent) == len(faults)
+    return Outcome(row.line, Fate.WAITING if waits else Fate.FAILED, faults=faults)
+
+
+async def _insert(session: AsyncSession, news: Sequence[tuple[_New, dict[str, UUID]]], owner_id: UUID) -> None:
+    if not news:
+        return
+    everybody = {
+        visibility: readers_of(visibility=visibility, owner_id=owner_id) for visibility in ("public", "private")
+    }
+    connection = await (await session.connection()).get_raw_connection()
+    raw: psycopg.AsyncConnection[Any] = connection.driver_connection  # type: ignore[assignment]  # psycopg's, by our URL.
+    async with raw.cursor() as cursor:
+        await _copy(
+            cursor,
+            "object (id, kind, schema_version, project, name, owner_id, readers, revision, record)",
+            (
+                (
+                    new.id,
+                    new.row.draft.kind.name,
+                    new.row.draft.kind.schema_version,
+                    new.row.draft.description.project,
+                    new.row.draft.description.name,
+                    owner_id,
+                    everybody[new.row.draft.description.visibility],
+                    1,
+                    _json_of(new.row.draft, ids),
+                )
+                for new, ids in news
+            ),
+        )
+        await _copy(
+            cursor,
+            "file (id, object_id, path, size, sha256, media_type, state)",
+            (
+                (uuid7(), new.id, file.path, file.size, file.sha256, file.media_type, FileState.EXPECTED.value)
+                for new, _ in news
+                for file in new.row.draft.files
+            ),
+        )
+        await _copy(
+            cursor,
+            "remembered_request (principal_id, key, digest, object_id)",
+            (
+                (owner_id, new.row.remember.key, new.row.remember.digest, new.id)
+                for new, _ in news
+                if new.row.remember is not None
+            ),
+        )
+        await _copy(
+            cursor,
+            "audit (object_id, principal_id, action, to_revision)",
+            ((new.id, owner_id, "register", 1) for new, _ in news),
+        )
+        # New ids: none of them can be in the queue.
+        await _copy(cursor, "queue (topic, subject)", ((verbs.INDEX, str(new.id)) for new, _ in news))
+    session.info[QUEUED] = True
+
+
+async def _copy(cursor: psycopg.AsyncCursor[Any], into: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    waiting = iter(rows)
+    first = next(waiting, None)
+    if first is None:
+        return
+    async with cursor.copy(f"COPY {into} FROM STDIN") as copy:
+        await copy.write_row(first)
+        for row in waiting:
+            await copy.write_row(row)
+
+
+def _json_of(draft: validation.Draft, ids: dict[str, UUID]) -> str:
+    if not ids:
+        return draft.description.model_dump_json(exclude={"files"}, exclude_none=True)
+    record = validation.record_of(draft.description)
+    resolving.write_ids(record, ids)
+    return msgspec.json.encode(record).decode()
+
+
+async def _update(session: AsyncSession, held: _Held, row: Row, there: Known, caller: Caller) -> Outcome:
+    if not caller.may_change(held.owner_id):
+        message = "this name is taken by an object that belongs to another principal"
+        return Outcome(row.line, Fate.FAILED, faults=[Fault("/name", message)])
+    ids, faults = resolving.resolved(there, row.draft.description.project, _references_of(row))
+    if faults:
+        return _fallen(row, _references_of(row), faults)
+    record = validation.record_of(row.draft.description)
+    resolving.write_ids(record, ids)
+    files = {file.path: (file.size, file.sha256, file.media_type) for file in row.draft.files}
+    if record == held.record and files.items() <= held.files.items():
+        return Outcome(row.line, Fate.UNCHANGED, held.id, held.revision)
+    try:
+        async with session.begin_nested():
+            entry = await verbs.replace(session, held.id, row.draft, caller=caller)
+    except CatalogError as refused:
+        return Outcome(row.line, Fate.FAILED, faults=refused.faults or [Fault("", refused.detail)])
+    return Outcome(row.line, Fate.CHANGED, entry.id, entry.revision)
