@@ -12,6 +12,9 @@ TEST_OPTIONS ?= -q -n 2
 PROOFS := $(if $(filter file,$(origin TEST_OPTIONS)),--proofs=build/trace.json)
 OBJECTS ?= 20000
 
+# Where the embedded stack keeps its data, and where it does with STORE=minio.
+HOMES := .data .data-minio
+
 # pytest keeps to itself what its engines say; what has to be fetched or built first is shown.
 FETCH_ENGINES := import asyncio; \
 	from catalog.local import jars, minio; \
@@ -107,8 +110,10 @@ secrets: ## make up the secrets that docker-compose.yml reads from .secrets/, wh
 	@chmod 644 .secrets/*
 
 clean: ## stop the embedded engines; remove their data, the environment and what tools left behind
-	@if [ -d .data ] && [ -x $(BIN)/catalog ]; then $(BIN)/catalog down; fi
-	@rm -rf .venv .data .data-minio build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@for home in $(HOMES); do \
+		if [ -d $$home ] && [ -x $(BIN)/catalog ]; then $(BIN)/catalog down --home $$home || exit; fi; \
+	done
+	@rm -rf .venv $(HOMES) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.uv: requirements/uv.txt

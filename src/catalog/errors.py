@@ -12,7 +12,7 @@
     ├── Unprocessable       well formed, but it contradicts something already accepted
     ├── TooLarge            a stated limit is exceeded
     ├── Unsupported         the media type is not one we read
-    └── Unavailable         an engine does not answer; the same request may succeed later
+    └── Unavailable         an engine does not answer, or not to us; the same request may succeed later
 
 Knows nothing of HTTP: `api/problems.py` maps each class to a status once.
 """

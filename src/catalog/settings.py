@@ -1,13 +1,14 @@
 """What the environment says, read once, typed and checked before anything starts.
 
-The only reader of the environment. Every setting is `CATALOG_<NAME>`; for each secret
+The only reader of the environment. Every setting is `CATALOG_<NAME>`; for each secret, which the database's URL is too,
 `CATALOG_<NAME>_FILE` names a file that holds it instead (a mounted secret).
 """
 
 import os
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
     BeforeValidator,
@@ -17,7 +18,6 @@ from pydantic import (
     SecretStr,
     UrlConstraints,
     ValidationError,
-    model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -40,21 +40,31 @@ def _seconds(value: object) -> object:
 Duration = Annotated[timedelta, BeforeValidator(_seconds)]
 Lifetime = Annotated[Duration, Field(ge=timedelta(seconds=1), le=LINK_LIFETIME_MAX)]
 Engine = Annotated[HttpUrl, UrlConstraints(allowed_schemes=["http", "https"])]
+# SQLAlchemy's names of drivers, such as postgresql+psycopg, mean nothing to libpq, which half of our connections ask.
+DatabaseUrl = Annotated[PostgresDsn, UrlConstraints(allowed_schemes=["postgresql", "postgres"])]
+
+Read = TypeVar("Read", bound=BaseSettings)
 
 
 class WrongSettings(CatalogError):
     """The environment does not describe a catalog that could start."""
 
 
+# What is refused may be a secret, or have one in it: an error never shows the value.
+CONFIG = SettingsConfigDict(
+    env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+)
+
+
 class Settings(BaseSettings):
     """One running catalog: its engines, its secrets and its limits that an operator may turn."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = CONFIG
 
     public_url: Engine = Field(
         default=HttpUrl("http://127.0.0.1:8000"), description="Where people and clients reach the API and pages."
     )
-    database_url: PostgresDsn = Field(
+    database_url: DatabaseUrl = Field(
         repr=False, description="PostgreSQL 16 or newer, postgresql://user:password@host:port/name."
     )
     database_connections: int = Field(default=10, ge=1, le=200, description="Connections each process may hold open.")
@@ -78,30 +88,16 @@ class Settings(BaseSettings):
         pattern=r"^([A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*)?$",
         description="Put before every key, no slashes around.",
     )
-    store_access_key: str = Field(min_length=1)
-    store_secret_key: SecretStr = Field(min_length=1)
-    notification_token: SecretStr = Field(min_length=16, description="The bearer token with which buckets notify us.")
-    cursor_key: SecretStr = Field(min_length=32, description="Seals paging cursors; any 32 characters kept secret.")
+    store_access_key: str = Field(min_length=1, description="The store's access key.")
+    store_secret_key: SecretStr = Field(min_length=1, description="The secret of the store's access key.")
+    notification_token: SecretStr = Field(
+        min_length=16, description="The bearer token with which buckets notify us, 16 characters or more."
+    )
+    cursor_key: SecretStr = Field(
+        min_length=32, description="Seals paging cursors; any 32 characters or more, kept secret."
+    )
     link_lifetime: Lifetime = Field(default=timedelta(minutes=15), description="How long a download link works.")
     upload_lifetime: Lifetime = Field(default=timedelta(hours=1), description="How long an upload ticket works.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def read_secret_files(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Take each secret from the file that `CATALOG_<NAME>_FILE` names, where it is set."""
-        for name, field in cls.model_fields.items():
-            if field.annotation is not SecretStr:
-                continue
-            path = os.environ.get(f"{PREFIX}{name.upper()}_FILE")  # ruff: ignore[TID251] - this is the one reader.
-            if path is None:
-                continue
-            if values.get(name):
-                raise ValueError(f"set {PREFIX}{name.upper()} or {PREFIX}{name.upper()}_FILE, not both")
-            try:
-                values[name] = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
-            except (OSError, UnicodeDecodeError) as fault:
-                raise ValueError(f"{PREFIX}{name.upper()}_FILE cannot be read: {fault.__class__.__name__}") from None
-        return values
 
     @property
     def store_link_url(self) -> HttpUrl:
@@ -111,20 +107,13 @@ class Settings(BaseSettings):
     @classmethod
     def from_environment(cls) -> Self:
         """Read and check the environment; raises WrongSettings that names every variable at fault."""
-        try:
-            return cls()
-        except ValidationError as wrong:
-            lines = [
-                f"{PREFIX}{str(error['loc'][0]).upper()}: {error['msg']}" if error["loc"] else error["msg"]
-                for error in wrong.errors(include_input=False, include_url=False)
-            ]
-            raise WrongSettings("; ".join(lines)) from None
+        return _checked(cls)
 
 
 class ClientSettings(BaseSettings):
     """Which catalog the command line talks to, and as whom."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = CONFIG
 
     url: str = Field(default="http://127.0.0.1:8000", description="The catalog's address.")
     token: SecretStr | None = Field(default=None, description="Your token.")
@@ -148,11 +137,16 @@ class ClientSettings(BaseSettings):
 class Given(BaseSettings):
     """The engines that the environment already provides; the embedded stack starts only the others."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = CONFIG
 
-    database_url: PostgresDsn | None = None
+    database_url: DatabaseUrl | None = Field(default=None, repr=False)
     search_url: Engine | None = None
     store_url: Engine | None = None
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read and check the environment; raises WrongSettings that names every variable at fault."""
+        return _checked(cls)
 
 
 class Workstation(BaseSettings):
@@ -168,6 +162,53 @@ class Workstation(BaseSettings):
     def cache(self) -> Path:
         """Where downloads and builds are kept between data folders (XDG Base Directory Specification)."""
         return (self.xdg_cache_home or Path.home() / ".cache") / "science-catalog"
+
+
+def secrets_of(kind: type[BaseSettings]) -> list[str]:
+    """Return the names of the settings that are secrets: none is ever shown, and each may stand in a file."""
+    return [name for name, field in kind.model_fields.items() if field.annotation is SecretStr or not field.repr]
+
+
+def _checked(kind: type[Read]) -> Read:
+    """Read the environment and the files that it names; raises WrongSettings with a line for each setting at fault."""
+    held, faults = _from_files(secrets_of(kind))
+    try:
+        found = kind(**held)
+    except ValidationError as wrong:
+        for error in wrong.errors(include_input=False, include_url=False, include_context=False):
+            name = str(error["loc"][0])
+            variable = f"{PREFIX}{name.upper()}"
+            told = f"{variable}{'_FILE' if name in held else ''}: {error['msg']}"
+            if error["type"] == "missing":
+                told = f"{variable}: not set" + (f", nor is {variable}_FILE" if name in secrets_of(kind) else "")
+            # A file that could not be read has been told of already.
+            faults.setdefault(name, told)
+    if not faults:
+        return found
+    fields = kind.model_fields
+    meant = {name: f" ({text.rstrip('.')})" if (text := fields[name].description) else "" for name in fields}
+    raise WrongSettings("; ".join(f"{faults[name]}{meant[name]}" for name in fields if name in faults))
+
+
+def _from_files(names: Iterable[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return what the files hold that `CATALOG_<NAME>_FILE` names, and what is wrong with the others."""
+    held: dict[str, Any] = {}
+    faults: dict[str, str] = {}
+    given = inherited_settings()
+    for name in names:
+        variable = f"{PREFIX}{name.upper()}"
+        path = given.get(f"{variable}_FILE")
+        if path is None:
+            continue
+        if variable in given:
+            faults[name] = f"{variable}: set it or {variable}_FILE, not both"
+            continue
+        try:
+            held[name] = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, ValueError) as fault:
+            # Not even the path is told: it may be the secret itself, put into the wrong variable.
+            faults[name] = f"{variable}_FILE: the file cannot be read, {type(fault).__name__}"
+    return held, faults
 
 
 def inherited_environment() -> dict[str, str]:

@@ -76,6 +76,13 @@ def test_migrate_makes_everything_and_may_be_repeated(run: Catalog, fresh_world:
     assert "made" not in again.err
 
 
+def test_keys_that_the_store_refuses_are_no_matter_of_a_token(run: Catalog, fresh_world: World) -> None:
+    outcome = run("migrate", **variables(fresh_world) | {"STORE_SECRET_KEY": "not-the-secret-key"})
+    assert outcome.code == 6
+    assert "Whoever runs the catalog must check the access and secret key" in outcome.err
+    assert "not-the-secret-key" not in outcome.err
+
+
 def test_a_setting_at_fault_is_named(run: Catalog) -> None:
     outcome = run("migrate", DATABASE_URL="mysql://nobody", SEARCH_URL="http://127.0.0.1:1")
     assert outcome.code == 1

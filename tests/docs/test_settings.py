@@ -5,11 +5,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
-from catalog.settings import PREFIX, ClientSettings, Settings, Workstation
+from catalog.settings import PREFIX, ClientSettings, Settings, Workstation, secrets_of
 from tests.docs.repository import documents, text_of
 
 PAGE = text_of(Path("docs/configuration.md")) or ""
@@ -57,15 +56,12 @@ def test_the_table_is_as_the_settings_are(
 
 @pytest.mark.parametrize("page", documents(), ids=str)
 def test_no_page_names_a_setting_that_is_not_there(page: Path) -> None:
-    fields = Settings.model_fields
     known = defaults_of(Settings, PREFIX).keys() | defaults_of(ClientSettings, PREFIX).keys()
-    known |= {f"{PREFIX}{name.upper()}_FILE" for name, field in fields.items() if field.annotation is SecretStr}
+    known |= {f"{PREFIX}{name.upper()}_FILE" for name in secrets_of(Settings)}
     known |= defaults_of(Workstation, "").keys()
     assert set(NAMED.findall(text_of(page) or "")) - known == set()
 
 
-@pytest.mark.parametrize(
-    "name", sorted(name for name, field in Settings.model_fields.items() if field.annotation is SecretStr)
-)
+@pytest.mark.parametrize("name", secrets_of(Settings))
 def test_every_secret_file_is_documented(name: str) -> None:
     assert f"`{PREFIX}{name.upper()}_FILE`" in PAGE

@@ -170,17 +170,17 @@ async def test_a_subject_that_names_no_key_is_parked_and_its_neighbours_are_sett
 
 
 @pytest.mark.parametrize(
-    ("fault", "reason"),
+    ("fault", "reason", "parked"),
     [
-        (Unavailable("The store is away."), "The store is away."),
-        (StoreRefused("The key is wrong."), "The key is wrong."),
-        (RuntimeError("out of luck"), "Looking at the key failed: RuntimeError: out of luck"),
-        (TimeoutError(), "Looking at the key failed: TimeoutError: "),
+        (Unavailable("The store is away."), "The store is away.", False),
+        (StoreRefused("The key is wrong."), "The key is wrong.", False),
+        (RuntimeError("out of luck"), "Looking at the key failed: RuntimeError: out of luck", True),
+        (TimeoutError(), "Looking at the key failed: TimeoutError: ", True),
     ],
     ids=["away", "refused", "unforeseen", "timeout"],
 )
 async def test_a_key_that_cannot_be_looked_at_is_put_off_and_its_neighbours_are_settled(
-    scene: Scene, between_store: Between, through: Engines, fault: Exception, reason: str
+    *, scene: Scene, between_store: Between, through: Engines, fault: Exception, reason: str, parked: bool
 ) -> None:
     entry, (bad, good) = await scene.register(declared("bad.csv", CSV), declared("good.csv", OTHER), project=project())
     await scene.upload(bad, CSV)
@@ -196,8 +196,8 @@ async def test_a_key_that_cannot_be_looked_at_is_put_off_and_its_neighbours_are_
     last = [one for one in await scene.entries() if one[0] == verbs.KEY]
 
     assert first == [(verbs.KEY, subject(bad), 1, False, reason)]
-    # A store that is away comes back by itself; the others need a person.
-    assert last == [(verbs.KEY, subject(bad), ATTEMPTS_MAX, not isinstance(fault, Unavailable), reason)]
+    # A store that is away, or refuses us, says nothing of the key: looking goes on as soon as it is mended.
+    assert last == [(verbs.KEY, subject(bad), ATTEMPTS_MAX, parked, reason)]
     assert await states(scene, entry.id) == [[("bad.csv", "expected", None), ("good.csv", "available", None)]]
     await scene.notice(bad)
     await scene.work()

@@ -14,6 +14,7 @@ import pytest
 from catalog.local import Stack
 from catalog.local.home import Home, HomeInUse, Part, ProcessId, State
 from catalog.local.process import Process
+from catalog.settings import WrongSettings
 from tests.conftest import eventually
 
 
@@ -58,6 +59,36 @@ async def test_a_secret_file_of_the_environment_is_not_contradicted(
         environment = stack.environment()
     assert environment["CATALOG_CURSOR_KEY_FILE"] == str(tmp_path / "key")
     assert "CATALOG_CURSOR_KEY" not in environment
+
+
+async def test_a_database_whose_url_stands_in_a_file_is_given_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "postgresql://me:very-secret@127.0.0.1:1/mine"
+    (tmp_path / "url").write_text(f"{url}\n")
+    # The processes run in the data folder, where this name would lead nowhere.
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CATALOG_DATABASE_URL_FILE", "url")
+
+    async with Stack(tmp_path / "home") as stack:
+        environment = stack.environment()
+        assert list(stack.processes) == []
+
+    assert {name: value for name, value in environment.items() if name.startswith("CATALOG_DATABASE_")} == {
+        "CATALOG_DATABASE_URL": url
+    }
+    assert "very-secret" not in stack.home.state_file.read_text()
+
+
+async def test_a_wrong_address_in_the_environment_is_refused_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CATALOG_DATABASE_URL", "mysql://me:very-secret@127.0.0.1:1/mine")
+
+    with pytest.raises(WrongSettings) as wrong:
+        Stack(tmp_path / "home")
+
+    assert wrong.value.detail == "CATALOG_DATABASE_URL: URL scheme should be 'postgresql' or 'postgres'"
 
 
 async def test_a_second_start_finds_data_secrets_and_addresses_as_they_were(tmp_path: Path) -> None:

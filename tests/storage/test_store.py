@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,9 @@ from uuid import uuid4
 
 import httpx2
 import pytest
+from litestar.testing import RequestFactory
 
+from catalog.api.problems import answer_for
 from catalog.errors import NotFound
 from catalog.storage.keys import KEY_BYTES_MAX, PART_BYTES_MAX, room_bytes
 from catalog.storage.s3 import Listed, NotificationsRefused, Stat, Store, StoreRefused
@@ -422,9 +425,38 @@ async def test_credentials_that_the_store_refuses_are_told_apart_and_not_told(
 
     await store.close()
     for told in refusals:
-        assert "refuses our credentials" in told
-        assert "Check the access and secret key" in told
+        assert "refuses the catalog's own credentials" in told
+        assert "Whoever runs the catalog must check the access and secret key" in told
         assert not {*wrong.values()} & {*told.split()}
+
+
+async def test_whoever_asks_is_not_blamed_for_keys_of_the_catalog_that_the_store_refuses(
+    s3_server: S3Server, any_store: Store
+) -> None:
+    store = s3_server.store(any_store.bucket, secret_key="not-the-secret-key")
+    with pytest.raises(StoreRefused) as refused:
+        await store.ping()
+    await store.close()
+
+    answer = answer_for(RequestFactory().get("/api/search"), refused.value)
+
+    told = json.loads(answer.content)
+    assert told.pop("request_id")
+    assert (answer.status_code, answer.headers["Retry-After"], told) == (
+        503,
+        "60",
+        {
+            "type": "/problems/unavailable",
+            "title": "Temporarily unavailable",
+            "status": 503,
+            "detail": (
+                f"The store at {s3_server.endpoint} refuses the catalog's own credentials on bucket {store.bucket}. "
+                "Whoever runs the catalog must check the access and secret key, the clock of the catalog's machine, "
+                "and that the store's policy allows these keys to get, put, delete and list there."
+            ),
+            "instance": "/api/search",
+        },
+    )
 
 
 async def test_a_store_that_answers_is_told_by_returning(any_store: Store) -> None:

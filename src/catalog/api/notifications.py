@@ -65,7 +65,7 @@ async def _take(
             reason = fault.detail
     async with engines.database.transaction() as session:
         if reason is not None:
-            await unreadable.park(session, dialect=dialect, reason=reason, body=body)
+            await unreadable.keep(session, dialect=dialect, reason=reason, body=body)
         # Keys of other buckets are none of ours; the token says which backend speaks.
         ours = [subject for subject in subjects if subject.startswith(f"{BACKEND}/{engines.placement.bucket}/")]
         await queue.put(session, verbs.KEY, [subject for subject in ours if _fits(subject)])

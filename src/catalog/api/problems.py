@@ -51,7 +51,10 @@ HELP = {
     "too-large": "A limit is exceeded; `detail` names it.",
     "unsupported": "`detail` names the media type to send.",
     "unprocessable": "The request is well formed but contradicts something already recorded.",
-    "unavailable": "An engine behind the catalog does not answer. Repeat after the seconds in Retry-After.",
+    "unavailable": (
+        "An engine behind the catalog does not answer, or refuses the catalog itself: `detail` says which. "
+        "Repeat after the seconds in Retry-After."
+    ),
     "internal": "A fault of ours. It is logged under `request_id`.",
     "http": "The request does not fit this address: see `status` and `detail`.",
 }

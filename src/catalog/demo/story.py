@@ -64,7 +64,13 @@ class Story:
             self._say(f"starting engines, API and indexer in {self._stack.home.folder}")
             self._log_bytes_before = _bytes_of(self._logs / "api.log")
             running.push_async_callback(self._stopped)
-            await running.enter_async_context(self._stack)
+            starting = asyncio.create_task(running.enter_async_context(self._stack), name="start")
+            running.push_async_callback(_given_up, starting)
+            # Without data there is nothing to show: whoever waits for the engines is told at once.
+            await asyncio.wait({starting, gathering}, return_when=asyncio.FIRST_COMPLETED)
+            if gathering.done():
+                gathering.result()
+            await starting
             self._say(f"the catalog answers at {self._stack.api_address}")
             await self._make_tokens()
             gathered = await gathering

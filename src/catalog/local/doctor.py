@@ -195,7 +195,7 @@ def _ports(home: Home) -> Iterator[Finding]:
 
 
 async def _parts(home: Home) -> list[Finding]:
-    given = Given()
+    given = Given.from_environment()
     if not home.is_held():
         urls = {"Postgres": given.database_url, "OpenSearch": given.search_url, "S3 server": given.store_url}
         if not any(urls.values()):

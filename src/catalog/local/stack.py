@@ -82,7 +82,7 @@ class Stack:
         self.home = Home(home or machine.catalog_home)
         self.home.create()
         self._cache = machine.cache
-        self._given = Given()
+        self._given = Given.from_environment()
         self._wanted_store = store
         self._wanted_api_port = api_port
         self._heap_mb = heap_mb
@@ -162,6 +162,9 @@ class Stack:
             ours["CATALOG_NOTIFICATION_TOKEN"] = self._secrets.notification_token
         if not self._given.database_url:
             ours["CATALOG_DATABASE_URL"] = self._postgres().url
+        elif "CATALOG_DATABASE_URL" not in inherited:
+            # It stood in a file, whose name need not mean the same from the folder that the processes run in.
+            ours["CATALOG_DATABASE_URL"] = str(self._given.database_url)
         if not self._given.search_url:
             ours["CATALOG_SEARCH_URL"] = self._opensearch().address
         if not self._given.store_url:

@@ -29,7 +29,7 @@ from minio.error import MinioException, S3Error
 from minio.notificationconfig import NotificationConfig, PrefixFilterRule, QueueConfig
 from minio.versioningconfig import VersioningConfig
 
-from catalog.errors import Conflict, Forbidden, NotFound, Unavailable
+from catalog.errors import Conflict, NotFound, Unavailable
 from catalog.storage.signing import Link, Signer, encoded
 
 CONNECT_TIMEOUT = timedelta(seconds=3)
@@ -61,8 +61,11 @@ _REFUSALS = frozenset({400, 404, 405, 409, 501})
 Answer = TypeVar("Answer")
 
 
-class StoreRefused(Forbidden):
-    """The store refuses our credentials."""
+class StoreRefused(Unavailable):
+    """The store refuses the catalog's own credentials; whoever runs the catalog must look at them."""
+
+    # A person has to mend it: sooner, nothing will have changed.
+    retry_after_seconds = 60
 
 
 class NotificationsRefused(Conflict):
@@ -299,8 +302,9 @@ class Store:
     def _refused(self, code: str | None = None) -> StoreRefused:
         named = f" ({code})" if code else ""
         return StoreRefused(
-            f"The store at {self._endpoint} refuses our credentials{named} on bucket {self.bucket}. Check the access "
-            "and secret key, this machine's clock, and that their policy allows to get, put, delete and list there."
+            f"The store at {self._endpoint} refuses the catalog's own credentials{named} on bucket {self.bucket}. "
+            "Whoever runs the catalog must check the access and secret key, the clock of the catalog's machine, and "
+            "that the store's policy allows these keys to get, put, delete and list there."
         )
 
     async def _administer(self, act: Callable[[], Answer]) -> Answer:

@@ -12,7 +12,7 @@ from catalog.database import timestamp_column
 BODY_BYTES_KEPT = 16 * 1024
 
 
-class UnreadableNotification(SQLModel, table=True):
+class KeptNotification(SQLModel, table=True):
     """One body that no parser understood, or the first part of it."""
 
     __tablename__ = "unreadable_notification"
@@ -27,7 +27,7 @@ class UnreadableNotification(SQLModel, table=True):
 _table = SQLModel.metadata.tables["unreadable_notification"]
 
 
-async def park(session: AsyncSession, *, dialect: str, reason: str, body: bytes) -> None:
+async def keep(session: AsyncSession, *, dialect: str, reason: str, body: bytes) -> None:
     """Keep the body and the reason."""
     await session.execute(
         _table.insert().values(
