@@ -209,3 +209,74 @@ def test_a_catalog_that_names_paths_outside_is_not_followed(tmp_path: Path, run:
     assert "would be written outside" in got.err
     assert not (tmp_path / "outside").exists()
     assert not Path("/outside").exists()
+
+
+@pytest.fixture
+def rows(tmp_path: Path, draft: dict[str, Any]) -> Path:
+    """A file of three registrations, the first of a bundle that names the last."""
+    members = {"version": "1.0", "members": [{"type": "object", "id": f"{draft['kind']}/third"}]}
+    file = tmp_path / "many.ndjson"
+    write_rows(
+        file, draft | {"kind": "ecr-bundle", "metadata": members}, draft | {"title": "2"}, draft | {"name": "third"}
+    )
+    return file
+
+
+def write_rows(file: Path, *drafts: Any) -> None:
+    file.write_text("\n".join(json.dumps(one) for one in drafts) + "\n")
+
+
+def test_a_file_of_rows_is_registered_and_the_same_again_changes_nothing(catalog: Catalog, rows: Path) -> None:
+    first, again = catalog("register", rows), catalog("register", rows, "--json")
+    anew = catalog("register", rows, "--new", "--json")
+
+    assert (first.code, first.out) == (0, "3 created, 0 changed, 0 unchanged, 0 failed\n")
+    assert (again.code, again.json) == (0, {"created": 0, "changed": 0, "unchanged": 3, "failed": 0})
+    assert (anew.code, anew.json) == (0, {"created": 2, "changed": 0, "unchanged": 1, "failed": 0})
+    assert list(rows.parent.glob("*.failed.ndjson")) == []
+
+
+def test_rows_that_fail_are_written_with_their_reasons_mended_and_sent_as_they_are(
+    catalog: Catalog, rows: Path, draft: dict[str, Any]
+) -> None:
+    write_rows(rows, draft | {"title": "good"}, draft | {"titel": "bad"})
+    rows.write_text(rows.read_text() + "{broken\n")
+    failed = rows.with_name("many.failed.ndjson")
+
+    first = catalog("register", rows)
+
+    assert (first.code, first.out) == (2, "1 created, 0 changed, 0 unchanged, 2 failed\n")
+    assert "line 2: /titel: there is no field 'titel' here" in first.err
+    assert str(failed) in first.err
+    told, broken = [json.loads(line) for line in failed.read_text().splitlines()]
+    assert told == {
+        "line": 2,
+        "errors": [{"pointer": "/titel", "message": "there is no field 'titel' here", "suggestion": "title"}],
+        "row": draft | {"titel": "bad"},
+    }
+    assert (broken["line"], broken["text"], broken["errors"][0]["pointer"]) == (3, "{broken", "")
+    told["row"]["title"] = told["row"].pop("titel")
+    write_rows(failed, told)
+    mended = catalog("register", failed, "--json")
+    assert (mended.code, mended.json) == (0, {"created": 1, "changed": 0, "unchanged": 0, "failed": 0})
+
+
+def test_a_file_of_rows_that_is_not_there_is_told(catalog: Catalog, tmp_path: Path) -> None:
+    missing = catalog("register", tmp_path / "none.ndjson")
+
+    assert (missing.code, missing.out) == (2, "")
+    assert "none.ndjson cannot be read: No such file or directory." in missing.err
+
+
+def test_rows_are_sent_again_when_the_connection_breaks_or_the_catalog_is_away(run: Catalog, rows: Path) -> None:
+    answer = b"".join(b'{"line":%d,"status":"unchanged"}\n' % line for line in (1, 2, 3))
+
+    def script(_: Seen, number: int) -> Answer:
+        return (said({}, 503, retry_after="0"), Answer(cut=0), Answer(200, answer))[number]
+
+    with serving(script) as server:
+        outcome = run("register", rows, "--json", URL=server.url, TOKEN="cat_x")
+
+    assert (outcome.code, outcome.json) == (0, {"created": 0, "changed": 0, "unchanged": 3, "failed": 0})
+    first, second, third = [one.body for one in server.seen]
+    assert first == second == third

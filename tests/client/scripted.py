@@ -68,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
     def answer(self) -> None:
         """Answer one request."""
         headers = {name.lower(): text for name, text in self.headers.items()}
-        seen = Seen(self.command, self.path, headers, *self._body(int(headers.get("content-length", 0))))
+        seen = Seen(self.command, self.path, headers, *self._body(headers))
         with self.lock:
             self.told.seen.append(seen)
             number = len(self.told.seen) - 1
@@ -84,12 +84,22 @@ class _Handler(BaseHTTPRequestHandler):
         if answer.hold:
             self.told.release.wait(60)
 
-    def _body(self, size: int) -> tuple[bytes, int]:
+    def _body(self, headers: dict[str, str]) -> tuple[bytes, int]:
+        if headers.get("transfer-encoding") == "chunked":
+            whole = b"".join(self._chunks())
+            return whole, len(whole)
+        size = int(headers.get("content-length", 0))
         kept = self.rfile.read(min(size, KEPT_BYTES_MAX))
         taken = len(kept)
         while chunk := self.rfile.read(min(size - taken, CHUNK_BYTES)):
             taken += len(chunk)
         return kept, taken
+
+    def _chunks(self) -> Iterator[bytes]:
+        while size := int(self.rfile.readline(), 16):
+            yield self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
 
     def log_message(self, format: str, *args: Any) -> None:  # ruff: ignore[A002] - its name in the library.
         """Say nothing."""

@@ -24,6 +24,11 @@ New = Annotated[
 ]
 
 
+# One registration a line.
+ROWS = {".ndjson", ".jsonl"}
+FAILURES_SHOWN = 10
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command("register", rich_help_panel="Bringing and fetching")(register_object)
@@ -33,15 +38,25 @@ def register(app: typer.Typer) -> None:
 
 def register_object(
     context: typer.Context,
-    file: Annotated[str, typer.Argument(help="JSON as `catalog kinds KIND` shows it; - reads standard input.")],
+    file: Annotated[
+        str,
+        typer.Argument(help="JSON as `catalog kinds KIND` shows it, or .ndjson with one a line; - reads one object."),
+    ],
     *,
     new: New = False,
     json: Json = False,
 ) -> None:
-    """Register one object from JSON; print its id, and how to upload each declared file."""
+    """Register one object from JSON; print its id, and how to upload each declared file.
+
+    A file named *.ndjson or *.jsonl registers one object a line, in any order, in one request. Run again, it changes
+    only what is new. Rows that fail are written to FILE.failed.ndjson with the reasons: mend and register that.
+    """
     from catalog.cli import drafts
     from catalog.client import folders
 
+    if Path(file).suffix in ROWS:
+        _register_rows(context.obj, Path(file), new=new, json=json)
+        return
     draft = drafts.read(file)
     invocation: Invocation = context.obj
     with invocation.catalog() as catalog, _withdrawn_explained():
@@ -57,6 +72,32 @@ def register_object(
             output.data(f"  {name}: {value}")
     if registered["uploads"]:
         output.say("send each file as shown, with all headers; `catalog put` registers and sends in one go")
+
+
+def _register_rows(invocation: Invocation, file: Path, *, new: bool, json: bool) -> None:
+    from catalog.client import rows
+    from catalog.errors import Invalid
+
+    try:
+        size = file.stat().st_size
+    except OSError as fault:
+        raise Invalid(f"{file} cannot be read: {fault.strerror}.") from None
+    bar = output.bar("registering", size)
+    with invocation.catalog(output.MOVING_SECONDS) as catalog, _resumable(), bar as progress:
+        loaded = rows.load(catalog, file, new=new, progress=progress)
+    target = file.with_name(f"{file.name.removesuffix(file.suffix).removesuffix('.failed')}.failed.ndjson")
+    if loaded.failed:
+        rows.write_failed(loaded, file, target)
+    if json:
+        output.as_json(loaded.counts | ({"failed_rows": str(target)} if loaded.failed else {}))
+    else:
+        output.data(", ".join(f"{count} {status}" for status, count in loaded.counts.items()))
+    for line, errors in list(loaded.failed.items())[:FAILURES_SHOWN]:
+        output.say(f"line {line}: " + "; ".join(f"{one['pointer']}: {one['message']}" for one in errors))
+    if loaded.failed:
+        more = len(loaded.failed) - FAILURES_SHOWN
+        output.say((f"and {more} more; " if more > 0 else "") + f"all with their reasons: {target}")
+        raise typer.Exit(output.USAGE)
 
 
 def put(

@@ -58,6 +58,11 @@ class Catalog:
         return f"Catalog({self.url!r})"
 
     @property
+    def connection(self) -> Connection:
+        """The connections, for the other modules of this client."""
+        return self._connection
+
+    @property
     def url(self) -> str:
         """The catalog's address."""
         return self._connection.address

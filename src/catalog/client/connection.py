@@ -6,7 +6,8 @@ Knows retries, problem documents and what must not be logged; nothing of objects
 import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import httpx2
@@ -110,6 +111,16 @@ class Connection:
             passing = repeatable and response.status_code in PASSING
             if not passing or not patience.lasts(retry_after(response)):
                 raise Problem.of(response)
+
+    @contextmanager
+    def streaming(
+        self, method: str, path: str, content: Iterator[bytes], media_type: str, answer_seconds: float
+    ) -> Iterator[httpx2.Response]:
+        """Send a body as it comes and yield the answer while it comes, once; whoever asks judges it."""
+        timeout = httpx2.Timeout(answer_seconds, connect=CONNECT_SECONDS_MAX)
+        headers = {"accept": media_type, "content-type": media_type}
+        with self._catalog.stream(method, path, content=content, headers=headers, timeout=timeout) as response:
+            yield response
 
     def json(self, method: str, path: str, **options: Any) -> Any:
         """Return the JSON of a successful answer."""

@@ -1,0 +1,140 @@
+"""A file of registrations, one a line, sent in one request; rerun, it sends all and changes only what is new.
+
+A row without `name` and `idempotency_key` gets a key made of its content, so that the same row always meets the same
+object. What failed is written to a file of the same form with the reasons, to be mended and sent as it is.
+"""
+
+import json
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from catalog.client.catalog import Catalog
+from catalog.client.connection import encoded, reason
+from catalog.client.folders import key_of
+from catalog.client.patience import PASSING, Patience, retry_after
+from catalog.client.problems import NotACatalog, Problem, Unreachable
+from catalog.client.transfer import Progress, silent
+from catalog.errors import Invalid
+
+NDJSON = "application/x-ndjson"
+# The service answers when it has recorded the last row, and may try what waits for others several times.
+ANSWER_SECONDS_MAX = 3_600.0
+SENT_BYTES = 64 * 1024
+
+
+@dataclass(slots=True)
+class Loaded:
+    """How many rows came to what; `failed` holds the faults by line."""
+
+    counts: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys(("created", "changed", "unchanged", "failed"), 0)
+    )
+    failed: dict[int, list[dict[str, str]]] = field(default_factory=dict)
+
+
+def load(catalog: Catalog, file: Path, *, new: bool = False, progress: Progress = silent) -> Loaded:
+    """Register every row of a file; raises Problem, Unreachable, and Invalid when the file cannot be read.
+
+    `new` makes another object of every row that has no name, even of the very same row as before.
+    """
+    salt = uuid.uuid4().hex if new else ""
+    connection = catalog.connection
+    patience = Patience(connection.patience_seconds)
+    while True:
+        counted = 0
+
+        def count(moved: int) -> None:
+            nonlocal counted
+            counted += moved
+            progress(moved)
+
+        try:
+            with connection.streaming(
+                "POST", "/api/bulk/objects", _body(file, salt, count), NDJSON, ANSWER_SECONDS_MAX
+            ) as response:
+                if response.is_success:
+                    return _read(response)
+                response.read()
+        except httpx2.TransportError as fault:
+            # Rows are repeatable: whatever the service took before is there already.
+            progress(-counted)
+            if new or not patience.lasts():
+                raise Unreachable(f"No catalog answers at {connection.address}: {reason(fault)}.") from None
+            continue
+        progress(-counted)
+        if response.status_code not in PASSING or not patience.lasts(retry_after(response)):
+            raise Problem.of(response)
+
+
+def write_failed(loaded: Loaded, file: Path, target: Path) -> None:
+    """Write each row that failed with its line and the reasons; `target` may be the file itself."""
+    written = target.with_name(target.name + ".part")
+    with written.open("w", encoding="utf-8") as out:
+        for number, line in _lines(file):
+            if number in loaded.failed:
+                row = _parsed(line)
+                told = {"line": number, "errors": loaded.failed[number]}
+                told |= {"text": line.decode(errors="replace")} if row is None else {"row": row}
+                out.write(json.dumps(told, ensure_ascii=False) + "\n")
+    written.replace(target)
+
+
+def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
+    try:
+        with file.open("rb") as rows:
+            yield from ((number, line.rstrip(b"\r\n")) for number, line in enumerate(rows, 1))
+    except OSError as fault:
+        raise Invalid(f"{file} cannot be read: {fault.strerror}.") from None
+
+
+def _body(file: Path, salt: str, progress: Progress) -> Iterator[bytes]:
+    held: list[bytes] = []
+    size = 0
+    for number, line in _lines(file):
+        held.append(_repeatable(line, salt and f"{salt}-{number}"))
+        size += len(line) + 1
+        if size >= SENT_BYTES:
+            yield b"\n".join(held) + b"\n"
+            progress(size)
+            held, size = [], 0
+    yield b"\n".join(held)
+    progress(size)
+
+
+def _repeatable(line: bytes, key: str) -> bytes:
+    row = _parsed(line)
+    if row is None:
+        # The service says where it breaks.
+        return line
+    if "name" in row or "idempotency_key" in row:
+        return encoded(row)
+    return encoded({**row, "idempotency_key": key or key_of(row)})
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(row, dict) and row.keys() == {"line", "errors", "row"}:
+        # What failed before and was written with its reasons.
+        row = row["row"]
+    return row if isinstance(row, dict) else None
+
+
+def _read(response: httpx2.Response) -> Loaded:
+    loaded = Loaded()
+    try:
+        for line in response.iter_lines():
+            told = json.loads(line)
+            loaded.counts[told["status"]] += 1
+            if told["status"] == "failed":
+                loaded.failed[told["line"]] = told["errors"]
+    except (ValueError, KeyError, TypeError):
+        raise NotACatalog("What answers is not a catalog; check the address.") from None
+    return loaded
