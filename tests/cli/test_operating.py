@@ -1,9 +1,11 @@
 """`token`, `migrate`, `openapi`, and how the command line itself behaves."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from catalog.cli.app import app
@@ -157,3 +159,60 @@ def test_output_to_a_closed_pipe_ends_quietly(live: Live) -> None:
         _, err = process.communicate(timeout=30)
     assert err == ""
     assert process.returncode == 1
+
+
+@pytest.mark.req("SAGE-STORAGE-32")
+def test_every_stored_object_is_held_against_its_kinds_schema(run: Catalog, fresh_world: World) -> None:
+    settings = variables(fresh_world)
+    record = {
+        "kind": "model",
+        "project": "cli/schemas",
+        "title": "Kept as it was accepted",
+        "creators": [{"name": "Rivera, Ana"}],
+        "contact": {"name": "Ana Rivera", "email": "ana@example.org"},
+        "visibility": "public",
+        "metadata": {"parameters": 5},
+    }
+    ids = [f"00000000-0000-7000-8000-00000000000{number}" for number in range(4)]
+    records = [record, record | {"metadata": {"parameters": "many"}}, record | {"metadata": 5}, record | {"title": ""}]
+    with psycopg.connect(str(fresh_world.settings.database_url)) as connection:
+        owner = connection.execute(
+            "INSERT INTO principal (id, name, role) VALUES (gen_random_uuid(), 'o', 'ingest') RETURNING id"
+        ).fetchone()
+        assert owner is not None
+        for object_id, one in zip(ids, records, strict=True):
+            connection.execute(
+                "INSERT INTO object"
+                " (id, kind, schema_version, project, owner_id, readers, revision, record, withdrawn_at)"
+                " VALUES (%s, 'model', 1, 'cli/schemas', %s, '{public}', 1, %s, %s)",
+                [object_id, owner[0], json.dumps(one), None if one["title"] else "2026-01-01T00:00:00Z"],
+            )
+
+    checked = run("schema", "check", "--json", **settings)
+    told = run("schema", "check", **settings)
+
+    assert (checked.code, checked.json) == (
+        1,
+        {
+            "checked": 3,
+            "short": [
+                {
+                    "id": ids[1],
+                    "kind": "model",
+                    "schema_version": 1,
+                    "errors": [{"pointer": "/metadata/parameters", "message": "input should be a valid integer"}],
+                },
+                {
+                    "id": ids[2],
+                    "kind": "model",
+                    "schema_version": 1,
+                    "errors": [{"pointer": "/metadata", "message": "input should be an object"}],
+                },
+            ],
+        },
+    )
+    assert told.out.startswith(f"{ids[1]}  model, accepted under version 1\n  /metadata/parameters: input should be")
+    assert "3 objects checked, 2 fall short" in told.err
+    with psycopg.connect(str(fresh_world.settings.database_url)) as connection:
+        connection.execute("DELETE FROM object WHERE id = ANY(%s::uuid[])", [ids[1:3]])
+    assert run("schema", "check", **settings).code == 0

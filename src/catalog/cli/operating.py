@@ -1,11 +1,11 @@
-"""Running a catalog: serve, migrate, tokens. These know it from inside, by the server's own settings."""
+"""Running a catalog: serve, migrate, tokens, schemas. These know it from inside, by the server's own settings."""
 
 # ruff: noqa: PLC0415 - `catalog --help` must come at once: what a command needs is imported when it runs.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from uuid import UUID
 
 import typer
@@ -30,12 +30,15 @@ SECONDS_OF = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 tokens = typer.Typer(help="Make, list and end tokens, straight in the database.")
 
+schemas = typer.Typer(help="Hold what is recorded against the kinds' schemas.", no_args_is_help=True)
+
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command(rich_help_panel="Running a catalog")(serve)
     app.command(rich_help_panel="Running a catalog")(migrate)
     app.add_typer(tokens, name="token", rich_help_panel="Running a catalog")
+    app.add_typer(schemas, name="schema", rich_help_panel="Running a catalog")
 
 
 def serve(
@@ -182,6 +185,50 @@ def revoke_token(token_id: Annotated[str, typer.Argument(help="The id that `cata
         raise typer.BadParameter("this is no id; `catalog token list` shows them", param_hint="TOKEN_ID") from None
     _in_database(lambda session: principals.revoke_token(session, wanted))
     output.say(f"token {wanted} works no more")
+
+
+@schemas.callback()
+def _schemas() -> None:
+    """Keep `check` a command of its own: one command alone would be taken for the group."""
+
+
+@schemas.command("check")
+def check_schemas(*, json: Json = False) -> None:
+    """Validate every object in the database by its kind's schema of today, and list what falls short.
+
+    Objects keep the version they were accepted under: falling short is no fault, but a curator may want to mend it.
+    Ends with exit code 1 when anything falls short.
+    """
+    from catalog.objects import kinds, reading, validation
+
+    async def check(session: "AsyncSession") -> tuple[int, list[dict[str, Any]]]:
+        count, short = 0, []
+        async for kept in reading.every_record(session):
+            count += 1
+            kind = kinds.known().get(kept.kind)
+            faults = [kinds.unknown("/kind", kept.kind)] if kind is None else validation.shortcomings(kind, kept.record)
+            if faults:
+                short.append(
+                    {
+                        "id": str(kept.id),
+                        "kind": kept.kind,
+                        "schema_version": kept.schema_version,
+                        "errors": [{"pointer": fault.pointer, "message": fault.message} for fault in faults],
+                    }
+                )
+        return count, short
+
+    count, short = _in_database(check)
+    if json:
+        output.as_json({"checked": count, "short": short})
+    else:
+        for one in short:
+            output.data(f"{one['id']}  {one['kind']}, accepted under version {one['schema_version']}")
+            for fault in one["errors"]:
+                output.data(f"  {fault['pointer']}: {fault['message']}")
+        output.say(f"{count} objects checked, {len(short)} fall short")
+    if short:
+        raise typer.Exit(output.FAILED)
 
 
 def _in_database(work: "Callable[[AsyncSession], Awaitable[Result]]") -> Result:

@@ -3,7 +3,7 @@
 The condition comes from `access.audience` and stands in every statement here; nothing else selects objects for people.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,6 +27,9 @@ _objects = SQLModel.metadata.tables[CatalogObject.__tablename__]
 _files = SQLModel.metadata.tables["file"]
 _principals = SQLModel.metadata.tables[str(Principal.__tablename__)]
 _uploads = SQLModel.metadata.tables["upload"]
+
+
+RECORDS_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +204,28 @@ async def page(
         conditions.append(_objects.c.id < after)
     statement = _entries(sa.and_(*conditions), files_most=files_most).order_by(_objects.c.id.desc()).limit(limit)
     return [_entry(row) for row in await session.execute(statement)]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A description as it is kept, with the version of its kind's schema under which it was accepted."""
+
+    id: UUID
+    kind: str
+    schema_version: int
+    record: dict[str, Any]
+
+
+async def every_record(session: AsyncSession) -> AsyncIterator[Kept]:
+    """Yield the description of every object that is not withdrawn, oldest first: for operators, never for an answer."""
+    rows = await session.stream(
+        sa.select(_objects.c.id, _objects.c.kind, _objects.c.schema_version, _objects.c.record)
+        .where(_objects.c.withdrawn_at.is_(None))
+        .order_by(_objects.c.id)
+        .execution_options(yield_per=RECORDS_AT_ONCE)
+    )
+    async for row in rows:
+        yield Kept(*row)
 
 
 async def titles_of(session: AsyncSession, ids: Sequence[UUID], audience: Audience) -> dict[UUID, tuple[str, str]]:

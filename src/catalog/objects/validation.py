@@ -120,6 +120,16 @@ def record_of(description: Description) -> dict[str, Any]:
     return description.model_dump(mode="json", exclude={"files"}, exclude_none=True)
 
 
+def shortcomings(kind: kinds.Kind, record: Mapping[str, Any]) -> list[Fault]:
+    """Return what an accepted description lacks by its kind's rules of today."""
+    model = kind.draft()
+    try:
+        description = model.model_validate_json(msgspec.json.encode(record))
+    except ValidationError as wrong:
+        return faults_of(wrong, record, model)
+    return list(_kind_faults(kind, description))
+
+
 def revised_from(kind: kinds.Kind, record: Mapping[str, Any], body: bytes) -> Description:
     """Return the description after a merge patch (RFC 7396); raises Invalid with every fault."""
     patch = json_from(body)
