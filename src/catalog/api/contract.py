@@ -59,6 +59,8 @@ class Answer:
     schema: Any = None
     media_type: str = JSON
     headers: Mapping[str, str] | None = None
+    # Media types in which the same is told, for whoever asks for them.
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,10 @@ ALWAYS = (400, 401, 500, 503)
 TAGS = {
     "objects": "Registering, reading and changing objects.",
     "files": "Bytes: uploads and downloads, by signed links to the store.",
+    "provenance": "Where objects come from, and what was made of them.",
     "search": "Finding objects, with facets and links.",
     "kinds": "What an object can be.",
+    "vocabularies": "Controlled terms: schemes of concepts with labels in several languages.",
     "notifications": "Where buckets tell the catalog to look at a key.",
     "operations": "How the catalog itself is doing.",
 }
@@ -234,6 +238,7 @@ def _answer(answer: Answer, schemas: dict[str, Any]) -> dict[str, Any]:
     described: dict[str, Any] = {"description": answer.description}
     if answer.schema is not None:
         described["content"] = {answer.media_type: {"schema": _schema(answer.schema, schemas)}}
+        described["content"] |= {media_type: {} for media_type in answer.also}
     if answer.headers:
         described["headers"] = {
             name: {"description": text, "schema": {"type": "string"}} for name, text in answer.headers.items()

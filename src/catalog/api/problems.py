@@ -101,8 +101,9 @@ def problem(
         "title": title,
         "status": status,
         "detail": detail,
+        # Not of `request.url`, which reads the Host header too and fails where that is none.
         # A reference, as the RFC has it: what a path may not hold as it is stands percent-encoded.
-        "instance": quote(request.url.path),
+        "instance": quote(request.scope["path"]),
         "request_id": request_id.get(),
     }
     if faults:
@@ -166,7 +167,7 @@ BUSY = (
 
 
 def _internal(request: Request[Any, Any, Any], fault: Exception) -> Response[bytes]:
-    log.error("unexpected", request_id=request_id.get(), path=request.url.path, exc_info=fault)
+    log.error("unexpected", request_id=request_id.get(), path=request.scope["path"], exc_info=fault)
     return problem(
         request,
         "internal",

@@ -32,6 +32,7 @@ Told = TypeVar("Told")
 # A description with a thousand declared files is about 300 kB.
 BODY_BYTES_MAX = 2 * 1024 * 1024
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,200}")
+CONTENT_LENGTH = re.compile(r"[0-9]{1,20}")
 NONCE_BYTES = 12
 # Some 500 bytes each; who is not among them is asked for first.
 RECOGNISED_MAX = 10_000
@@ -120,7 +121,7 @@ async def limited(request: AnyRequest, most_bytes: int) -> bytes:
     """Return the body; raises TooLarge as soon as it exceeds the limit."""
     too_large = TooLarge(f"A body here has at most {most_bytes:,} bytes.")
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > most_bytes:
+    if CONTENT_LENGTH.fullmatch(declared) and int(declared) > most_bytes:
         raise too_large
     taken = await beginning(request, most_bytes)
     if len(taken) > most_bytes:
@@ -148,22 +149,24 @@ def query(request: AnyRequest, model: type[Model]) -> Model:
         name for name, field in model.model_fields.items() if getattr(field.annotation, "__origin__", None) is list
     }
     raw: dict[str, Any] = {}
-    faults = []
+    faults = validation.Faults()
     for name, value in request.query_params.multi_items():
         if name in lists:
             raw.setdefault(name, []).append(value)
         elif name in raw:
-            faults.append(Fault(f"/{name}", "give this parameter once"))
+            faults.add([Fault(validation.pointer_to([name]), "give this parameter once")])
         else:
             raw[name] = value
     try:
         asked = model.model_validate(raw)
     except ValidationError as wrong:
-        faults += validation.faults_of(wrong, raw, model)
+        faults.add_from(wrong, raw, model)
     else:
-        if not faults:
+        if not faults.count:
             return asked
-    raise Invalid("The query has faults.", faults=faults)
+    if faults.count > len(faults.shown):
+        raise faults.refusal("query")
+    raise Invalid("The query has faults.", faults=faults.shown)
 
 
 def object_id(request: AnyRequest, name: str = "object_id") -> UUID:
@@ -194,7 +197,7 @@ def remember(request: AnyRequest, sent: bytes) -> Remember | None:
     if not IDEMPOTENCY_KEY.fullmatch(key):
         message = "1 to 200 visible ASCII characters"
         raise Invalid("The Idempotency-Key is not usable.", faults=[Fault("/Idempotency-Key", message)])
-    digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + sent).digest()
+    digest = hashlib.sha256(f"{request.method} {request.scope['path']}\n".encode() + sent).digest()
     return Remember(key, digest)
 
 
@@ -241,7 +244,7 @@ def next_link(request: AnyRequest, cursor: str | None) -> Mapping[str, str]:
     # In the order in which they were sent, which Litestar's own mapping does not keep.
     sent = parse_qsl(request.scope["query_string"].decode(), keep_blank_values=True)
     kept = [(name, value) for name, value in sent if name != "cursor"]
-    return {"Link": f'<{quote(request.url.path)}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'}
+    return {"Link": f'<{quote(request.scope["path"])}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'}
 
 
 def parsed(sent: bytes, model: type[Model]) -> Model:
@@ -250,4 +253,6 @@ def parsed(sent: bytes, model: type[Model]) -> Model:
     try:
         return model.model_validate_json(sent)
     except ValidationError as wrong:
-        raise Invalid(faults=validation.faults_of(wrong, raw, model)) from None
+        faults = validation.Faults()
+        faults.add_from(wrong, raw, model)
+        raise faults.refusal() from None

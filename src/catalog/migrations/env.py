@@ -6,8 +6,11 @@ from sqlmodel import SQLModel
 # These imports declare the tables that the metadata below holds.
 import catalog.access.principals
 import catalog.objects.tables
+import catalog.outside.tables
+import catalog.provenance.tables
 import catalog.queue
-import catalog.storage.unreadable  # noqa: F401
+import catalog.storage.unreadable
+import catalog.vocabulary.tables  # noqa: F401
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -6,6 +6,7 @@ its object once; any other row makes an object each time. Rows may name objects 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -147,22 +148,27 @@ def _references_of(row: Row) -> list[Reference]:
 
 async def _already(
     session: AsyncSession, principal_id: UUID, asked: Sequence[Remember]
-) -> dict[str, tuple[bytes, UUID]]:
+) -> dict[str, tuple[bytes, UUID, datetime | None]]:
     if not asked:
         return {}
     rows = await session.execute(
-        sa.select(_remembered.c.key, _remembered.c.digest, _remembered.c.object_id).where(
-            _remembered.c.principal_id == principal_id, _remembered.c.key.in_([one.key for one in asked])
-        )
+        sa.select(_remembered.c.key, _remembered.c.digest, _remembered.c.object_id, _objects.c.withdrawn_at)
+        .outerjoin(_objects, _objects.c.id == _remembered.c.object_id)
+        .where(_remembered.c.principal_id == principal_id, _remembered.c.key.in_([one.key for one in asked]))
     )
-    return {key: (digest, object_id) for key, digest, object_id in rows}
+    return {key: (digest, object_id, withdrawn_at) for key, digest, object_id, withdrawn_at in rows}
 
 
-def _repeated(row: Row, digest: bytes, object_id: UUID) -> Outcome:
+def _repeated(row: Row, digest: bytes, object_id: UUID, withdrawn_at: datetime | None) -> Outcome:
     assert row.remember is not None  # ruff: ignore[S101] - only such rows are looked up.
-    if digest == row.remember.digest:
+    if digest != row.remember.digest:
+        message = f"this key was used for another registration, which made the object {object_id}; take a new key"
+    elif withdrawn_at is not None:
+        message = (
+            f"this key made the object {object_id}, which was withdrawn on {withdrawn_at:%Y-%m-%d}; take a new key"
+        )
+    else:
         return Outcome(row.line, Fate.UNCHANGED, object_id)
-    message = f"this key was used for another registration, which made the object {object_id}; take a new key"
     return Outcome(row.line, Fate.FAILED, faults=[Fault("/idempotency_key", message)])
 
 
@@ -173,7 +179,7 @@ _HELD = sa.text(
          WHERE file.object_id = object.id) AS files
     FROM object JOIN unnest(CAST(:projects AS text[]), CAST(:kinds AS text[]), CAST(:names AS text[]))
         AS asked (project, kind, name) USING (project, kind, name)
-    WHERE object.withdrawn_at IS NULL ORDER BY object.id FOR UPDATE OF object
+    WHERE object.withdrawn_at IS NULL ORDER BY object.id FOR NO KEY UPDATE OF object
     """
 )
 
@@ -205,23 +211,24 @@ def _sound(news: Sequence[_New], there: Known) -> tuple[list[tuple[_New, dict[st
         there.add(new.id, new.row.draft.kind.name, new.row.place)
     fallen: dict[UUID, Outcome] = {}
     ids: dict[UUID, dict[str, UUID]] = {}
-    left = [new for new in news if new.references]
-    while True:
-        falling = {}
-        for new in left:
-            found, faults = resolving.resolved(there, new.row.draft.description.project, new.references)
+    named_by: dict[UUID, list[_New]] = {}
+    looked_at = [new for new in news if new.references]
+    while looked_at:
+        falling = []
+        for new in looked_at:
+            ids[new.id], faults = resolving.resolved(there, new.row.draft.description.project, new.references)
+            for target in set(ids[new.id].values()):
+                named_by.setdefault(target, []).append(new)
             if faults:
-                falling[new.id] = _fallen(new.row, new.references, faults)
-            ids[new.id] = found
-        if not falling:
-            break
-        fallen |= falling
-        left = [new for new in left if new.id not in falling]
-        for new in news:
-            if new.id in falling:
-                there.kinds.pop(new.id, None)
-                if new.row.place is not None:
-                    there.ids.pop(new.row.place, None)
+                fallen[new.id] = _fallen(new.row, new.references, faults)
+                falling.append(new)
+        for new in falling:
+            there.kinds.pop(new.id, None)
+            if new.row.place is not None:
+                there.ids.pop(new.row.place, None)
+        # Each of these falls now, so nobody is looked at more than twice, however long a chain is.
+        naming = {one.id: one for new in falling for one in named_by.get(new.id, ()) if one.id not in fallen}
+        looked_at = list(naming.values())
     return [(new, ids.get(new.id, {})) for new in news if new.id not in fallen], list(fallen.values())
 
 
@@ -285,6 +292,8 @@ async def _insert(session: AsyncSession, news: Sequence[tuple[_New, dict[str, UU
         )
         # New ids: none of them can be in the queue.
         await _copy(cursor, "queue (topic, subject)", ((verbs.INDEX, str(new.id)) for new, _ in news))
+        named = (new.id for new, _ in news if next(new.row.draft.description.outside(), None) is not None)
+        await _copy(cursor, "queue (topic, subject)", ((verbs.OUTSIDE, str(object_id)) for object_id in named))
     session.info[QUEUED] = True
 
 

@@ -13,7 +13,16 @@ from typing import Annotated, Any, Literal, Self
 
 import idutils
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 TITLE_CHARS_MAX = 300
 DESCRIPTION_CHARS_MAX = 20_000
@@ -39,8 +48,10 @@ PROJECT_PATTERN = r"^[a-z0-9][a-z0-9-]{1,62}/[a-z0-9][a-z0-9-]{1,62}$"
 MEDIA_TYPE_PATTERN = r"^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$"
 # Deliberately loose: only a mail server knows. It keeps out spaces, control characters and missing parts.
 EMAIL_PATTERN = r"^[^@\s<>\"]{1,64}@[^@\s<>\"]{1,190}\.[^@\s<>\".]{1,63}$"
-# RFC 3339 calendar dates at three precisions; times are checked by datetime itself.
-_DATE = re.compile(r"^\d{4}(-\d{2}(-\d{2})?)?$")
+# RFC 3339 calendar dates at three precisions, and moments with their zone; datetime itself says whether they exist.
+_DATE = re.compile(r"[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?")
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?(Z|[+-][0-9]{2}:[0-9]{2})")
+_DAY_CHARS = len("2024-05-17")
 _ROR = re.compile(r"^0[a-hj-km-np-tv-z0-9]{6}[0-9]{2}$")
 _ROR_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 # Unicode's categories Cc and Cs, but for line breaks and tabs.
@@ -63,7 +74,7 @@ def _one_line(text: str) -> str:
 
 def _orcid(text: str) -> str:
     bare = text.removeprefix("https://").removeprefix("http://").removeprefix("orcid.org/").upper()
-    if not re.fullmatch(r"(\d{4}-){3}\d{3}[\dX]", bare):
+    if not re.fullmatch(r"([0-9]{4}-){3}[0-9]{3}[0-9X]", bare):
         raise ValueError("write an ORCID iD as 0000-0002-1825-0097")
     if not idutils.is_orcid(bare):
         raise ValueError(f"{bare} is not an ORCID iD: its last digit does not fit the others; check for a typing error")
@@ -93,14 +104,14 @@ def _licence(text: str) -> str:
         ) from None
 
 
-def _moment_or_day(text: str) -> str:
+def _moment_or_day(text: str) -> None:
     if _DATE.fullmatch(text):
         year, month, day = ([int(part) for part in text.split("-")] + [1, 1])[:3]
         date(year, month, day)
-        return text
-    if datetime.fromisoformat(text).tzinfo is None:
-        raise ValueError("no time zone")
-    return text
+    elif _MOMENT.fullmatch(text):
+        datetime.fromisoformat(text)
+    else:
+        raise ValueError
 
 
 def _dated(text: str) -> str:
@@ -112,18 +123,32 @@ def _dated(text: str) -> str:
         parts = []
     if len(parts) not in {1, 2}:
         raise ValueError("write a date as 2024, 2024-05, 2024-05-17 or 2024-05-17T08:00:00Z, a range as start/end")
+    if _runs_backwards(*parts):
+        raise ValueError("the range ends before it starts; exchange the two")
     return text
 
 
+def _runs_backwards(start: str, end: str | None = None) -> bool:
+    if end is None:
+        return False
+    if _MOMENT.fullmatch(start) and _MOMENT.fullmatch(end):
+        return datetime.fromisoformat(end) < datetime.fromisoformat(start)
+    # To the precision of the coarser one: what begins in May 2024 may end in 2024.
+    chars = min(len(start), len(end), _DAY_CHARS)
+    return end[:chars] < start[:chars]
+
+
 def _exact(number: float) -> float:
-    # Beyond 2^53 readers of JSON in other languages lose digits (RFC 8259, section 6).
-    if isinstance(number, int) and abs(number) > EXACT_INTEGER_MAX:
+    # Beyond 2^53 readers of JSON in other languages lose digits (RFC 8259, section 6). A float is such a number too
+    # where it is whole, as all are up there: Postgres writes 1e22 as an integer.
+    if abs(number) > EXACT_INTEGER_MAX:
         raise ValueError("too large to be read exactly everywhere; write it as a text")
     return number
 
 
-def _unicode_keyword(text: str) -> str:
-    return unicodedata.normalize("NFC", _one_line(text))
+def _composed(text: Any) -> Any:
+    # Before the characters are counted: there are some that become two.
+    return unicodedata.normalize("NFC", text) if isinstance(text, str) else text
 
 
 Line = Annotated[
@@ -138,7 +163,8 @@ Prose = Annotated[
 Keyword = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=KEYWORD_CHARS_MAX),
-    AfterValidator(_unicode_keyword),
+    AfterValidator(_one_line),
+    BeforeValidator(_composed),
 ]
 Orcid = Annotated[str, AfterValidator(_orcid), Field(examples=["0000-0002-1825-0097"])]
 Ror = Annotated[str, AfterValidator(_ror), Field(examples=["05gq02987"])]
@@ -147,7 +173,7 @@ Licence = Annotated[
 ]
 DateText = Annotated[str, StringConstraints(max_length=80), AfterValidator(_dated), Field(examples=["2024-05-17"])]
 MediaType = Annotated[str, StringConstraints(to_lower=True, pattern=MEDIA_TYPE_PATTERN)]
-Email = Annotated[str, StringConstraints(strip_whitespace=True, pattern=EMAIL_PATTERN)]
+Email = Annotated[str, StringConstraints(strip_whitespace=True, pattern=EMAIL_PATTERN), AfterValidator(_one_line)]
 ObjectName = Annotated[
     str,
     StringConstraints(pattern=OBJECT_NAME_PATTERN),
@@ -301,38 +327,3 @@ class FileDeclaration(Strict):
     size: Annotated[int, Field(ge=0, le=FILE_BYTES_MAX, description="Length in bytes.")]
     sha256: Annotated[Sha256, Field(description="SHA-256 of the bytes, 64 hexadecimal digits.")]
     media_type: MediaType = MEDIA_TYPE_DEFAULT
-
-
-def _unrepeated(values: list[str]) -> list[str]:
-    return list(dict.fromkeys(values))
-
-
-class Description(Strict):
-    """What every kind of object says of itself; `metadata` holds what only its kind says."""
-
-    kind: Annotated[str, Field(max_length=64)]
-    project: Project
-    name: ObjectName | None = None
-    title: Title
-    description: Prose = ""
-    creators: Annotated[list[Creator], Field(min_length=1, max_length=CREATORS_MAX)]
-    contact: Contact
-    keywords: Annotated[list[Keyword], Field(max_length=KEYWORDS_MAX), AfterValidator(_unrepeated)] = []
-    licence: Licence | None = None
-    visibility: Annotated[Visibility, Field(strict=False)] = Visibility.PRIVATE
-    dates: Annotated[list[Dated], Field(max_length=DATES_MAX)] = []
-    coverage: Coverage | None = None
-    # Pydantic tells the keys' pattern and leaves open what other keys there may be: none.
-    custom: Annotated[
-        dict[CustomKey, CustomValue],
-        Field(max_length=CUSTOM_KEYS_MAX, json_schema_extra={"additionalProperties": False}),
-    ] = {}
-    metadata: Any
-
-    def year(self) -> int | None:
-        """Return the year people would cite: of issue, else of creation, else of collection; none when not said."""
-        for wanted in (DateType.ISSUED, DateType.CREATED, DateType.COLLECTED):
-            for dated in self.dates:
-                if dated.type == wanted:
-                    return int(dated.date[:4])
-        return None

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from pydantic import TypeAdapter
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -21,6 +22,7 @@ from catalog.database import Database
 from catalog.errors import Gone, NotFound
 from catalog.objects import kinds
 from catalog.objects.metadata import DateType
+from catalog.objects.references import External, Outside, outside_external
 from catalog.objects.tables import CatalogObject, FileState, Upload
 
 _objects = SQLModel.metadata.tables[CatalogObject.__tablename__]
@@ -240,6 +242,21 @@ async def titles_of(session: AsyncSession, ids: Sequence[UUID], audience: Audien
     return {object_id: (kind, title) for object_id, kind, title in rows}
 
 
+async def seen_among(
+    session: AsyncSession, ids: Sequence[UUID], audience: Audience
+) -> dict[UUID, tuple[str, str, datetime | None]]:
+    """Return kind, title and time of withdrawal of each of these objects that may be seen, withdrawn or not."""
+    if not ids:
+        return {}
+    rows = await session.execute(
+        sa.select(_objects.c.id, _objects.c.kind, _objects.c.record["title"].astext, _objects.c.withdrawn_at).where(
+            _objects.c.id == sa.any_(sa.bindparam("ids", list(ids), type_=ARRAY(sa.Uuid))),
+            audience.sql_condition(_objects.c.readers),
+        )
+    )
+    return {object_id: (kind, title, withdrawn_at) for object_id, kind, title, withdrawn_at in rows}
+
+
 async def ids_of(
     session: AsyncSession, places: Sequence[tuple[str, str, str]], audience: Audience
 ) -> dict[tuple[str, str, str], UUID]:
@@ -255,18 +272,19 @@ async def ids_of(
     return {(project, kind, name): object_id for project, kind, name, object_id in rows}
 
 
-async def find_upload(session: AsyncSession, upload_id: UUID, audience: Audience) -> Upload:
-    """Return the upload of an object the audience may see; raises NotFound."""
+async def find_upload(session: AsyncSession, upload_id: UUID, audience: Audience) -> tuple[Upload, UUID]:
+    """Return the upload of an object the audience may see, and who owns the object; raises NotFound."""
     row = (
         await session.execute(
-            sa.select(_uploads)
+            sa.select(_objects.c.owner_id, *_uploads.c)
             .join(_objects, _objects.c.id == _uploads.c.object_id)
             .where(_uploads.c.id == upload_id, audience.sql_condition(_objects.c.readers))
         )
     ).one_or_none()
     if row is None:
         raise NotFound(f"There is no upload {upload_id} that you may see.")
-    return Upload(**row._mapping)  # ruff: ignore[SLF001] - SQLAlchemy's documented name for the mapping.
+    owner_id, *columns = row
+    return Upload(**dict(zip(_uploads.c.keys(), columns, strict=True))), owner_id
 
 
 def kind_of(entry: Entry) -> kinds.Kind:
@@ -277,3 +295,12 @@ def kind_of(entry: Entry) -> kinds.Kind:
 def metadata_of(entry: Entry) -> kinds.Metadata:
     """Return what only the kind says, as its model."""
     return kind_of(entry).metadata.model_validate(entry.record["metadata"], strict=False)
+
+
+_external: TypeAdapter[list[External]] = TypeAdapter(list[External])
+
+
+def outside_of(entry: Entry) -> list[Outside]:
+    """Return what the object names outside the catalog."""
+    external = _external.validate_python(entry.record.get("external", []))
+    return [*outside_external(external), *metadata_of(entry).outside()]

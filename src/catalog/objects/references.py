@@ -4,16 +4,26 @@ Knows how they are written, not whether they are there: that is for the verbs (o
 """
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from lark import Lark
 from lark.exceptions import UnexpectedInput
 from pydantic import AfterValidator, Field, StringConstraints
 
-from catalog.objects.metadata import NAME_CHARS_MAX, OBJECT_NAME_PATTERN, PROJECT_PATTERN, Line, Strict
+from catalog.objects.metadata import (
+    FILE_BYTES_MAX,
+    NAME_CHARS_MAX,
+    OBJECT_NAME_PATTERN,
+    PROJECT_PATTERN,
+    Line,
+    MediaType,
+    Sha256,
+    Strict,
+)
 
 URL_CHARS_MAX = 2_000
 PLATFORMS_MAX = 50
@@ -149,3 +159,63 @@ class Git(Strict):
     url: Url
     commit: Commit
     path: Annotated[Line, Field(description="A file or folder in it.")] | None = None
+
+    @property
+    def address(self) -> str:
+        """Where a checker looks for it."""
+        return f"git+{self.url}"
+
+
+class ExternalGit(Git):
+    """Code or data in a Git repository, at one commit."""
+
+    type: Literal["git"]
+
+
+class ExternalImage(Strict):
+    """A container image in a registry."""
+
+    type: Literal["image"]
+    reference: ImageReference
+
+
+class ExternalUrl(Strict):
+    """Bytes at an address of somebody else."""
+
+    type: Literal["url"]
+    url: Url
+    sha256: Sha256 | None = None
+    size: Annotated[int, Field(ge=0, le=FILE_BYTES_MAX, description="Length in bytes.")] | None = None
+    media_type: MediaType | None = None
+
+    @property
+    def address(self) -> str:
+        """Where a checker looks for it."""
+        return self.url
+
+
+External = Annotated[ExternalGit | ExternalImage | ExternalUrl, Field(discriminator="type")]
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """An address outside the catalog that a description names, and where it names it."""
+
+    pointer: str
+    address: str
+
+
+def outside_image(pointer: str, reference: str) -> Iterator[Outside]:
+    """Name where a checker looks for an image, unless the reference leaves the registry to whoever pulls it."""
+    host, slash, _ = reference.partition("/")
+    if slash and ("." in host or ":" in host):
+        yield Outside(pointer, f"image://{reference}")
+
+
+def outside_external(external: Sequence[External]) -> Iterator[Outside]:
+    """Name where a checker looks for what the common metadata names."""
+    for place, one in enumerate(external):
+        if isinstance(one, ExternalImage):
+            yield from outside_image(f"/external/{place}", one.reference)
+        else:
+            yield Outside(f"/external/{place}", one.address)

@@ -4,9 +4,10 @@ Parse once at the border; behind it there are only our types. The schema of a re
 made here too, from the same models.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -15,10 +16,17 @@ from pydantic import BaseModel, ValidationError
 
 from catalog.errors import Fault, Invalid
 from catalog.objects import kinds
-from catalog.objects.metadata import CUSTOM_CHARS_MAX, CUSTOM_VALUES_MAX, Description, FileDeclaration, Strict
+from catalog.objects.description import Description
+from catalog.objects.metadata import CUSTOM_CHARS_MAX, CUSTOM_VALUES_MAX, FileDeclaration, Strict
 from catalog.storage import keys
 
 FAULTS_SHOWN_MAX = 100
+# To read one of pydantic's faults takes some microseconds, and a body of unknown fields has one for every ten bytes.
+FAULTS_READ_MAX = 5_000
+# What was sent comes back only as far as it helps to find the place.
+NAME_CHARS_SHOWN = 80
+POINTER_CHARS_MAX = 1_000
+MESSAGE_CHARS_MAX = 1_000
 NUL = "\x00"
 # RFC 8259, section 7: a control character is escaped, and this one escape has one spelling.
 NUL_IN_JSON = rb"\u0000"
@@ -43,6 +51,38 @@ class Draft:
     kind: kinds.Kind
     description: Description
     files: tuple[FileDeclaration, ...]
+
+
+@dataclass(slots=True)
+class Faults:
+    """What is wrong with one request: the first faults, to be shown, and the number of all."""
+
+    shown: list[Fault] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, faults: Iterable[Fault]) -> None:
+        """Take further faults."""
+        for fault in faults:
+            self.count += 1
+            if len(self.shown) < FAULTS_SHOWN_MAX:
+                self.shown.append(fault)
+
+    def add_from(self, wrong: ValidationError, raw: Any, model: type[BaseModel]) -> None:
+        """Take what pydantic found wrong with `raw`, each fault with its JSON pointer into it."""
+        count = wrong.error_count()
+        if count > FAULTS_READ_MAX:
+            self.add([Fault("", f"there are {count:,} faults, too many to list: is this what you meant to send?")])
+            self.count += count - 1
+            return
+        shown, more = _read(wrong, raw, model)
+        self.add(shown)
+        self.count += more
+
+    def refusal(self, what: str = "request") -> Invalid:
+        """Return the error that lists the faults."""
+        more = f"; the first {len(self.shown)} are listed" if self.count > len(self.shown) > 1 else ""
+        counted = "is 1 fault" if self.count == 1 else f"are {self.count} faults"
+        return Invalid(f"There {counted} in the {what}{more}.", faults=self.shown)
 
 
 class FilesBody(Strict):
@@ -70,21 +110,24 @@ def draft_from(body: bytes, *, prefix: str) -> Draft:
     raw = json_from(body)
     if not isinstance(raw, dict):
         raise Invalid(faults=[Fault("", "send one JSON object that describes what you register")])
-    kind = kinds.known().get(str(raw.get("kind")))
-    faults = [] if kind or "kind" not in raw else [kinds.unknown("/kind", str(raw["kind"]))]
+    named = raw.get("kind")
+    kind = kinds.known().get(named) if isinstance(named, str) else None
+    faults = Faults()
+    if kind is None and isinstance(named, str):
+        faults.add([kinds.unknown("/kind", named)])
     # Without a known kind the common part is still checked, so that one answer lists all faults.
     model: type[Description] = _Unknown if kind is None else kind.draft()
     description = None
     try:
         description = model.model_validate_json(body)
     except ValidationError as wrong:
-        faults += faults_of(wrong, raw, model)
+        faults.add_from(wrong, raw, model)
     else:
-        faults += _kind_faults(kind, description)
-    faults += _path_faults(raw.get("files"), _room_bytes(prefix, str(raw.get("project"))))
-    faults += _nul_faults(body, raw, faults)
-    if faults or kind is None or description is None:
-        raise Invalid(_summary(faults), faults=faults[:FAULTS_SHOWN_MAX])
+        faults.add(_kind_faults(kind, description))
+    faults.add(_path_faults(raw.get("files"), _room_bytes(prefix, raw.get("project"))))
+    faults.add(_nul_faults(body, raw, faults.shown))
+    if faults.count or kind is None or description is None:
+        raise faults.refusal()
     files: list[FileDeclaration] = getattr(description, "files")  # ruff: ignore[B009] - made by create_model, unknown to mypy.
     return Draft(kind, description, tuple(files))
 
@@ -101,7 +144,8 @@ def _sound_draft(body: bytes, prefix: str) -> Draft | None:
     try:
         kind = kinds.known()[_peek.decode(body).kind]
         description = kind.draft().model_validate_json(body)
-    except (msgspec.DecodeError, KeyError, ValidationError):
+    except (msgspec.DecodeError, KeyError, ValueError, RecursionError):
+        # Also what is no UTF-8 and what is nested too deep: the parser that tells faults says where.
         return None
     draft = Draft(kind, description, tuple(getattr(description, "files")))  # ruff: ignore[B009] - as below.
     room_bytes = _room_bytes(prefix, description.project)
@@ -126,7 +170,9 @@ def shortcomings(kind: kinds.Kind, record: Mapping[str, Any]) -> list[Fault]:
     try:
         description = model.model_validate_json(msgspec.json.encode(record))
     except ValidationError as wrong:
-        return faults_of(wrong, record, model)
+        faults = Faults()
+        faults.add_from(wrong, record, model)
+        return faults.shown
     return list(_kind_faults(kind, description))
 
 
@@ -135,22 +181,23 @@ def revised_from(kind: kinds.Kind, record: Mapping[str, Any], body: bytes) -> De
     patch = json_from(body)
     if not isinstance(patch, dict):
         raise Invalid(faults=[Fault("", "a merge patch of an object is a JSON object")])
-    faults = [
+    faults = Faults()
+    faults.add(
         Fault(f"/{name}", why)
         for name, why in ELSEWHERE.items()
         if name in patch and patch[name] != record.get(name, ...)
-    ]
+    )
     merged = merge(record, {name: value for name, value in patch.items() if name not in ELSEWHERE})
     model = kind.draft()
     try:
         description = model.model_validate_json(msgspec.json.encode(merged))
     except ValidationError as wrong:
-        faults += faults_of(wrong, merged, model)
+        faults.add_from(wrong, merged, model)
     else:
-        faults += _kind_faults(kind, description)
-    faults += _nul_faults(body, merged, faults)
-    if faults:
-        raise Invalid(_summary(faults), faults=faults[:FAULTS_SHOWN_MAX])
+        faults.add(_kind_faults(kind, description))
+    faults.add(_nul_faults(body, merged, faults.shown))
+    if faults.count:
+        raise faults.refusal()
     return description
 
 
@@ -167,18 +214,18 @@ def _kind_faults(kind: kinds.Kind | None, description: Description) -> Iterator[
 def files_from(body: bytes, *, prefix: str, project: str) -> list[FileDeclaration]:
     """Return the files that a body declares; raises Invalid with every fault."""
     raw = json_from(body)
-    faults: list[Fault] = []
+    faults = Faults()
     files: list[FileDeclaration] = []
     try:
         files = FilesBody.model_validate_json(body).files
     except ValidationError as wrong:
-        faults += faults_of(wrong, raw, FilesBody)
+        faults.add_from(wrong, raw, FilesBody)
     declared = raw.get("files") if isinstance(raw, dict) else None
-    faults += _path_faults(declared, _room_bytes(prefix, project))
-    if not faults and not files:
-        faults.append(Fault("/files", "declare at least one file"))
-    if faults:
-        raise Invalid(_summary(faults), faults=faults[:FAULTS_SHOWN_MAX])
+    faults.add(_path_faults(declared, _room_bytes(prefix, project)))
+    if not faults.count and not files:
+        faults.add([Fault("/files", "declare at least one file")])
+    if faults.count:
+        raise faults.refusal()
     return files
 
 
@@ -195,9 +242,9 @@ def merge(target: Any, patch: Any) -> Any:
     return merged
 
 
-def _room_bytes(prefix: str, project: str) -> int:
+def _room_bytes(prefix: str, project: Any) -> int:
     try:
-        return keys.room_bytes(prefix, project)
+        return keys.room_bytes(prefix, project if isinstance(project, str) else "")
     except ValueError:
         # The project has its own fault already; the paths are measured against the most there can be.
         return keys.KEY_BYTES_MAX
@@ -235,7 +282,7 @@ def _nul_faults(body: bytes, raw: Any, known: Sequence[Fault]) -> list[Fault]:
 def _texts(raw: Any, names: tuple[int | str, ...]) -> Iterator[tuple[str, str]]:
     # As deep as the parser lets a body be; keys have their own rules.
     if isinstance(raw, str):
-        yield _pointer(names), raw
+        yield pointer_to(names), raw
     elif isinstance(raw, dict):
         for name, value in raw.items():
             yield from _texts(value, (*names, name))
@@ -250,31 +297,42 @@ class _Unknown(Description):
     files: list[FileDeclaration] = []
 
 
-def _summary(faults: Sequence[Fault]) -> str:
-    count = len(faults)
-    shown = f"; the first {FAULTS_SHOWN_MAX} are listed" if count > FAULTS_SHOWN_MAX else ""
-    return f"There {'is 1 fault' if count == 1 else f'are {count} faults'} in the request{shown}."
-
-
-def faults_of(wrong: ValidationError, raw: Any, model: type[BaseModel]) -> list[Fault]:
-    """Return our faults for pydantic's, with JSON pointers into what was sent."""
+def _read(wrong: ValidationError, raw: Any, model: type[BaseModel]) -> tuple[list[Fault], int]:
+    """Return as many of pydantic's faults as are shown, and how many more there are."""
     found: dict[tuple[str, str], Fault] = {}
+    more = set()
     for error in wrong.errors(include_url=False, include_input=False):
         loc = error["loc"]
-        if loc[:1] == ("custom",) and len(loc) > 2 and loc[2] != "[key]":  # ruff: ignore[PLR2004] - custom, key, branch.
+        in_custom = loc[:1] == ("custom",) and len(loc) > 2 and loc[2] != "[key]"  # ruff: ignore[PLR2004] - custom, key, branch.
+        if len(found) == FAULTS_SHOWN_MAX:
+            more.add(loc[:2] if in_custom else (*loc, error["type"]))
+        elif in_custom:
             # One of the forms would have done; what is wrong with each of them is no help.
-            pointer = _pointer(["custom", loc[1]])
+            pointer = pointer_to(["custom", loc[1]])
             found[pointer, CUSTOM_FORMS] = Fault(pointer, CUSTOM_FORMS)
-            continue
-        names, value = _walked(loc, raw)
-        pointer = _pointer(names)
-        message, suggestion = _told(error, names, value, model)
-        found.setdefault((pointer, message), Fault(pointer, message, suggestion))
-    return list(found.values())
+        else:
+            names, value = _walked(loc, raw)
+            pointer = pointer_to(names)
+            message, suggestion = _told(error, names, value, model)
+            found.setdefault((pointer, message), Fault(pointer, message[:MESSAGE_CHARS_MAX], suggestion))
+    return list(found.values()), len(more)
 
 
-def _pointer(names: Sequence[int | str]) -> str:
-    return "".join(f"/{str(name).replace('~', '~0').replace('/', '~1')}" for name in names)
+def pointer_to(names: Sequence[int | str]) -> str:
+    """Return the JSON pointer to a place; names that are too long to be meant are cut."""
+    parts = (_shown(str(name)).replace("~", "~0").replace("/", "~1") for name in names)
+    return "".join(f"/{part}" for part in parts)[:POINTER_CHARS_MAX]
+
+
+def _shown(name: str) -> str:
+    return name if len(name) <= NAME_CHARS_SHOWN else f"{name[:NAME_CHARS_SHOWN]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def _near(name: Any, known: Iterable[str]) -> str | None:
+    # What is longer is no mistyped name, and comparing takes the longer the longer both are.
+    if not isinstance(name, str) or len(name) > NAME_CHARS_SHOWN:
+        return None
+    return next(iter(get_close_matches(name, list(known), n=1)), None)
 
 
 _NOTHING = object()
@@ -315,13 +373,12 @@ def _told(error: Any, names: Sequence[int | str], value: Any, model: type[BaseMo
         case "missing":
             return f"{names[-1]} is required" if names else "is required", None
         case "extra_forbidden":
-            near = get_close_matches(str(names[-1]), _names_at(model, error["loc"][:-1]), n=1)
-            return f"there is no field {str(names[-1])[:80]!r} here", near[0] if near else None
+            name = str(names[-1])
+            return f"there is no field {_shown(name)!r} here", _near(name, _names_at(model, error["loc"][:-1]))
         case "enum" | "literal_error":
             allowed = str(error["ctx"]["expected"])
             options = [option.strip(" '") for option in allowed.replace(" or ", ",").split(",")]
-            near = get_close_matches(str(value), options, n=1)
-            return f"must be one of {allowed}", near[0] if near else None
+            return f"must be one of {allowed}", _near(value, options)
         case "value_error":
             return str(error["ctx"]["error"]), None
         case "string_pattern_mismatch" if names and names[-1] == "commit":
@@ -334,7 +391,7 @@ def _told(error: Any, names: Sequence[int | str], value: Any, model: type[BaseMo
 
 
 def _names_at(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
-    schema = model.model_json_schema()
+    schema = schema_for_names(model)
     at: Any = schema
     for name in loc:
         at = _resolved(at, schema)
@@ -345,6 +402,12 @@ def _names_at(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
         elif "discriminator" in at:
             at = {"$ref": at["discriminator"]["mapping"].get(name, "")}
     return list(_resolved(at, schema).get("properties", {}))
+
+
+@cache
+def schema_for_names(model: type[BaseModel]) -> dict[str, Any]:
+    """Return a model's schema, made once: that takes milliseconds, and models are as few as kinds and requests."""
+    return model.model_json_schema()
 
 
 def _resolved(at: Any, schema: Mapping[str, Any]) -> Any:

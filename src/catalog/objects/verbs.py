@@ -31,13 +31,15 @@ from catalog.errors import (
     Unprocessable,
 )
 from catalog.objects import kinds, reading, resolving, validation
-from catalog.objects.metadata import FILES_MAX, Description, FileDeclaration
+from catalog.objects.description import Description
+from catalog.objects.metadata import FILES_MAX, FileDeclaration
 from catalog.objects.reading import Entry, FileView
 from catalog.objects.tables import AuditEntry, CatalogObject, FileState, RememberedRequest, Upload, UploadState
 from catalog.storage import keys
 
 INDEX = "index"
 KEY = "key"
+OUTSIDE = "outside"
 
 # A notification that was lost costs this long: the key is looked at anyway.
 LOOK_ANYWAY = timedelta(minutes=5)
@@ -131,6 +133,7 @@ async def register(
                 record=record,
             )
         )
+    await _look_outside(session, object_id, draft.description)
     if draft.files:
         await _expect(session, object_id, draft.files)
     uploads = await _issue(
@@ -211,6 +214,7 @@ async def _describe(session: AsyncSession, entry: Entry, description: Descriptio
             name=description.name,
             readers=readers_of(visibility=description.visibility, owner_id=entry.owner_id),
         )
+    await _look_outside(session, entry.id, description)
     return await reading.find(session, entry.id, caller.audience)
 
 
@@ -444,13 +448,22 @@ async def expected_size(session: AsyncSession, backend: str, bucket: str, key: s
 
 async def index_everything(session: AsyncSession) -> None:
     """Queue every object: for an index that was just created, since it is disposable and Postgres is the truth."""
+    await _queue_everything(session, INDEX)
+
+
+async def look_outside_everywhere(session: AsyncSession) -> None:
+    """Queue every object to have what it names outside looked at."""
+    await _queue_everything(session, OUTSIDE)
+
+
+async def _queue_everything(session: AsyncSession, topic: str) -> None:
     await session.execute(
         sa.text(
             "INSERT INTO queue (topic, subject) SELECT :topic, id::text FROM object ORDER BY id"
             " ON CONFLICT (topic, subject) DO UPDATE SET touched = queue.touched + 1, ready_at = now(),"
             " attempts = 0, parked_at = NULL, reason = NULL"
         ),
-        {"topic": INDEX},
+        {"topic": topic},
     )
 
 
@@ -507,7 +520,29 @@ async def _move_file(session: AsyncSession, file: Any, values: dict[str, Any]) -
 
 
 async def _lock(session: AsyncSession, object_id: UUID) -> None:
-    await session.execute(sa.select(_objects.c.id).where(_objects.c.id == object_id).with_for_update())
+    # Ids never change, so rows that only name this object need not wait.
+    await session.execute(sa.select(_objects.c.id).where(_objects.c.id == object_id).with_for_update(key_share=True))
+
+
+async def locked(session: AsyncSession, object_id: UUID, caller: Caller, revisions: Sequence[int] | None) -> Entry:
+    """Return an object that this caller may change, locked until the transaction ends: for rooms that build on this.
+
+    `revisions` are those the caller accepts, None for any. Raises NotFound, Gone, Forbidden, PreconditionFailed.
+    """
+    return await _locked(session, object_id, caller, revisions)
+
+
+async def change(session: AsyncSession, entry: Entry, caller: Caller, *, action: str, changes: dict[str, Any]) -> None:
+    """Count a change to what belongs to a locked object: its revision, an audit row, an entry for the index."""
+    await _change(session, entry, caller, action=action, changes=changes)
+
+
+async def first_made(session: AsyncSession, principal_id: UUID, remember: Remember, made: UUID) -> UUID:
+    """Return what the Idempotency-Key made first, which is `made` itself unless the request was accepted before.
+
+    Raises Unprocessable when the key came with another request.
+    """
+    return await _remembered_object(session, principal_id, remember, made)
 
 
 async def _locked(session: AsyncSession, object_id: UUID, caller: Caller, revisions: Sequence[int] | None) -> Entry:
@@ -543,6 +578,11 @@ async def _record_of(
     record = validation.record_of(description)
     resolving.write_ids(record, ids)
     return record
+
+
+async def _look_outside(session: AsyncSession, object_id: UUID, description: Description) -> None:
+    if next(description.outside(), None) is not None:
+        await queue.put(session, OUTSIDE, [str(object_id)])
 
 
 @contextmanager

@@ -15,8 +15,12 @@ from typing import Any, ClassVar
 from pydantic import Field, create_model
 
 from catalog.errors import Fault, Invalid
-from catalog.objects.metadata import FILES_MAX, Description, FileDeclaration, Strict
-from catalog.objects.references import Reference, pinned
+from catalog.objects.description import Description
+from catalog.objects.metadata import FILES_MAX, FileDeclaration, Strict
+from catalog.objects.references import Outside, Reference, pinned
+
+# Longer than any kind's name: to compare takes the longer the longer both are.
+NAME_CHARS_COMPARED = 80
 
 
 class Metadata(Strict):
@@ -34,6 +38,10 @@ class Metadata(Strict):
 
     def searchable(self) -> Iterator[str | None]:
         """Tell the texts by which people look for the object, and never text of another object."""
+        return iter(())
+
+    def outside(self) -> Iterator[Outside]:
+        """Name the addresses outside the catalog at which something of this object is."""
         return iter(())
 
     def warnings(self) -> Iterator[Fault]:
@@ -83,13 +91,13 @@ def named(name: str) -> Kind:
     """Return the kind of that name; raises Invalid with the nearest name."""
     kind = known().get(name)
     if kind is None:
-        raise Invalid(f"There is no kind {name!r}.", faults=[unknown("/kind", name)])
+        raise Invalid(f"There is no kind {name[:80]!r}.", faults=[unknown("/kind", name)])
     return kind
 
 
 def unknown(pointer: str, name: str) -> Fault:
     """Return the fault for a kind that does not exist."""
-    near = get_close_matches(name, known(), n=1)
+    near = get_close_matches(name, known(), n=1) if len(name) <= NAME_CHARS_COMPARED else []
     return Fault(
         pointer, f"there is no kind {name[:80]!r}; the kinds are {', '.join(known())}", near[0] if near else None
     )

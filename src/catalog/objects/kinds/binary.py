@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from catalog.objects.kinds import Kind, Metadata
 from catalog.objects.metadata import Line
-from catalog.objects.references import Git, ObjectId, Platform, Reference
+from catalog.objects.references import Git, ObjectId, Outside, Platform, Reference
 from catalog.objects.running import Accelerator, Requirement
 
 
@@ -42,6 +42,11 @@ class Binary(Metadata):
         """Name what it was built from."""
         for place, part in enumerate(self.built_from):
             yield Reference(f"/metadata/built_from/{place}", part)
+
+    def outside(self) -> Iterator[Outside]:
+        """Name the source."""
+        if self.source is not None:
+            yield Outside("/metadata/source", self.source.address)
 
     def searchable(self) -> Iterator[str | None]:
         """Tell where it runs and what made it."""

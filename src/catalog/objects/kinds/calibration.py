@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from catalog.objects.kinds import Kind, Metadata
 from catalog.objects.metadata import Line, Strict
-from catalog.objects.references import ObjectId, Reference, Unit, Url
+from catalog.objects.references import ObjectId, Outside, Reference, Unit, Url
 from catalog.objects.sensing import Sensor
 
 
@@ -50,6 +50,11 @@ class Calibration(Metadata):
         """Name the measurements."""
         if self.measurements is not None:
             yield Reference("/metadata/measurements", self.measurements, ("sensor-data", "sensor-blob"))
+
+    def outside(self) -> Iterator[Outside]:
+        """Name the certificate."""
+        if self.certificate is not None:
+            yield Outside("/metadata/certificate", self.certificate)
 
     def searchable(self) -> Iterator[str | None]:
         """Tell the instrument and the parameters' names."""

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from catalog.objects.kinds import Kind, Metadata
 from catalog.objects.metadata import Line
-from catalog.objects.references import Git
+from catalog.objects.references import Git, Outside
 from catalog.objects.sensing import Measured
 
 
@@ -19,6 +19,10 @@ class DecoderPlugin(Metadata):
     entry_point: Line | None = None
     sensors: Annotated[list[Line], Field(max_length=100, description="Sensor models it decodes.")] = []
     values: Annotated[list[Measured], Field(max_length=100, description="What it makes of the bytes.")] = []
+
+    def outside(self) -> Iterator[Outside]:
+        """Name the source."""
+        yield Outside("/metadata/source", self.source.address)
 
     def searchable(self) -> Iterator[str | None]:
         """Tell what it decodes and where its source is."""

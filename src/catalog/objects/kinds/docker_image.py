@@ -7,7 +7,16 @@ from pydantic import Field
 
 from catalog.errors import Fault
 from catalog.objects.kinds import Kind, Metadata, unpinned
-from catalog.objects.references import PLATFORMS_MAX, Git, ImageReference, ObjectId, Platform, Reference
+from catalog.objects.references import (
+    PLATFORMS_MAX,
+    Git,
+    ImageReference,
+    ObjectId,
+    Outside,
+    Platform,
+    Reference,
+    outside_image,
+)
 
 
 class DockerImage(Metadata):
@@ -27,6 +36,12 @@ class DockerImage(Metadata):
     def warnings(self) -> Iterator[Fault]:
         """Warn when a tag alone names it."""
         return unpinned("/metadata/reference", self.reference)
+
+    def outside(self) -> Iterator[Outside]:
+        """Name the image and its source."""
+        yield from outside_image("/metadata/reference", self.reference)
+        if self.source is not None:
+            yield Outside("/metadata/source", self.source.address)
 
     def searchable(self) -> Iterator[str | None]:
         """Tell its name and where its source is."""

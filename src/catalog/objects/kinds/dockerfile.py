@@ -7,7 +7,7 @@ from pydantic import Field
 
 from catalog.errors import Fault
 from catalog.objects.kinds import Kind, Metadata, unpinned
-from catalog.objects.references import PLATFORMS_MAX, Git, ImageReference, Platform
+from catalog.objects.references import PLATFORMS_MAX, Git, ImageReference, Outside, Platform, outside_image
 
 
 class Dockerfile(Metadata):
@@ -21,6 +21,12 @@ class Dockerfile(Metadata):
         """Warn of base images that a tag alone names."""
         for place, image in enumerate(self.base_images):
             yield from unpinned(f"/metadata/base_images/{place}", image)
+
+    def outside(self) -> Iterator[Outside]:
+        """Name the source and the base images."""
+        yield Outside("/metadata/source", self.source.address)
+        for place, image in enumerate(self.base_images):
+            yield from outside_image(f"/metadata/base_images/{place}", image)
 
     def searchable(self) -> Iterator[str | None]:
         """Tell what it builds on and where it is."""

@@ -8,7 +8,16 @@ from pydantic import Field
 from catalog.errors import Fault
 from catalog.objects.kinds import Kind, Metadata, unpinned
 from catalog.objects.metadata import Line, Strict
-from catalog.objects.references import Commit, ImageReference, ObjectId, Platform, Reference, Url
+from catalog.objects.references import (
+    Commit,
+    ImageReference,
+    ObjectId,
+    Outside,
+    Platform,
+    Reference,
+    Url,
+    outside_image,
+)
 
 MEMBERS_MAX = 500
 
@@ -79,6 +88,17 @@ class EcrBundle(Metadata):
         for place, member in enumerate(self.members):
             if isinstance(member, ImageMember):
                 yield from unpinned(f"/metadata/members/{place}/reference", member.reference)
+
+    def outside(self) -> Iterator[Outside]:
+        """Name the members that are not objects of this catalog."""
+        for place, member in enumerate(self.members):
+            match member:
+                case GitMember():
+                    yield Outside(f"/metadata/members/{place}", f"git+{member.url}")
+                case UrlMember():
+                    yield Outside(f"/metadata/members/{place}", member.url)
+                case ImageMember():
+                    yield from outside_image(f"/metadata/members/{place}", member.reference)
 
     def searchable(self) -> Iterator[str | None]:
         """Tell what the members are called; a member's title is its own: it may be hidden from whoever searches."""

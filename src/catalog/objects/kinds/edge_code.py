@@ -7,7 +7,7 @@ from pydantic import Field
 
 from catalog.objects.kinds import Kind, Metadata
 from catalog.objects.metadata import Line
-from catalog.objects.references import PLATFORMS_MAX, Git, Platform
+from catalog.objects.references import PLATFORMS_MAX, Git, Outside, Platform
 from catalog.objects.running import Requirement
 
 
@@ -18,6 +18,10 @@ class EdgeCode(Metadata):
     language: Line | None = None
     platforms: Annotated[list[Platform], Field(max_length=PLATFORMS_MAX)] = []
     runtime: Annotated[list[Requirement], Field(max_length=50)] = []
+
+    def outside(self) -> Iterator[Outside]:
+        """Name the source."""
+        yield Outside("/metadata/source", self.source.address)
 
     def searchable(self) -> Iterator[str | None]:
         """Tell what it runs on and where its source is."""

@@ -14,7 +14,7 @@ class Tensor(Strict):
     """One input or output; a dimension of null may have any length."""
 
     name: Line
-    shape: Annotated[list[Annotated[int, Field(ge=0)] | None], Field(max_length=16)]
+    shape: Annotated[list[Annotated[int, Field(ge=0, le=2**53)] | None], Field(max_length=16)]
     dtype: Line
 
 

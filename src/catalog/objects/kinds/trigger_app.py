@@ -7,7 +7,7 @@ from pydantic import Field
 
 from catalog.objects.kinds import Kind, Metadata
 from catalog.objects.metadata import Line, Strict
-from catalog.objects.references import Git, ObjectId, Reference
+from catalog.objects.references import Git, ObjectId, Outside, Reference
 
 
 class Watched(Strict):
@@ -29,6 +29,10 @@ class TriggerApp(Metadata):
         """Name what it starts."""
         for place, started in enumerate(self.starts):
             yield Reference(f"/metadata/starts/{place}", started, ("ecr-bundle", "edge-code", "docker-image"))
+
+    def outside(self) -> Iterator[Outside]:
+        """Name the source."""
+        yield Outside("/metadata/source", self.source.address)
 
     def searchable(self) -> Iterator[str | None]:
         """Tell what it watches and where its source is."""

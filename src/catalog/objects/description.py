@@ -1,0 +1,78 @@
+"""What an object of any kind says of itself, put together from the common parts.
+
+Each kind adds its own small model (`kinds/`) as `metadata`.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from catalog.objects.metadata import (
+    CREATORS_MAX,
+    CUSTOM_KEYS_MAX,
+    DATES_MAX,
+    KEYWORDS_MAX,
+    Contact,
+    Coverage,
+    Creator,
+    CustomKey,
+    CustomValue,
+    Dated,
+    DateType,
+    Keyword,
+    Licence,
+    ObjectName,
+    Project,
+    Prose,
+    Strict,
+    Title,
+    Visibility,
+)
+from catalog.objects.references import External, Outside, outside_external
+
+EXTERNAL_MAX = 50
+
+
+def _unrepeated(values: list[str]) -> list[str]:
+    return list(dict.fromkeys(values))
+
+
+class Description(Strict):
+    """What every kind of object says of itself; `metadata` holds what only its kind says."""
+
+    kind: Annotated[str, Field(max_length=64)]
+    project: Project
+    name: ObjectName | None = None
+    title: Title
+    description: Prose = ""
+    creators: Annotated[list[Creator], Field(min_length=1, max_length=CREATORS_MAX)]
+    contact: Contact
+    keywords: Annotated[list[Keyword], Field(max_length=KEYWORDS_MAX), AfterValidator(_unrepeated)] = []
+    licence: Licence | None = None
+    visibility: Annotated[Visibility, Field(strict=False)] = Visibility.PRIVATE
+    dates: Annotated[list[Dated], Field(max_length=DATES_MAX)] = []
+    coverage: Coverage | None = None
+    external: Annotated[
+        list[External],
+        Field(max_length=EXTERNAL_MAX, description="Where the object's bytes or sources are, outside the catalog."),
+    ] = []
+    # Pydantic tells the keys' pattern and leaves open what other keys there may be: none.
+    custom: Annotated[
+        dict[CustomKey, CustomValue],
+        Field(max_length=CUSTOM_KEYS_MAX, json_schema_extra={"additionalProperties": False}),
+    ] = {}
+    metadata: Any
+
+    def year(self) -> int | None:
+        """Return the year people would cite: of issue, else of creation, else of collection; none when not said."""
+        for wanted in (DateType.ISSUED, DateType.CREATED, DateType.COLLECTED):
+            for dated in self.dates:
+                if dated.type == wanted:
+                    return int(dated.date[:4])
+        return None
+
+    def outside(self) -> Iterator[Outside]:
+        """Name every address outside the catalog at which something of this object is."""
+        yield from outside_external(self.external)
+        yield from self.metadata.outside()

@@ -1,0 +1,94 @@
+"""A lineage in PROV-O (W3C Recommendation of 2013), as Turtle or JSON-LD.
+
+Computes only; serialising a large graph takes a moment, so whoever answers requests does it in a thread.
+"""
+
+from urllib.parse import quote
+
+from rdflib import RDF, RDFS, XSD, BNode, Graph, Literal, Namespace, URIRef
+from rdflib.namespace import DCTERMS
+from rdflib.term import Node as Term
+
+from catalog.provenance import lineage
+from catalog.provenance.lineage import Edge, Node
+
+PROV = Namespace("http://www.w3.org/ns/prov#")
+_AGENTS = {"person": PROV.Person, "organization": PROV.Organization, "software": PROV.SoftwareAgent}
+# Where an identifier outside has an address of its own, or how it is written as a URN.
+_OUTSIDE = {
+    "ARK": "https://n2t.net/",
+    "arXiv": "https://arxiv.org/abs/",
+    "bibcode": "https://ui.adsabs.harvard.edu/abs/",
+    "DOI": "https://doi.org/",
+    "Handle": "https://hdl.handle.net/",
+    "ISBN": "urn:isbn:",
+    "ISSN": "urn:issn:",
+    "ORCID": "https://orcid.org/",
+    "PMID": "https://pubmed.ncbi.nlm.nih.gov/",
+    "ROR": "https://ror.org/",
+}
+# What may stand in an IRI as it is (RFC 3987, section 2.2); the rest is percent-encoded.
+_IRI_SAFE = ":/?#[]@!$&'()*+,;=%~"
+
+
+def prov_o(graph: lineage.Graph, base: str, *, written: str) -> bytes:
+    """Return the lineage, `written` as turtle or json-ld; `base` is the catalog's public address without a last slash.
+
+    Hidden objects are blank nodes.
+    """
+    triples = Graph()
+    triples.bind("prov", PROV)
+    triples.bind("dcterms", DCTERMS)
+    names = {node.id: _uri(node, base) for node in graph.nodes}
+    for node in graph.nodes:
+        _describe(triples, names[node.id], node)
+    for edge in graph.edges:
+        _connect(triples, names, edge)
+    told: bytes = triples.serialize(format=written, encoding="utf-8")
+    return told
+
+
+def _uri(node: Node, base: str) -> Term:
+    if node.state == "hidden":
+        return BNode(node.id)
+    if node.type == "object":
+        return URIRef(f"{base}/api/objects/{node.id}")
+    if node.type == "activity":
+        return URIRef(f"{base}/api/activities/{node.id}")
+    if node.identifier is not None and node.identifier_type is not None:
+        return URIRef(quote(_OUTSIDE.get(node.identifier_type, "") + node.identifier, safe=_IRI_SAFE))
+    return URIRef(f"urn:uuid:{node.id}")
+
+
+def _describe(triples: Graph, name: Term, node: Node) -> None:
+    types = {"activity": PROV.Activity, "agent": PROV.Agent}
+    triples.add((name, RDF.type, types.get(node.type or "", PROV.Entity)))
+    if node.type == "agent" and node.kind in _AGENTS:
+        triples.add((name, RDF.type, _AGENTS[node.kind]))
+    if node.title is not None:
+        triples.add((name, RDFS.label, Literal(node.title)))
+    if node.kind is not None:
+        triples.add((name, DCTERMS.type, Literal(node.kind)))
+    if node.identifier is not None:
+        triples.add((name, DCTERMS.identifier, Literal(node.identifier)))
+    for said, moment in (
+        (PROV.startedAtTime, node.started),
+        (PROV.endedAtTime, node.ended),
+        (PROV.invalidatedAtTime, node.withdrawn_at),
+    ):
+        if moment is not None:
+            triples.add((name, said, Literal(moment.isoformat(), datatype=XSD.dateTime)))
+
+
+def _connect(triples: Graph, names: dict[str, Term], edge: Edge) -> None:
+    source, target = names[edge.source], names[edge.target]
+    triples.add((source, PROV[edge.type], target))
+    if edge.type == "wasAssociatedWith" and edge.role is not None:
+        association = BNode()
+        triples.add((source, PROV.qualifiedAssociation, association))
+        triples.add((association, RDF.type, PROV.Association))
+        triples.add((association, PROV.agent, target))
+        role = BNode()
+        triples.add((association, PROV.hadRole, role))
+        triples.add((role, RDF.type, PROV.Role))
+        triples.add((role, RDFS.label, Literal(edge.role)))

@@ -1,0 +1,329 @@
+"""Recording relations and activities, and refusing those that would close a circle.
+
+Every verb runs in the caller's transaction, with the audit row and the queue entry of every object that it changes.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import SQLModel
+from uuid_utils.compat import uuid7
+
+from catalog.access.audience import Audience
+from catalog.access.principals import Caller
+from catalog.errors import Conflict, Fault, NotFound, TooLarge, Unprocessable
+from catalog.objects import reading, resolving, verbs
+from catalog.objects.reading import Entry
+from catalog.objects.references import Reference
+from catalog.objects.verbs import Remember
+from catalog.provenance.statements import (
+    RELATIONS_MAX,
+    SUBJECT_IS_EARLIER,
+    SUBJECT_IS_LATER,
+    ActivityDraft,
+    AgentDraft,
+    RelationDraft,
+    RelationType,
+)
+from catalog.provenance.tables import Way
+
+CYCLE_SHOWN_MAX = 20
+# Any number of our own. Two transactions of which each would close half a circle take it one after the other.
+LINEAGE_LOCK = 7_201_145_604
+
+_relations = SQLModel.metadata.tables["relation"]
+_activities = SQLModel.metadata.tables["activity"]
+_involvements = SQLModel.metadata.tables["involvement"]
+_agents = SQLModel.metadata.tables["agent"]
+_associations = SQLModel.metadata.tables["association"]
+_principals = SQLModel.metadata.tables["principal"]
+
+
+class AlreadyRelated(Conflict):
+    """The object says so already."""
+
+
+class Cycle(Conflict):
+    """An object would come from itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelationView:
+    """A relation as it stands, whoever may see its target."""
+
+    id: UUID
+    type: RelationType
+    target_id: UUID | None
+    identifier_type: str | None
+    identifier: str | None
+    by: str
+    at: datetime
+
+
+async def relate(
+    session: AsyncSession, object_id: UUID, draft: RelationDraft, *, caller: Caller, revisions: Sequence[int] | None
+) -> tuple[Entry, UUID]:
+    """Record a relation of the object; returns the object as it stands then, and the relation's id.
+
+    Raises NotFound, Gone, Forbidden, PreconditionFailed, Unprocessable for a target that is not there for this caller,
+    AlreadyRelated, Cycle, TooLarge.
+    """
+    entry = await verbs.locked(session, object_id, caller, revisions)
+    target_id = None
+    if draft.target is not None:
+        (target_id,) = await _resolved(session, entry.project, [Reference("/target", draft.target)], caller)
+    later, earlier = _lineage(draft.type, object_id, target_id)
+    if target_id == object_id:
+        raise Cycle(f"This would close a circle: {object_id} → {object_id}.")
+    count, last = (
+        await session.execute(
+            sa.select(sa.func.count(), sa.func.max(_relations.c.position)).where(_relations.c.subject_id == object_id)
+        )
+    ).one()
+    if count >= RELATIONS_MAX:
+        raise TooLarge(f"An object has at most {RELATIONS_MAX:,} relations; remove one first.")
+    if later is not None and earlier is not None:
+        await _refuse_cycle(session, [later], [earlier], caller.audience)
+    made = await session.execute(
+        insert(_relations)
+        .values(
+            id=uuid7(),
+            subject_id=object_id,
+            type=draft.type,
+            target_id=target_id,
+            identifier_type=None if draft.identifier is None else draft.identifier.type,
+            identifier=None if draft.identifier is None else draft.identifier.value,
+            later_id=later,
+            earlier_id=earlier,
+            position=0 if last is None else last + 1,
+            principal_id=caller.must_be_known(),
+        )
+        .on_conflict_do_nothing()
+        .returning(_relations.c.id)
+    )
+    relation_id: UUID | None = made.scalar_one_or_none()
+    if relation_id is None:
+        raise AlreadyRelated(
+            f"The object {object_id} says so already; GET /api/objects/{object_id}/relations shows it."
+        )
+    await verbs.change(session, entry, caller, action="relate", changes={"relation": str(relation_id)})
+    return await reading.find(session, object_id, caller.audience), relation_id
+
+
+async def unrelate(
+    session: AsyncSession, object_id: UUID, relation_id: UUID, *, caller: Caller, revisions: Sequence[int] | None
+) -> Entry:
+    """Take a relation back; raises NotFound when the object has none of that id."""
+    entry = await verbs.locked(session, object_id, caller, revisions)
+    gone = await session.execute(
+        _relations.delete()
+        .where(_relations.c.id == relation_id, _relations.c.subject_id == object_id)
+        .returning(_relations.c.id)
+    )
+    if gone.one_or_none() is None:
+        raise NotFound(f"The object has no relation {relation_id}.")
+    await verbs.change(session, entry, caller, action="unrelate", changes={"relation": str(relation_id)})
+    return await reading.find(session, object_id, caller.audience)
+
+
+async def relations_of(session: AsyncSession, object_id: UUID) -> list[RelationView]:
+    """Return what an object says of others, in the order in which it was said; the object has been found before."""
+    rows = await session.execute(
+        sa.select(
+            _relations.c.id,
+            _relations.c.type,
+            _relations.c.target_id,
+            _relations.c.identifier_type,
+            _relations.c.identifier,
+            _principals.c.name,
+            _relations.c.created_at,
+        )
+        .join(_principals, _principals.c.id == _relations.c.principal_id)
+        .where(_relations.c.subject_id == object_id)
+        .order_by(_relations.c.position)
+    )
+    return [RelationView(one, RelationType(said), *rest) for one, said, *rest in rows]
+
+
+async def record_activity(
+    session: AsyncSession, draft: ActivityDraft, *, caller: Caller, remember: Remember | None = None
+) -> UUID:
+    """Record an activity and return its id; the same remembered request again returns what it made first.
+
+    Raises Forbidden unless the caller may change everything that was generated, Unprocessable for objects that are not
+    there for this caller, Cycle.
+    """
+    principal_id = caller.must_register()
+    activity_id = uuid7()
+    if remember is not None:
+        first = await verbs.first_made(session, principal_id, remember, activity_id)
+        if first != activity_id:
+            return first
+    used, generated = await _named(session, draft, caller)
+    # In one order, as everywhere: who locks several objects locks them by their ids.
+    for object_id in sorted(generated):
+        entry = await verbs.locked(session, object_id, caller, None)
+        await verbs.change(session, entry, caller, action="generated", changes={"activity": str(activity_id)})
+    await _refuse_cycle(session, generated, used, caller.audience)
+    said = draft.model_dump(mode="json", include={"parameters", "software", "code"})
+    await session.execute(
+        _activities.insert().values(
+            id=activity_id,
+            type=draft.type,
+            label=draft.label,
+            started_at=draft.started,
+            ended_at=draft.ended,
+            principal_id=principal_id,
+            **said,
+        )
+    )
+    await session.execute(
+        _involvements.insert(),
+        [
+            {"activity_id": activity_id, "way": way, "object_id": object_id, "position": position}
+            for way, ids in ((Way.USED, used), (Way.GENERATED, generated))
+            for position, object_id in enumerate(ids)
+        ],
+    )
+    for position, agent in enumerate(draft.agents):
+        agent_id = await _agent(session, agent)
+        await session.execute(
+            _associations.insert().values(
+                activity_id=activity_id, position=position, agent_id=agent_id, role=agent.role
+            )
+        )
+    return activity_id
+
+
+async def _named(session: AsyncSession, draft: ActivityDraft, caller: Caller) -> tuple[list[UUID], list[UUID]]:
+    references = [
+        Reference(f"/{way}/{place}", target)
+        for way, named in ((Way.USED, draft.used), (Way.GENERATED, draft.generated))
+        for place, target in enumerate(named)
+    ]
+    # An activity is of no project, so a name has to say of which project it is.
+    faults = [
+        Fault(one.pointer, "name an object here by its id, or as org/project/kind/name")
+        for one in references
+        if one.target.count("/") == 1
+    ]
+    if faults:
+        raise Unprocessable("The request names objects in a way that fits more than one.", faults=faults)
+    ids = await _resolved(session, "", references, caller)
+    used, generated = ids[: len(draft.used)], ids[len(draft.used) :]
+    twice = [
+        Fault(one.pointer, f"names the object {object_id} a second time")
+        for place, (one, object_id) in enumerate(zip(references, ids, strict=True))
+        if object_id in (ids[:place] if place < len(used) else ids[len(used) : place])
+    ]
+    if twice:
+        raise Unprocessable("The request names an object twice.", faults=twice)
+    both = set(used) & set(generated)
+    if both:
+        raise Cycle(f"The activity would both use and generate the object {min(both)}.")
+    return used, generated
+
+
+async def _resolved(session: AsyncSession, project: str, references: Sequence[Reference], caller: Caller) -> list[UUID]:
+    there = await resolving.known(session, ((project, one) for one in references), caller.audience)
+    ids, faults = resolving.resolved(there, project, references)
+    if faults:
+        raise Unprocessable("The request names objects that are not there.", faults=faults)
+    return [ids[one.pointer] for one in references]
+
+
+def _lineage(said: RelationType, subject: UUID, target: UUID | None) -> tuple[UUID | None, UUID | None]:
+    """Return which object came from which, if the relation says that of two objects."""
+    if target is not None and said in SUBJECT_IS_LATER:
+        return subject, target
+    if target is not None and said in SUBJECT_IS_EARLIER:
+        return target, subject
+    return None, None
+
+
+async def _agent(session: AsyncSession, draft: AgentDraft) -> UUID:
+    """Return the agent's id, the same for the same facts; the lineage lock keeps two recordings apart."""
+    facts = {
+        "type": draft.type,
+        "name": draft.name,
+        "identifier": draft.orcid or draft.ror or draft.identifier,
+        "version": draft.version,
+    }
+    await session.execute(insert(_agents).values(id=uuid7(), **facts).on_conflict_do_nothing())
+    same = [_agents.c[name].is_not_distinct_from(value) for name, value in facts.items()]
+    agent_id: UUID = (await session.execute(sa.select(_agents.c.id).where(*same))).scalar_one()
+    return agent_id
+
+
+# One step towards what an object came from, whoever said it and whoever may see it: for keeping circles out alone.
+_STEP = """
+    SELECT earlier_id AS id FROM relation WHERE later_id = above.id
+    UNION ALL
+    SELECT used.object_id FROM involvement AS made JOIN involvement AS used USING (activity_id)
+    WHERE made.object_id = above.id AND made.way = 'generated' AND used.way = 'used'
+"""
+_HAS_CHILDREN = """
+    SELECT EXISTS (SELECT FROM relation WHERE earlier_id = ANY(:laters))
+        OR EXISTS (SELECT FROM involvement WHERE object_id = ANY(:laters) AND way = 'used')
+"""
+_ABOVE = f"""
+    WITH RECURSIVE above(id) AS (
+        SELECT unnest(CAST(:earliers AS uuid[]))
+        UNION
+        SELECT step.id FROM above CROSS JOIN LATERAL ({_STEP}) AS step
+    )
+"""  # ruff: ignore[S608] - both halves are constants.
+_REACHED = f"{_ABOVE} SELECT id FROM above WHERE id = ANY(:laters) LIMIT 1"  # ruff: ignore[S608] - as above.
+_STEPS = f"{_ABOVE} SELECT above.id, step.id FROM above CROSS JOIN LATERAL ({_STEP}) AS step"  # ruff: ignore[S608] - as above.
+
+
+async def _refuse_cycle(
+    session: AsyncSession, laters: Iterable[UUID], earliers: Iterable[UUID], audience: Audience
+) -> None:
+    """Raise Cycle if one of the later objects is among what the earlier ones came from.
+
+    Holds the lineage lock until the transaction ends: what was found stays true until it is written. Rows are locked
+    before it and never after, so nobody waits in a circle either.
+    """
+    await session.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LINEAGE_LOCK})
+    ends = {"laters": list(laters), "earliers": list(earliers)}
+    # What nothing came from yet, as most new objects, closes no circle.
+    if not (await session.execute(sa.text(_HAS_CHILDREN), {"laters": ends["laters"]})).scalar_one():
+        return
+    found = (await session.execute(sa.text(_REACHED), ends)).scalar_one_or_none()
+    if found is None:
+        return
+    steps = await session.execute(sa.text(_STEPS), {"earliers": ends["earliers"]})
+    way = _way([(one, other) for one, other in steps], ends["earliers"], found)
+    seen = await reading.seen_among(session, way, audience)
+    shown = [str(one) if one in seen else "an object hidden from you" for one in way[:CYCLE_SHOWN_MAX]]
+    told = " → ".join([*shown, "…"] if len(way) > CYCLE_SHOWN_MAX else shown)
+    raise Cycle(f"This would close a circle, in which each object came from the one before it: {told} → {shown[0]}.")
+
+
+def _way(steps: Sequence[tuple[Any, Any]], starts: Sequence[UUID], end: UUID) -> list[UUID]:
+    """Return a shortest way from the end down to one of the starts, along steps that lead up from the starts."""
+    above: dict[UUID, list[UUID]] = {}
+    for lower, upper in steps:
+        above.setdefault(lower, []).append(upper)
+    below: dict[UUID, UUID | None] = dict.fromkeys(starts)
+    waiting = list(starts)
+    for at in waiting:
+        if at == end:
+            break
+        for upper in above.get(at, ()):
+            if upper not in below:
+                below[upper] = at
+                waiting.append(upper)
+    way = []
+    at_last: UUID | None = end
+    while at_last is not None:
+        way.append(at_last)
+        at_last = below[at_last]
+    return way

@@ -1,0 +1,1 @@
+"""Vocabularies: reading what others send, importing, looking up."""
