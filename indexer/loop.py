@@ -13,7 +13,7 @@ from catalog import queue
 from catalog.engines import Engines
 from catalog.errors import CatalogError, Unavailable
 from catalog.objects import verbs
-from indexer import documents, keys
+from indexer import documents, keys, outside
 
 log = structlog.get_logger("indexer")
 
@@ -61,6 +61,7 @@ async def prepare(engines: Engines) -> None:
                 async with engines.database.transaction() as session:
                     await verbs.index_everything(session)
                 log.warning("index filled anew", note="every object is queued for it")
+            await outside.prepare(engines)
         except (Unavailable, sa.exc.SQLAlchemyError) as fault:
             log.warning("waiting for the engines", reason=_line(fault))
             await asyncio.sleep(AWAY_SECONDS)
@@ -79,7 +80,12 @@ async def run(engines: Engines, stop: asyncio.Event) -> None:
         if not stop.is_set():
             await preparing
             log.info("indexer running")
-            steps: list[Step] = [keys.step, *[documents.step] * DOCUMENT_LANES, documents.purge_step]
+            steps: list[Step] = [
+                keys.step,
+                *[documents.step] * DOCUMENT_LANES,
+                documents.purge_step,
+                outside.step,
+            ]
             async with asyncio.TaskGroup() as lanes:
                 for step in steps:
                     lanes.create_task(_lane(engines, step, wakener, stop))

@@ -142,6 +142,8 @@ def _environment_of(settings: Settings) -> dict[str, str]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("CATALOG_")}
     for name in Settings.model_fields:
         value = getattr(settings, name)
+        if isinstance(value, tuple):
+            value = ",".join(map(str, value))
         if value is None or value == "":
             continue
         if isinstance(value, SecretStr):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from catalog.database import Database
 from catalog.objects.verbs import Placement
+from catalog.outside.looking import Looker
 from catalog.queue import Bell
 from catalog.search.index import Index
 from catalog.settings import Settings
@@ -25,6 +26,8 @@ class Engines:
     store: Store
     bell: Bell
     placement: Placement
+    # None: addresses outside the catalog are not looked at.
+    looker: Looker | None
 
 
 @asynccontextmanager
@@ -45,8 +48,9 @@ async def opened(settings: Settings) -> AsyncGenerator[Engines]:
     database.on_queued = bell.ring
     ringing = asyncio.create_task(bell.run(), name="bell")
     placement = Placement(BACKEND, settings.store_bucket, settings.store_prefix, settings.upload_lifetime)
+    looker = Looker(settings.outside_networks) if settings.outside_checks else None
     try:
-        yield Engines(database, index, store, bell, placement)
+        yield Engines(database, index, store, bell, placement, looker)
     finally:
         ringing.cancel()
         with suppress(asyncio.CancelledError):

@@ -7,6 +7,7 @@ The only reader of the environment. Every setting is `CATALOG_<NAME>`; for each 
 import os
 from collections.abc import Iterable
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
@@ -19,7 +20,7 @@ from pydantic import (
     UrlConstraints,
     ValidationError,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from catalog.errors import CatalogError
 
@@ -42,6 +43,13 @@ Lifetime = Annotated[Duration, Field(ge=timedelta(seconds=1), le=LINK_LIFETIME_M
 Engine = Annotated[HttpUrl, UrlConstraints(allowed_schemes=["http", "https"])]
 # SQLAlchemy's names of drivers, such as postgresql+psycopg, mean nothing to libpq, which half of our connections ask.
 DatabaseUrl = Annotated[PostgresDsn, UrlConstraints(allowed_schemes=["postgresql", "postgres"])]
+
+
+def _networks(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)]
 
 Read = TypeVar("Read", bound=BaseSettings)
 
@@ -98,6 +106,13 @@ class Settings(BaseSettings):
     )
     link_lifetime: Lifetime = Field(default=timedelta(minutes=15), description="How long a download link works.")
     upload_lifetime: Lifetime = Field(default=timedelta(hours=1), description="How long an upload ticket works.")
+
+    outside_checks: bool = Field(
+        default=False, description="Whether the indexer looks at the outside addresses that objects name."
+    )
+    outside_networks: Networks = Field(
+        default=(), description="Networks beside the public ones that it may look into, as 10.1.0.0/16, comma between."
+    )
 
     @property
     def store_link_url(self) -> HttpUrl:

@@ -41,7 +41,11 @@ def defaults_of(settings: type[BaseSettings], prefix: str) -> dict[str, str]:
             "The server and the indexer",
             Settings,
             PREFIX,
-            {"CATALOG_STORE_PUBLIC_URL": "as `CATALOG_STORE_URL`"},
+            {
+                "CATALOG_STORE_PUBLIC_URL": "as `CATALOG_STORE_URL`",
+                "CATALOG_OUTSIDE_CHECKS": "`false`",
+                "CATALOG_OUTSIDE_NETWORKS": "",
+            },
         ),
         ("The client", ClientSettings, PREFIX, {}),
         ("The embedded stack", Workstation, "", {"XDG_CACHE_HOME": "`~/.cache`"}),

@@ -103,6 +103,8 @@ def test_what_must_be_said_is_enough_and_the_rest_has_defaults(say: Say) -> None
         "cursor_key": SECRETS["CURSOR_KEY"],
         "link_lifetime": timedelta(minutes=15),
         "upload_lifetime": timedelta(hours=1),
+        "outside_checks": False,
+        "outside_networks": (),
     }
 
 
