@@ -85,6 +85,8 @@ class Database:
                 "connect_timeout": CONNECT_SECONDS_MAX,
                 "application_name": "catalog",
             },
+            # An error of a statement is logged, and what the statement carried is people's.
+            hide_parameters=True,
             json_serializer=_to_json,
             json_deserializer=msgspec.json.decode,
         )

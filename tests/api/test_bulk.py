@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -10,11 +11,12 @@ import psutil
 import pytest
 import sqlalchemy as sa
 
-from catalog.api.bulk import LINE_BYTES_MAX
+from catalog.api.bulk import LINE_BYTES_MAX, OURS
 from catalog.engines import Engines
-from tests.api.conftest import Draft, patch, read
+from catalog.objects import bulk, resolving, validation
+from tests.api.conftest import Draft, in_process, patch, read
 from tests.api.problems import problem_of, simple
-from tests.conftest import Clients, eventually
+from tests.conftest import Clients, Live, eventually
 
 pytestmark = pytest.mark.usefixtures("noise")
 
@@ -97,6 +99,9 @@ async def test_rows_that_fail_tell_why_and_hinder_no_other(clients: Clients, dra
         draft | {"licence": "MIT-ish", "creators": []},
         draft | {"title": "x" * (LINE_BYTES_MAX + 1)},
         draft,
+        b'{"kind": "\xff"}',
+        b'{"kind": "model", "x": ' + b"[" * 20_000,
+        b'{"kind": "model", "idempotency_key": "a", "x": ' + b"[" * 20_000,
     )
 
     assert {line: one["status"] for line, one in told.items()} == {
@@ -107,13 +112,89 @@ async def test_rows_that_fail_tell_why_and_hinder_no_other(clients: Clients, dra
         7: "failed",
         8: "failed",
         9: "created",
+        **dict.fromkeys((10, 11, 12), "failed"),
     }
+    places = ["invalid unicode code point at line 1 column 11", "recursion limit exceeded at line 1 column 224"]
+    assert [told[line]["errors"] for line in (10, 11)] == [
+        [{"pointer": "", "message": f"not JSON: {place}"}] for place in places
+    ]
     assert told[3]["errors"] == [
         {"pointer": "/titel", "message": "there is no field 'titel' here", "suggestion": "title"}
     ]
     assert [fault["pointer"] for fault in told[7]["errors"]] == ["/creators", "/licence"]
     assert told[6]["errors"] == [{"pointer": "", "message": "send one JSON object that describes what you register"}]
     assert told[8]["errors"] == [{"pointer": "", "message": f"a line has at most {LINE_BYTES_MAX:,} bytes"}]
+
+
+async def test_a_row_that_breaks_something_fails_alone(
+    live: Live, draft: Draft, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    read_row, record_rows = validation.draft_from, bulk.load
+
+    def read_unless(body: bytes, *, prefix: str) -> validation.Draft:
+        if b"breaks the reading" in body:
+            raise RecursionError
+        return read_row(body, prefix=prefix)
+
+    async def record_unless(session: Any, rows: Any, *, caller: Any) -> Any:
+        if any(row.draft.description.title == "breaks the recording" for row in rows):
+            raise RuntimeError
+        return await record_rows(session, rows, caller=caller)
+
+    monkeypatch.setattr(validation, "draft_from", read_unless)
+    monkeypatch.setattr(bulk, "load", record_unless)
+    rows = [draft | {"title": f"row {number}"} for number in range(1, 9)]
+    rows[1]["title"], rows[5]["title"] = "breaks the reading", "breaks the recording"
+
+    async with in_process(live.settings, live.tokens["ingest"]) as client:
+        told = await load(client, *rows)
+
+    broken = [{"pointer": "", "message": OURS}]
+    assert {line: one.get("errors") for line, one in told.items()} == {
+        line: broken if line in {2, 6} else None for line in range(1, 9)
+    }
+    logged = capfd.readouterr()
+    assert "bulk row not read" in logged.out + logged.err
+    assert "bulk row not recorded" in logged.out + logged.err
+
+
+async def test_a_long_chain_that_hangs_on_nothing_is_looked_through_once_or_twice(
+    live: Live, draft: Draft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at = 0
+
+    def counted(*asked: Any) -> Any:
+        nonlocal looked_at
+        looked_at += 1
+        return resolve(*asked)
+
+    resolve = resolving.resolved
+    monkeypatch.setattr(resolving, "resolved", counted)
+    length = 200
+    chain = [bundle(draft, f"ecr-bundle/link-{number + 1}", name=f"link-{number}") for number in range(length)]
+
+    async with in_process(live.settings, live.tokens["ingest"]) as client:
+        told = await load(client, *chain)
+
+    assert {line: one["errors"][0]["message"] for line, one in told.items()} == {
+        line: f"there is no object ecr-bundle/link-{line} that you may see" for line in range(1, length + 1)
+    }
+    # A load tries rows that wait again, and once more to tell what they waited for.
+    assert looked_at <= 3 * 2 * length
+
+
+async def test_a_key_whose_object_was_withdrawn_makes_no_second_one(clients: Clients, draft: Draft) -> None:
+    row = draft | {"idempotency_key": f"key-{draft['project']}"}
+    made = (await load(clients.ingest, row))[1]["id"]
+    await clients.ingest.delete(f"/api/objects/{made}", headers={"If-Match": "*"})
+
+    (told,) = (await load(clients.ingest, row)).values()
+
+    (fault,) = told["errors"]
+    assert (told["status"], fault["pointer"]) == ("failed", "/idempotency_key")
+    assert re.fullmatch(
+        rf"this key made the object {made}, which was withdrawn on \d{{4}}-\d\d-\d\d; take a new key", fault["message"]
+    )
 
 
 async def test_a_named_row_brings_its_object_to_what_it_says_and_leaves_it_when_it_says_nothing_new(

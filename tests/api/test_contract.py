@@ -13,11 +13,14 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from catalog.api import contract
 from catalog.api.app import ROUTES, contract_document, litestar
+from catalog.settings import inherited_environment
+from tests.api import schemathesis_hooks
 from tests.conftest import Clients, Live
 
 pytestmark = pytest.mark.usefixtures("noise")
 
-CHECKED_IN = Path(__file__).parents[2] / "openapi" / "catalog.json"
+ROOT = Path(__file__).parents[2]
+CHECKED_IN = ROOT / "openapi" / "catalog.json"
 # Routes that make no promise to programs: explanations for people, and the document itself.
 UNPROMISED = {("GET", "/problems/{name}"), ("GET", "/schema/openapi.json")}
 CHECKS = (
@@ -93,6 +96,7 @@ async def test_the_running_service_keeps_every_promise_whatever_it_is_sent(live:
             "--workers=1",
             "--suppress-health-check=all",
             cwd=tmp_path,
+            env={**inherited_environment(), "SCHEMATHESIS_HOOKS": schemathesis_hooks.__name__, "PYTHONPATH": str(ROOT)},
             stdout=log,
             stderr=log,
         )

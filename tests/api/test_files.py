@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import itertools
 import unicodedata
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, timedelta
@@ -448,12 +449,12 @@ async def test_a_ticket_is_given_for_what_is_not_available_to_those_who_may_chan
     asked = {name: getattr(clients, name) for name in ("other", "reader", "anonymous")}
     refused = {name: (await client.post("/api/uploads", json=wanted)).status_code for name, client in asked.items()}
     assert refused == {"other": 403, "reader": 403, "anonymous": 401}
-    # That an upload exists is the business of who uploads: its id tells nothing to anybody else.
+    # That an upload exists is the business of who uploads and of the object's owner: its id tells others nothing.
     mine = (await ingest.post("/api/uploads", json=wanted)).json()["upload"]["id"]
-    for path in ("", "/complete"):
+    for which, path in itertools.product((mine, upload["id"]), ("", "/complete")):
         method = "POST" if path else "GET"
         seen = {
-            name: (await client.request(method, f"/api/uploads/{mine}{path}")).status_code
+            name: (await client.request(method, f"/api/uploads/{which}{path}")).status_code
             for name, client in (asked | {"ingest": ingest, "curator": clients.curator}).items()
         }
         good = 202 if path else 200

@@ -60,6 +60,10 @@ def full(project: str) -> Draft:
             },
             "temporal": {"start": "2023-01-01T00:00:00Z", "end": "2024-01-01T00:00:00Z"},
         },
+        "external": [
+            {"type": "git", "url": "https://git.example.org/cloud.git", "commit": "9f" * 20},
+            {"type": "url", "url": "https://data.example.org/cloud.onnx", "sha256": "a1" * 32},
+        ],
         "custom": {
             "node": "W023",
             "height": {"value": 2.5, "unit": "m"},
@@ -126,6 +130,7 @@ async def test_what_is_left_out_of_a_registration_is_answered_with_its_default(c
     assert registered == draft | {
         "id": registered["id"],
         "name": None,
+        "external": [],
         "description": "",
         "creators": [{"type": "person", "name": "Rivera, Ana"}],
         "keywords": [],

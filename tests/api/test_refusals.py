@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from litestar import get
 from catalog.api.app import create_app
 from catalog.api.problems import HELP, STATUS, slug
 from catalog.api.requests import BODY_BYTES_MAX
+from catalog.cli.operating import HEAD_BYTES_MAX
 from catalog.engines import Engines
 from catalog.objects import kinds
 from tests.api.conftest import MERGE_PATCH, Draft, patch, plain, read, register
@@ -128,6 +130,14 @@ BAD: dict[str, Bad] = {
     "a body that is no text": Bad(
         broken("invalid unicode code point at line 1 column 3"), body=b'{"\xff": 1}', headers=JSON
     ),
+    "a text that is no text where the kind stands": Bad(
+        broken("invalid unicode code point at line 1 column 11"), body=b'{"kind": "\xff"}', headers=JSON
+    ),
+    "an object that is nested too deep": Bad(
+        broken("recursion limit exceeded at line 1 column 224"),
+        body=b'{"kind": "model", "x": ' + b"[" * 20_000,
+        headers=JSON,
+    ),
     "a body that is nested too deep": Bad(
         broken("recursion limit exceeded at line 1 column 202"), body=b"[" * 100_000, headers=JSON
     ),
@@ -230,7 +240,6 @@ BAD: dict[str, Bad] = {
         invalid(
             ("/object", "input should be a valid UUID, invalid character: found `x` at 0"),
             ("/path", "string should have at least 1 character"),
-            detail="The request has faults; each is listed with its place.",
         ),
         address="/api/uploads",
         body={"object": "x", "path": ""},
@@ -352,6 +361,54 @@ async def test_an_object_has_at_most_a_thousand_files(clients: Clients, project:
     assert (await read(clients.ingest, object_id))["files_total"] == 1000
 
 
+@pytest.mark.parametrize("asking", ["GET /api/search", "POST /api/search", "GET /api/objects", "POST /api/objects"])
+async def test_of_thousands_of_faults_the_first_are_told_and_all_are_counted(clients: Clients, asking: str) -> None:
+    method, address = asking.split()
+    count = 1_500
+    unknown = {f"a{number}": "" for number in range(count)}
+    sent: dict[str, Any] = {"params": unknown} if method == "GET" else {"json": unknown}
+    required = 6 if asking == "POST /api/objects" else 0
+
+    answer = await clients.ingest.request(method, address, **sent)
+
+    told = problem_of(answer)
+    what = "query" if method == "GET" else "request"
+    assert told["detail"] == f"There are {count + required} faults in the {what}; the first 100 are listed."
+    assert (len(told["errors"]), len(answer.content) < 20_000) == (100, True)
+
+
+async def test_a_parameter_given_thousands_of_times_is_told_a_hundred_times(clients: Clients) -> None:
+    answer = await clients.anonymous.get(f"/api/objects?{'limit=1&' * 5_000}")
+
+    told = problem_of(answer)
+    assert (len(told["errors"]), told["detail"]) == (
+        100,
+        "There are 4999 faults in the query; the first 100 are listed.",
+    )
+
+
+@pytest.mark.parametrize("address", ["/api/nowhere", "/api/objects/x", "/nowhere"])
+@pytest.mark.parametrize("host", ["a:b", "a:99999999", "a:-1", "[", ""])
+async def test_a_malformed_host_is_no_fault_of_ours(clients: Clients, host: str, address: str) -> None:
+    answer = await clients.anonymous.get(address, headers={"Host": host})
+
+    assert answer.status_code in {400, 404}
+    page = address == "/nowhere" and answer.status_code == 404
+    assert answer.headers["content-type"].startswith("text/html" if page else "application/problem+json")
+
+
+async def test_a_listing_continues_and_a_key_is_known_whatever_the_host(clients: Clients, draft: Draft) -> None:
+    odd = {"Host": "a:b"}
+    key = {"Idempotency-Key": draft["project"]}
+    first = await register(clients.ingest, draft, **key)
+
+    again = await clients.ingest.post("/api/objects", json=draft, headers=odd | key)
+    listed = await clients.ingest.get("/api/objects", params={"limit": 1}, headers=odd)
+
+    assert (again.status_code, again.json()["id"]) == (201, first["id"])
+    assert listed.headers["link"].startswith("</api/objects?limit=1&cursor=")
+
+
 # Limits that hold before a body is in
 
 
@@ -386,6 +443,24 @@ async def test_a_body_declared_too_long_is_refused_before_it_is_sent(live: Live)
 
     assert status == "HTTP/1.1 413 Request Entity Too Large"
     assert (told["type"], told["detail"]) == ("/problems/too-large", "A body here has at most 2,097,152 bytes.")
+
+
+@pytest.mark.parametrize("part", [b"GET /livez HTTP/1.1\r\nX-Filler: ", b"GET /"], ids=["header", "address"])
+async def test_headers_without_end_are_not_held(live: Live, part: bytes) -> None:
+    host, port = live.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    sent = len(part)
+    writer.write(part)
+    with suppress(ConnectionError):
+        # Until the server hangs up; what lies in the sockets between counts as sent.
+        while sent < 100 * HEAD_BYTES_MAX and not reader.at_eof():
+            writer.write(b"a" * HEAD_BYTES_MAX)
+            await asyncio.wait_for(writer.drain(), 10)
+            sent += HEAD_BYTES_MAX
+            await asyncio.sleep(0.01)
+    writer.close()
+
+    assert sent < 100 * HEAD_BYTES_MAX
 
 
 async def test_a_body_without_a_length_is_refused_as_soon_as_it_is_too_long(live: Live) -> None:

@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 import httpx2
 import pytest
+import sqlalchemy as sa
 
 from catalog.engines import Engines
 from tests.api.conftest import Draft, patch, register
@@ -107,3 +108,12 @@ async def everything_that_can_be_done(clients: Clients, live: Live, draft: Draft
         await clients.ingest.get(address)
     assert (await file_of(clients.ingest, object_id, "soil.csv"))["state"] == "available"
     return link
+
+
+async def test_a_fault_of_the_database_does_not_repeat_what_the_statement_carried(engines: Engines) -> None:
+    statement = sa.text("SELECT 1 / 0 WHERE CAST(:said AS text) <> ''")
+    with pytest.raises(sa.exc.DBAPIError) as fault:
+        async with engines.database.transaction() as session:
+            await session.execute(statement, {"said": "what somebody registered"})
+
+    assert "what somebody registered" not in str(fault.value)

@@ -71,7 +71,9 @@ async def test_wrong_settings_are_named_before_anything_starts(quiet: World) -> 
     ended = await asyncio.to_thread(drain, quiet, CATALOG_SEARCH_URL="ftp://somewhere")
 
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr == "catalog-indexer: CATALOG_SEARCH_URL: URL scheme should be 'http' or 'https'\n"
+    assert ended.stderr == (
+        "catalog-indexer: CATALOG_SEARCH_URL: URL scheme should be 'http' or 'https' (OpenSearch 3, http://host:port)\n"
+    )
 
 
 async def test_an_index_that_was_wiped_is_made_and_filled_from_the_database_at_the_next_start(

@@ -95,8 +95,8 @@ def none_left(processes: list[psutil.Process], seconds: float = STOP_SECONDS_MAX
 
 
 def bare() -> dict[str, str]:
-    """Return this process's environment without anything that describes a catalog."""
-    return {name: value for name, value in inherited_environment().items() if not name.startswith("CATALOG_")}
+    """Return this process's environment without anything that describes a catalog, or a make that runs the tests."""
+    return {name: value for name, value in inherited_environment().items() if not name.startswith(("CATALOG_", "MAKE"))}
 
 
 @pytest.fixture(scope="session")

@@ -143,6 +143,8 @@ def test_a_path_that_fills_the_key_beyond_its_limit_is_refused_with_the_figure()
         (b'{"title": NaN}', "not JSON: expected value at line 1 column 11"),
         (b"[" * 100_000, "not JSON: recursion limit exceeded at line 1 column 202"),
         (b'{"title": "\\ud800"}', "not JSON: unexpected end of hex escape at line 1 column 18"),
+        (b'{"kind": "\xff"}', "not JSON: invalid unicode code point at line 1 column 11"),
+        (b'{"kind": "model", "x": ' + b"[" * 20_000, "not JSON: recursion limit exceeded at line 1 column 224"),
         (b"[]", "send one JSON object that describes what you register"),
     ],
 )
@@ -163,6 +165,8 @@ def test_a_control_character_in_a_title_is_refused(text: str) -> None:
         {"long": "x" * 1001},
         {"many": [1] * 101},
         {"big": 2**60},
+        {"big": 1e22},
+        {"big": [1e300]},
         {f"k{n}": 1 for n in range(101)},
     ],
 )
@@ -191,16 +195,117 @@ def test_a_ror_id_is_checked_by_its_checksum(ror: str, *, accepted: bool) -> Non
         assert [fault.pointer for fault in faults(body)] == ["/creators/0/ror"]
 
 
-@pytest.mark.parametrize("date", ["2024", "2024-05", "2024-05-17", "2024-05-17T08:00:00Z", "2007/2009"])
+RANGES = ["2024-05/2024", "2024/2024-05", "2024-05-17T20:00:00-08:00/2024-05-18T05:00:00+01:00"]
+
+
+@pytest.mark.parametrize("date", ["2024", "2024-05", "2024-05-17", "2024-05-17T08:00:00Z", "2007/2009", *RANGES])
 def test_dates_of_every_precision_are_kept_as_written(date: str) -> None:
     body = json.dumps(changed(dates=[{"type": "Issued", "date": date}])).encode()
 
     assert validation.draft_from(body, prefix="").description.dates[0].date == date
 
 
-@pytest.mark.parametrize("date", ["24", "2024-13", "2024-02-30", "2024-05-17T08:00:00", "2007/2008/2009", "soon"])
+# Another separator, other digits, no such hour, and forms of ISO 8601 that RFC 3339 leaves out.
+ODD_DATES = ["2024-05-17x08:00:00+00:00", "٢٠٢٤", "2024-05-17T25:00:00Z", "20240517T080000Z", "2024-W20-5", ""]
+
+
+@pytest.mark.parametrize(
+    "date", ["24", "2024-13", "2024-02-30", "2024-05-17T08:00:00", "2007/2008/2009", "soon", *ODD_DATES]
+)
 def test_wrong_dates_are_refused(date: str) -> None:
     assert [fault.pointer for fault in faults(changed(dates=[{"type": "Issued", "date": date}]))] == ["/dates/0/date"]
+
+
+@pytest.mark.parametrize("date", ["2024/2023", "2024-05-17/2024-04", "2024-05-17T08:00:00+02:00/2024-05-17T05:59:00Z"])
+def test_a_range_that_runs_backwards_is_refused(date: str) -> None:
+    assert faults(changed(dates=[{"type": "Valid", "date": date}])) == [
+        Fault("/dates/0/date", "the range ends before it starts; exchange the two")
+    ]
+
+
+def test_an_orcid_has_no_other_digits_than_ascii() -> None:
+    assert faults(changed(creators=[{"name": "Rivera, Ana", "orcid": "٠٠٠٠-0002-1825-0097"}])) == [
+        Fault("/creators/0/orcid", "write an ORCID iD as 0000-0002-1825-0097")
+    ]
+
+
+@pytest.mark.parametrize(("sign", "named"), [("\x1b", "U+001B"), ("\x7f", "U+007F")])
+def test_a_mail_address_has_no_control_characters(sign: str, named: str) -> None:
+    assert faults(changed(contact={"name": "Ana", "email": f"a{sign}@example.org"})) == [
+        Fault("/contact/email", f"remove the control character {named} at place 2")
+    ]
+
+
+def test_a_keyword_is_counted_as_it_is_kept() -> None:
+    longer = "\u0958"
+
+    assert faults(changed(keywords=[longer * 51])) == [
+        Fault("/keywords/0", "string should have at most 100 characters")
+    ]
+    draft = validation.draft_from(json.dumps(changed(keywords=[longer * 50])).encode(), prefix="")
+    record = validation.record_of(draft.description)
+    assert [len(keyword) for keyword in record["keywords"]] == [100]
+    assert validation.shortcomings(draft.kind, record) == []
+
+
+def test_a_dimension_is_no_larger_than_every_reader_can_count() -> None:
+    tensor = {"name": "x", "dtype": "float32", "shape": [2**53, 2**53 + 1]}
+
+    assert faults(changed(metadata={"inputs": [tensor]})) == [
+        Fault("/metadata/inputs/0/shape/1", f"input should be less than or equal to {2**53}")
+    ]
+
+
+# A request may be all fault: what is told of it has limits of its own
+
+
+def refusal(body: Any) -> Invalid:
+    with pytest.raises(Invalid) as refused:
+        validation.draft_from(json.dumps(body).encode(), prefix="")
+    return refused.value
+
+
+def test_of_many_faults_the_first_are_told_and_all_are_counted() -> None:
+    validation.schema_for_names.cache_clear()
+
+    refused = refusal(changed(**{f"keyword{number}": 0 for number in range(1_000)}))
+
+    assert refused.detail == "There are 1000 faults in the request; the first 100 are listed."
+    assert [fault.pointer for fault in refused.faults] == [f"/keyword{number}" for number in range(100)]
+    assert {fault.suggestion for fault in refused.faults} == {"keywords"}
+    # To make a schema takes milliseconds.
+    assert validation.schema_for_names.cache_info().misses == 1
+
+
+def test_faults_beyond_reading_are_only_counted() -> None:
+    count = validation.FAULTS_READ_MAX + 1
+
+    refused = refusal(changed(**{f"a{number}": 0 for number in range(count)}))
+
+    assert refused.detail == f"There are {count} faults in the request."
+    assert refused.faults == (
+        Fault("", f"there are {count:,} faults, too many to list: is this what you meant to send?"),
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"x" * 1_000_000: 0},
+        {"kind": "x" * 1_000_000},
+        {"visibility": "x" * 1_000_000},
+        {"custom": {"x" * 1_000_000: 0}},
+        {"licence": "x" * 1_000_000},
+        {"external": [{"type": "x" * 1_000_000}]},
+        {"note": {"x" * 1_000_000: "\0"}},
+    ],
+    ids=lambda changes: next(iter(changes))[:10],
+)
+def test_a_long_text_is_not_sent_back(changes: dict[str, Any]) -> None:
+    told = refusal(changed(**changes)).faults
+
+    assert told
+    assert sum(len(fault.pointer) + len(fault.message) for fault in told) < 3_000
 
 
 def test_a_merge_patch_replaces_removes_and_goes_deep() -> None:

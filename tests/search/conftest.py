@@ -138,6 +138,7 @@ def _shelves() -> dict[str, Projection]:
         "bundle": entry(
             kind="ecr-bundle",
             title="élan counter",
+            keywords=["\N{SNAIL}", "\N{SNOWMAN}"],
             member_texts=["decoder", "registry.example/counter@sha256:0123abcd"],
             created_at=NOON + timedelta(days=4),
         ),

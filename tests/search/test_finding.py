@@ -83,6 +83,15 @@ from tests.search.conftest import AS_OWNER, Library
         ("{}", ["bundle", "penguins", "reanalysis", "resnet", "silero"]),
         ("*", ["bundle", "penguins", "reanalysis", "resnet", "silero"]),
         ("\\", ["bundle", "penguins", "reanalysis", "resnet", "silero"]),
+        # Symbols alone find what has them, where the index keeps them, and never everything; beside words they are left
+        # out.
+        ("\N{SNAIL}", ["bundle"]),
+        ("\N{SNAIL}*", ["bundle"]),
+        ('"\N{SNAIL}"', ["bundle"]),
+        ("\N{GRINNING FACE}", []),
+        ("\N{SNOWMAN}", []),
+        ("$ +", []),
+        ("penguins \N{GRINNING FACE}", ["penguins", "resnet"]),
     ],
 )
 async def test_words_find_what_they_mean(library: Library, text: str, names: list[str]) -> None:

@@ -127,6 +127,16 @@ def test_a_key_from_ceph_is_looked_at_both_as_sent_and_decoded() -> None:
     assert [note.key for note in parse_s3(sent)] == ["a b.csv", "a+b.csv", "a.csv"]
 
 
+def test_a_record_that_cannot_be_read_leaves_its_neighbours() -> None:
+    sent = body(record("a.csv"), record("%ff.csv"), record("b\0.csv"), record("c.csv"))
+
+    with pytest.raises(UnreadableNotification) as unreadable:
+        parse_s3(sent)
+
+    assert unreadable.value.detail == "A record's key is not UTF-8."
+    assert [noticed.key for noticed in unreadable.value.beside] == ["a.csv", "c.csv"]
+
+
 def test_a_folder_called_like_versions_is_no_version() -> None:
     told = {
         "event_type": "create",

@@ -173,6 +173,19 @@ def test_ids_are_unique_and_every_reference_names_one(page: Page) -> None:
             assert element.attributes["href"][1:] in ids
 
 
+def test_a_text_that_turns_the_direction_turns_nothing_beside_it() -> None:
+    # Unicode Standard Annex 9: an override reaches to the end of its isolate, which <bdi> and dir="auto" make.
+    turned = "\u202egpj.exe"
+    keyed = samples.entry(title=turned, keywords=[turned], creators=[{"name": turned}], description=turned)
+    found = samples.answer({**samples.DATASET, "title": turned, "creators": [turned], "description": turned})
+
+    for page in (Page(object_page(keyed)), Page(search_page(found))):
+        isolated = [e for e in page.elements if e.tag == "bdi" or e.attributes.get("dir") == "auto"]
+        assert len([e for e in isolated if turned in e.text]) >= 2
+        for heading in (*page.all("h1"), *page.all("h3")):
+            assert turned not in heading.text or heading.attributes["dir"] == "auto"
+
+
 def test_the_policy_allows_only_our_own_styles_and_images() -> None:
     assert rendering.SECURITY_HEADERS == {
         "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; "

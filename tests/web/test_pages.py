@@ -159,6 +159,20 @@ async def test_what_is_private_is_on_no_page_even_with_its_owners_token(clients:
         assert shown.texts("h1") == ["Nothing here"]
 
 
+async def test_a_moment_at_the_end_of_the_calendar_is_shown_as_it_stands(clients: Clients, word: str) -> None:
+    first, last = "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"
+    (made,) = await registered(
+        clients,
+        word,
+        dates=[{"type": "Valid", "date": f"{first}/{last}"}],
+        coverage={"temporal": {"start": first, "end": last}},
+    )
+
+    shown = (await page(clients.anonymous, f"/objects/{made['id']}")).facts()
+
+    assert (shown["Valid"], shown["From"], shown["Until"]) == (f"{first} – {last}", first, last)
+
+
 async def test_a_withdrawn_object_leaves_a_page_that_says_so(clients: Clients, word: str) -> None:
     (made,) = await registered(clients, word)
     await clients.ingest.delete(f"/api/objects/{made['id']}", headers={"If-Match": "*"})
@@ -166,9 +180,24 @@ async def test_a_withdrawn_object_leaves_a_page_that_says_so(clients: Clients, w
     assert shown.texts("h1") == ["This object has been withdrawn"]
 
 
+# What a file system refuses in its own ways: no name, a name with a NUL, too long ones, a file taken for a folder.
+NO_ASSETS = [
+    *("/static", "/static/", "/static/vendor", "/static/%00", "/static/catalog.css/x"),
+    *(f"/static/{'a' * 300}", f"/static/{'a/' * 3_000}"),
+]
+
+
 @pytest.mark.parametrize(
     "address",
-    ["/objects/x", "/objects/00000000-0000-7000-8000-000000000000", "/objects", "/objects/a/b", "/nowhere", "/a/b"],
+    [
+        "/objects/x",
+        "/objects/00000000-0000-7000-8000-000000000000",
+        "/objects",
+        "/objects/a/b",
+        "/nowhere",
+        "/a/b",
+        *NO_ASSETS,
+    ],
 )
 async def test_an_address_without_anything_has_a_page(clients: Clients, address: str) -> None:
     shown = await page(clients.anonymous, address, 404)

@@ -40,6 +40,9 @@ def test_a_size_is_told_in_the_unit_people_compare(size: int, text: str) -> None
         ("2024-13", "2024-13"),
         ("2024-02-30", "2024-02-30"),
         ("<b>", "<b>"),
+        # In UTC these lie in years that the calendar does not have.
+        ("0001-01-01T00:00:00+23:59", "0001-01-01T00:00:00+23:59"),
+        ("2024/9999-12-31T23:59:59-23:59", "2024 – 9999-12-31T23:59:59-23:59"),
     ],
 )
 def test_a_date_keeps_its_precision(written: str, text: str) -> None:

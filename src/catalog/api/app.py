@@ -14,6 +14,7 @@ from litestar.types import ASGIApp, ControllerRouterHandler, Message, Receive, S
 from uuid_utils.compat import uuid7
 
 from catalog.api import (
+    activities,
     bulk,
     contract,
     files,
@@ -22,10 +23,14 @@ from catalog.api import (
     notifications,
     objects,
     operations,
+    outside,
     problems,
+    provenance,
+    relations,
     requests,
     search,
     shapes,
+    vocabularies,
 )
 from catalog.engines import opened
 from catalog.settings import Settings
@@ -39,10 +44,15 @@ UNLOGGED = frozenset({"/livez", "/readyz"})
 ROUTES: list[HTTPRouteHandler] = [
     *objects.ROUTES,
     *members.ROUTES,
+    *outside.ROUTES,
+    *relations.ROUTES,
+    *activities.ROUTES,
+    *provenance.ROUTES,
     *bulk.ROUTES,
     *files.ROUTES,
     *search.ROUTES,
     *kinds.ROUTES,
+    *vocabularies.ROUTES,
     *notifications.ROUTES,
     *operations.ROUTES,
     *problems.ROUTES,

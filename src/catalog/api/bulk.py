@@ -13,6 +13,7 @@ from uuid import UUID
 
 import msgspec
 import psycopg
+import pydantic_core
 import sqlalchemy as sa
 import structlog
 from litestar import Response
@@ -20,7 +21,7 @@ from litestar.exceptions import InternalServerException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Stream
 
-from catalog.api import requests
+from catalog.api import problems, requests
 from catalog.api.contract import Answer, Body, Operation, operation
 from catalog.api.requests import BODY_BYTES_MAX, IDEMPOTENCY_KEY, AnyRequest
 from catalog.errors import CatalogError, Fault, Invalid, Unsupported
@@ -42,8 +43,14 @@ ANSWER_BYTES = 64 * 1024
 # Two loads of the same names at once: the second finds them there when it tries again.
 ATTEMPTS_MAX = 5
 
-
 MEANWHILE = (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+AWAY = (
+    *(psycopg.OperationalError, psycopg.InterfaceError),
+    *(sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError),
+)
+
+
+OURS = "something unexpected happened with this row; it is logged under the request id"
 
 
 class RowFault(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -114,23 +121,27 @@ def _without_key(text: bytes) -> tuple[bytes, Remember | None]:
     key = raw.pop("idempotency_key")
     if not isinstance(key, str) or not IDEMPOTENCY_KEY.fullmatch(key):
         raise Invalid(faults=[Fault("/idempotency_key", "1 to 200 visible ASCII characters")])
-    return _encode(raw), Remember(key, hashlib.sha256(b"POST /api/bulk/objects\n" + text).digest())
+    return pydantic_core.to_json(raw), Remember(key, hashlib.sha256(b"POST /api/bulk/objects\n" + text).digest())
 
 
 class _Waiting:
     """Rows that name objects which may yet come, in a temporary file."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # ruff: ignore[SIM115] - closed when the last row has been read.
+        self._file: IO[bytes] | None = None
         self.count = 0
 
     def add(self, sent: _Sent) -> None:
         """Keep a row for later."""
+        if self._file is None:
+            self._file = tempfile.TemporaryFile()  # ruff: ignore[SIM115] - closed when the last row has been read.
         self._file.write(f"{sent.number}\t".encode() + sent.text + b"\n")
         self.count += 1
 
     async def rows(self) -> AsyncIterator[_Sent]:
         """Yield the rows, once."""
+        if self._file is None:
+            return
         self._file.seek(0)
         with self._file:
             for line in self._file:
@@ -169,6 +180,10 @@ class _Loading:
                     rows.append(_row(one, self._engines.placement.prefix))
                 except Invalid as fault:
                     self._tell(Outcome(one.number, Fate.FAILED, faults=fault.faults))
+                    continue
+                except Exception:
+                    log.exception("bulk row not read", request_id=problems.request_id.get(), line=one.number)
+                    self._tell(Outcome(one.number, Fate.FAILED, faults=[Fault("", OURS)]))
                     continue
                 sent[one.number] = one
                 size += len(one.text)
@@ -210,9 +225,16 @@ class _Loading:
             return _failed(rows, "others register objects of the same names or keys; send the row again")
         except CatalogError as fault:
             self._given_up = f"not tried: {fault.detail}"
-        except (sa.exc.OperationalError, sa.exc.TimeoutError, psycopg.OperationalError) as fault:
+        except AWAY as fault:
             log.warning("bulk registration given up", reason=type(fault).__name__)
             self._given_up = "the database does not answer; send the row again"
+        except Exception:
+            if len(rows) == 1:
+                log.exception("bulk row not recorded", request_id=problems.request_id.get(), line=rows[0].line)
+                return _failed(rows, OURS)
+            # Nothing of the batch was recorded. By halves the row comes out that does it, and its neighbours stay.
+            half = len(rows) // 2
+            return [*await self._loaded(rows[:half]), *await self._loaded(rows[half:])]
         return _failed(rows, self._given_up)
 
     def _tell(self, outcome: Outcome) -> None:

@@ -62,7 +62,7 @@ async def _take(
         try:
             subjects = {_subject(noticed) for noticed in parse(body)}
         except UnreadableNotification as fault:
-            reason = fault.detail
+            reason, subjects = fault.detail, {_subject(noticed) for noticed in fault.beside}
     async with engines.database.transaction() as session:
         if reason is not None:
             await unreadable.keep(session, dialect=dialect, reason=reason, body=body)

@@ -38,6 +38,7 @@ REGISTRATION: dict[str, Any] = {
         "visibility": {"enum": ["public", "private"], "default": "private"},
         "dates": {"type": "array"},
         "coverage": {"type": ["object", "null"]},
+        "external": {"type": "array"},
         "custom": {"type": "object"},
         "metadata": {"type": "object"},
         "files": {"type": "array"},

@@ -52,6 +52,7 @@ class ShownObject(msgspec.Struct, frozen=True):
     visibility: Literal["public", "private"]
     dates: list[dict[str, Any]]
     coverage: dict[str, Any] | None
+    external: list[dict[str, Any]]
     custom: dict[str, Any]
     metadata: dict[str, Any]
     files: list[ShownFile]
@@ -163,6 +164,7 @@ def _fields(entry: Entry) -> dict[str, Any]:
         "visibility": record["visibility"],
         "dates": record["dates"],
         "coverage": record.get("coverage"),
+        "external": record.get("external", []),
         "custom": record["custom"],
         "metadata": record["metadata"],
         "files": [shown_file(entry.id, file) for file in entry.files],

@@ -69,6 +69,7 @@ class Object(TypedDict):
     visibility: Literal["public", "private"]
     dates: list[dict[str, str]]
     coverage: dict[str, Any] | None
+    external: list[dict[str, Any]]
     custom: dict[str, Any]
     metadata: dict[str, Any]
     files: list[File]

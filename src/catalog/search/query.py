@@ -6,6 +6,7 @@ is taken as it is and stands in the query itself, so hits, totals and facets are
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -164,13 +165,15 @@ def _terms_of(text: str) -> tuple[tuple[Term, ...], list[Fault]]:
                 "Close it, or leave it out to ask for the words.",
             )
         ]
-    terms, faults, parts = [], [], 0
+    terms, symbols, faults, parts = [], [], [], 0
     for found in _TERM.finditer(text):
         word, phrase = found["word"], found["phrase"]
         asked = word if phrase is None else phrase
         in_it = _PART.findall(asked)
         if not in_it:
             # Punctuation alone has nothing to be found by; a single * asks for everything, as no word does.
+            if any(unicodedata.category(character).startswith("S") for character in asked):
+                symbols.append(Term(asked, excluded=bool(found["excluded"])))
             continue
         parts += len(in_it)
         how = "phrase" if phrase is not None else "prefix" if word.endswith("*") else "word"
@@ -180,6 +183,10 @@ def _terms_of(text: str) -> tuple[tuple[Term, ...], list[Fault]]:
         terms.append(Term(asked.rstrip("*") if how == "prefix" else asked, how, bool(found["excluded"])))
     if parts > Q_WORDS_MAX:
         faults.append(Fault("/q", f"{parts} words are too many: at most {Q_WORDS_MAX}.", "Keep the rarest words."))
+    if not terms:
+        # Beside words a symbol is left out, like "20 °C" without its "°". Alone it is what was asked for: it finds what
+        # the index has of it (an emoji is a word there), and else nothing.
+        terms = symbols[:Q_WORDS_MAX]
     telling = [term for term in terms if term.how != "word" or term.excluded or term.text.lower() not in UNASKED]
     return tuple(telling if any(not term.excluded for term in telling) else terms), faults
 

@@ -4,6 +4,7 @@ Pure: bytes in, values out, and whatever the bytes are, nothing but UnreadableNo
 is a hint and never the truth, so nothing else of it is kept: size, hash and versions are asked of the store.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import unquote_to_bytes
@@ -23,10 +24,6 @@ _VERSION_ID = "Seaweed-X-Amz-Version-Id"
 _LATEST_VERSION_ID = "Seaweed-X-Amz-Latest-Version-Id"
 
 
-class UnreadableNotification(CatalogError):
-    """The body is no notification that we know; it is kept with this reason."""
-
-
 @dataclass(frozen=True, slots=True)
 class Noticed:
     """Look at this key. `sequencer` orders events of one key where the store gives one; nothing may depend on it."""
@@ -35,6 +32,14 @@ class Noticed:
     key: str
     event: str
     sequencer: str | None = None
+
+
+class UnreadableNotification(CatalogError):
+    """The body is no notification that we know; it is kept with this reason. `beside` is what could be read of it."""
+
+    def __init__(self, detail: str, *, beside: Sequence[Noticed] = ()) -> None:
+        super().__init__(detail)
+        self.beside = tuple(beside)
 
 
 class _S3Object(msgspec.Struct):
@@ -86,18 +91,29 @@ def parse_s3(body: bytes) -> list[Noticed]:
     Format: AWS "Event message structure", versions 2.x. Raises UnreadableNotification, and nothing else.
     """
     noticed: list[Noticed] = []
+    unreadable: UnreadableNotification | None = None
     records = _read(body, _S3Body, bytes_max=S3_BODY_BYTES_MAX).records or []
     if len(records) > RECORDS_MAX:
         raise UnreadableNotification(f"The body has {len(records)} records and may have {RECORDS_MAX}.")
     for record in records:
-        sent = record.s3.object.key
-        keys = [_form_decoded(sent)]
-        if record.source == "ceph:s3" and sent not in keys:
-            # Ceph encodes keys in some versions and not in others: both are looked at, and one is not there.
-            keys.append(sent)
-        event = record.event.removeprefix("s3:")
-        noticed += [_noticed(record.s3.bucket.name, key, event, record.s3.object.sequencer) for key in keys]
+        try:
+            noticed += _noticed_in(record)
+        except UnreadableNotification as wrong:
+            unreadable = unreadable or wrong
+    if unreadable is not None:
+        # It is no reason to forget the records beside it.
+        raise UnreadableNotification(unreadable.detail, beside=noticed)
     return noticed
+
+
+def _noticed_in(record: _S3Record) -> list[Noticed]:
+    sent = record.s3.object.key
+    keys = [_form_decoded(sent)]
+    if record.source == "ceph:s3" and sent not in keys:
+        # Ceph encodes keys in some versions and not in others: both are looked at, and one is not there.
+        keys.append(sent)
+    event = record.event.removeprefix("s3:")
+    return [_noticed(record.s3.bucket.name, key, event, record.s3.object.sequencer) for key in keys]
 
 
 def parse_seaweedfs(body: bytes) -> list[Noticed]:

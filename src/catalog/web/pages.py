@@ -60,7 +60,7 @@ async def show_object(request: AnyRequest) -> Response[str]:
     return _page(objects.render_object(shown, public_url=public_url), headers={"Cache-Control": "no-cache"})
 
 
-@get(["/{address:path}", "/objects", "/objects/{object_id:str}/{address:path}"], include_in_schema=False)
+@get(["/{address:path}", "/objects", "/objects/{object_id:str}/{address:path}", "/static"], include_in_schema=False)
 async def show_nothing() -> Response[str]:
     """Answer every address that no other route knows."""
     raise NotFoundException
@@ -82,6 +82,19 @@ def _as_page(answer: Callable[..., Response[bytes]]) -> Callable[..., Response[s
 HANDLERS: dict[Any, Any] = {kind: _as_page(answer) for kind, answer in problems_api.HANDLERS.items()}
 
 
+ASSETS = frozenset(
+    f"/{file.relative_to(rendering.STATIC_FOLDER).as_posix()}"
+    for file in rendering.STATIC_FOLDER.rglob("*")
+    if file.is_file()
+)
+
+
+def _known(request: AnyRequest) -> None:
+    # Whatever else stands in the address never reaches the file system, which has its own ways to refuse a name.
+    if f"/{str(request.path_params['file_path']).lstrip('/')}" not in ASSETS:
+        raise NotFoundException
+
+
 def _secure(response: Response[Any]) -> Response[Any]:
     response.headers.update(rendering.SECURITY_HEADERS)
     return response
@@ -94,6 +107,7 @@ ROUTES: list[ControllerRouterHandler] = [
         [rendering.STATIC_FOLDER],
         # Pages name each asset with a digest of its content.
         cache_control=CacheControlHeader(public=True, max_age=ASSET_SECONDS_MAX, immutable=True),
+        before_request=_known,
         after_request=_secure,
         exception_handlers=HANDLERS,
     ),

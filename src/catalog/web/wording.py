@@ -81,7 +81,8 @@ def _day(text: str) -> str:
                 return f"{_MONTHS[date(year or 1, month, 1).month - 1]} {year}"
             return _written(date(year or 1, month, day))
         return moment_text(text)
-    except ValueError:
+    except (ValueError, OverflowError):
+        # Overflow: in UTC it would be in a year that the calendar of Python does not have.
         return text
 
 
