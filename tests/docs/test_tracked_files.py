@@ -21,6 +21,12 @@ NAMES = {
     "orcid.org": "the written form of an ORCID iD",
     "ror.org": "the written form of a ROR id",
     "doi.org": "the written form of a DOI",
+    "arxiv.org": "the written form of an arXiv id",
+    "hdl.handle.net": "the written form of a Handle",
+    "n2t.net": "the written form of an ARK",
+    "pubmed.ncbi.nlm.nih.gov": "the written form of a PubMed id",
+    "ui.adsabs.harvard.edu": "the written form of a bibcode",
+    "purl.org": "the names of RDF vocabularies",
 }
 # Texts of others, kept word for word, and what is compared with them.
 QUOTING = {

@@ -1,5 +1,6 @@
 """What objects name outside the catalog is looked at by the indexer, and told with what was found."""
 
+import json
 from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
@@ -40,10 +41,7 @@ async def test_what_an_object_names_outside_is_looked_at_and_told(fresh_world: W
         async with httpx2.AsyncClient(base_url=live.url, headers=headers, trust_env=False) as client:
             single = await client.post("/api/objects", json=BODY | {"external": external})
             assert single.status_code == 201, single.text
-            rows = "\n".join(
-                httpx2.Request("POST", "http://x", json=BODY | more).content.decode()
-                for more in ({"external": external[:1]}, {})
-            )
+            rows = "\n".join(json.dumps(BODY | more) for more in ({"external": external[:1]}, {}))
             bulk = await client.post(
                 "/api/bulk/objects", content=rows, headers={"Content-Type": "application/x-ndjson"}
             )
