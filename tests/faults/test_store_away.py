@@ -72,7 +72,8 @@ async def test_what_was_uploaded_while_the_store_did_not_answer_us_is_settled_on
 
         assert [process.poll() for process in live.processes.values()] == [None, None]
 
-    assert [(parked, "cannot be reached" in reason) for reason, _, parked in told] == [(False, True)]
+    # A store may tell of the first file once more: then its key waits as well, for the same reason.
+    assert {(parked, "cannot be reached" in reason) for reason, _, parked in told} == {(False, True)}
     assert (link.status_code, fetched.content) == (307, CSV)
     assert still == {"before.csv": "available", "while-away.csv": "expected"}
     assert (ready["database"], ready["search"], ready["store"].startswith("fail")) == ("pass", "pass", True)
