@@ -12,7 +12,7 @@ from catalog import queue
 from catalog.database import now
 from catalog.engines import Engines
 from catalog.errors import CatalogError, Unavailable
-from catalog.objects import verbs
+from catalog.objects import verbs, versions
 from catalog.objects.verbs import Seen
 from catalog.queue import LEASE, Claim
 
@@ -86,33 +86,42 @@ async def _settle(engines: Engines, claim: Claim) -> None:
         backend, bucket, key = verbs.location_of(claim.subject)
     except ValueError:
         raise NoSuchKey from None
-    seen = await _look(engines, backend, bucket, key)
+    seen, kept = await _look(engines, backend, bucket, key)
     async with engines.database.transaction() as session:
         if not await queue.hold(session, [claim]):
             # Another worker has looked since, and what it saw is newer: settling ours would undo it for good.
             log.info("look overtaken", subject=claim.subject)
             return
         again_at = await verbs.settle(session, backend, bucket, key, seen)
-        if again_at is None:
-            await queue.finish(session, [claim])
-        else:
+        lost_at = await versions.settle(session, (backend, bucket, key), seen, kept)
+        if again_at is not None:
             await queue.postpone(session, claim, reason="awaiting bytes", after=again_at - now())
+        elif lost_at is not None:
+            await queue.postpone(session, claim, reason="confirming a loss", after=lost_at - now())
+        else:
+            await queue.finish(session, [claim])
 
 
-async def _look(engines: Engines, backend: str, bucket: str, key: str) -> Seen | None:
+async def _look(engines: Engines, backend: str, bucket: str, key: str) -> tuple[Seen | None, dict[str, bool]]:
+    """Return what lies under the key, and which of the published versions of it the store still has."""
     async with engines.database.transaction() as session:
         expected = await verbs.expected_size(session, backend, bucket, key)
-    if expected is None:
-        # No upload of ours: discovering foreign files is another room's work.
-        return None
+        published = await versions.published_under(session, (backend, bucket, key))
+    if expected is None and not published:
+        # Nothing of ours: discovering foreign files is another room's work.
+        return None, {}
     found = await engines.store.stat(key)
+    kept = {}
+    for store_version in filter(None, (name for name, _ in published)):
+        there = found is not None and found.version_id == store_version
+        kept[store_version] = there or await engines.store.stat(key, version_id=store_version) is not None
     if found is None:
-        return None
+        return None, kept
     sha256 = found.sha256
-    if sha256 is None and found.size == expected:
+    if sha256 is None and found.size in {expected, *(size for _, size in published)}:
         # The store keeps no checksum of the whole: hash the bytes ourselves, in constant memory.
         sha256 = await engines.store.sha256_of(key, version_id=found.version_id)
-    return Seen(found.size, sha256, found.etag, found.version_id)
+    return Seen(found.size, sha256, found.etag, found.version_id), kept
 
 
 async def _later(engines: Engines, claim: Claim, fault: CatalogError) -> None:

@@ -17,6 +17,8 @@ from tests.conftest import Clients, Live, make_tokens, make_world, notified, pre
 Draft = dict[str, Any]
 
 MERGE_PATCH = "application/merge-patch+json"
+# What every withdrawal must say.
+BECAUSE = {"reason": "The sensor was broken."}
 
 
 @pytest.fixture
@@ -79,7 +81,7 @@ def bystanders() -> list[Draft]:
 async def noise(clients: Clients) -> AsyncGenerator[list[str]]:
     """Objects of the other service, one of them withdrawn; whatever the tests did, they are the same at the end."""
     *ids, withdrawn = [(await register(clients.other, body))["id"] for body in [*bystanders(), bystanders()[0]]]
-    await clients.other.delete(f"/api/objects/{withdrawn}", headers={"If-Match": "*"})
+    await clients.other.delete(f"/api/objects/{withdrawn}", params=BECAUSE, headers={"If-Match": "*"})
     before = [await read(clients.other, object_id) for object_id in ids]
     yield ids
     assert [await read(clients.other, object_id) for object_id in ids] == before

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from catalog.api.bulk import LINE_BYTES_MAX, OURS
 from catalog.engines import Engines
 from catalog.objects import bulk, resolving, validation
-from tests.api.conftest import Draft, in_process, patch, read
+from tests.api.conftest import BECAUSE, Draft, in_process, patch, read
 from tests.api.problems import problem_of, simple
 from tests.conftest import Clients, Live, eventually
 
@@ -186,7 +186,7 @@ async def test_a_long_chain_that_hangs_on_nothing_is_looked_through_once_or_twic
 async def test_a_key_whose_object_was_withdrawn_makes_no_second_one(clients: Clients, draft: Draft) -> None:
     row = draft | {"idempotency_key": f"key-{draft['project']}"}
     made = (await load(clients.ingest, row))[1]["id"]
-    await clients.ingest.delete(f"/api/objects/{made}", headers={"If-Match": "*"})
+    await clients.ingest.delete(f"/api/objects/{made}", params=BECAUSE, headers={"If-Match": "*"})
 
     (told,) = (await load(clients.ingest, row)).values()
 
@@ -241,7 +241,7 @@ async def test_a_name_is_one_objects_own_and_free_again_after_its_withdrawal(cli
     theirs = await load(clients.other, row)
     single = await clients.ingest.post("/api/objects", json=row)
     other_kind = await load(clients.ingest, row | {"kind": "model", "metadata": {}})
-    await clients.ingest.delete(f"/api/objects/{made}", headers={"If-Match": "*"})
+    await clients.ingest.delete(f"/api/objects/{made}", params=BECAUSE, headers={"If-Match": "*"})
     again = await load(clients.other, row)
 
     assert theirs[1] == {

@@ -31,6 +31,7 @@ from tests.api.uploads import (
     sha256,
     shown,
     until,
+    uploaded,
 )
 from tests.conftest import FOLDER, eventually
 
@@ -71,25 +72,6 @@ def ingest(stored: Stored) -> httpx2.AsyncClient:
     """The service that uploads."""
     client: httpx2.AsyncClient = stored.clients.ingest
     return client
-
-
-async def uploaded(
-    client: httpx2.AsyncClient, body: dict[str, Any], contents: dict[str, bytes], *, hurry: bool = True
-) -> dict[str, Any]:
-    """Register an object with these files, bring them, and return it when all are available.
-
-    In a hurry the catalog is asked to look: MinIO gathers its notifications for three seconds.
-    """
-    registered = await register(client, body | {"files": [declared(*content) for content in contents.items()]})
-    await bring(registered["uploads"], contents)
-    for ticket in registered["uploads"] if hurry else []:
-        await client.post(f"/api/uploads/{ticket['id']}/complete")
-
-    async def all_available() -> dict[str, Any]:
-        found = await read(client, registered["id"])
-        return found if {file["state"] for file in found["files"]} == {"available"} else {}
-
-    return await eventually(all_available) | {"uploads": registered["uploads"]}
 
 
 async def test_bytes_that_were_put_become_available_by_the_stores_own_notification(

@@ -13,7 +13,7 @@ import pytest
 from catalog.access import principals
 from catalog.access.principals import Role
 from catalog.engines import Engines
-from tests.api.conftest import MERGE_PATCH, Draft, patch, plain, read, register
+from tests.api.conftest import BECAUSE, MERGE_PATCH, Draft, patch, plain, read, register
 from tests.api.problems import UNKNOWN_TOKEN, invalid, not_found, problem_of, simple
 from tests.api.truth import as_text, history, rows
 from tests.conftest import Clients
@@ -105,6 +105,8 @@ async def test_a_registered_object_is_answered_whole_with_its_address_and_revisi
         "files": [FILE | {"state": "expected", "href": f"/api/objects/{object_id}/files/data/soil.csv"}],
         "files_total": 1,
         "revision": 1,
+        "state": "draft",
+        "version": None,
         "owner": "ingest",
         "created_at": created_at,
         "updated_at": created_at,
@@ -143,6 +145,8 @@ async def test_what_is_left_out_of_a_registration_is_answered_with_its_default(c
         "files": [],
         "files_total": 0,
         "revision": 1,
+        "state": "draft",
+        "version": None,
         "owner": "ingest",
         "created_at": registered["created_at"],
         "updated_at": registered["created_at"],
@@ -267,7 +271,7 @@ async def test_a_change_must_name_the_revision_it_starts_from(clients: Clients, 
 
     async def deleted(if_match: str | None) -> dict[str, Any]:
         headers = {} if if_match is None else {"If-Match": if_match}
-        return problem_of(await clients.ingest.delete(f"/api/objects/{object_id}", headers=headers))
+        return problem_of(await clients.ingest.delete(f"/api/objects/{object_id}", params=BECAUSE, headers=headers))
 
     for attempt in (patched, deleted):
         assert await attempt(None) == missing
@@ -342,24 +346,29 @@ async def test_a_withdrawn_object_is_gone_from_every_place_and_its_history_stays
         (await register(clients.ingest, plain(project, visibility="public", files=[FILE])))["id"] for _ in range(2)
     ]
 
-    answer = await clients.ingest.delete(f"/api/objects/{withdrawn}", headers={"If-Match": '"1"'})
+    answer = await clients.ingest.delete(f"/api/objects/{withdrawn}", params=BECAUSE, headers={"If-Match": '"1"'})
 
     assert (answer.status_code, answer.content) == (204, b"")
-    gone = simple("gone", "Withdrawn", 410, f"The object {withdrawn} was withdrawn on {datetime.now(UTC):%Y-%m-%d}.")
+    gone = simple(
+        "gone",
+        "Withdrawn",
+        410,
+        f"The object {withdrawn} was withdrawn on {datetime.now(UTC):%Y-%m-%d}: {BECAUSE['reason']}",
+    )
     address = f"/api/objects/{withdrawn}"
     for by in (clients.ingest, clients.anonymous, clients.admin):
         assert problem_of(await by.get(address)) == gone
         assert problem_of(await by.get(f"{address}/files")) == gone
         assert problem_of(await by.get(f"{address}/files/data/soil.csv")) == gone
     assert problem_of(await patch(clients.ingest, withdrawn, {"title": "back"})) == gone
-    assert problem_of(await clients.ingest.delete(address, headers={"If-Match": "*"})) == gone
+    assert problem_of(await clients.ingest.delete(address, params=BECAUSE, headers={"If-Match": "*"})) == gone
     wanted = {"object": withdrawn, "path": "data/soil.csv"}
     assert problem_of(await clients.ingest.post("/api/uploads", json=wanted)) == gone
     listed = (await clients.anonymous.get("/api/objects", params={"project": project})).json()
     assert [item["id"] for item in listed["items"]] == [kept]
     assert await history(engines, withdrawn) == [
         ("ingest", "register", None, 1, None),
-        ("ingest", "withdraw", 1, 2, None),
+        ("ingest", "withdraw", 1, 2, BECAUSE),
     ]
 
 
@@ -619,7 +628,7 @@ async def test_a_hidden_object_and_an_absent_one_are_not_told_apart(clients: Cli
             await client.get(f"{address}/files"),
             await client.get(f"{address}/files/data/soil.csv"),
             await patch(client, object_id, {"title": "x"}),
-            await client.delete(address, headers={"If-Match": "*"}),
+            await client.delete(address, params=BECAUSE, headers={"If-Match": "*"}),
             await client.post(f"{address}/files", json={"files": [FILE]}, headers={"If-Match": "*"}),
             await client.delete(f"{address}/files/data/soil.csv", headers={"If-Match": "*"}),
             await client.post("/api/uploads", json={"object": object_id, "path": "data/soil.csv"}),
@@ -649,7 +658,7 @@ async def test_each_role_may_do_exactly_what_it_is_for(clients: Clients, project
             tried[f"read {name}"] = await client.get(address)
             tried[f"revise {name}"] = await patch(client, object_id, {"title": "Changed"})
             tried[f"declare {name}"] = await client.post(f"{address}/files", json=files, headers=any_revision)
-            tried[f"withdraw {name}"] = await client.delete(address, headers=any_revision)
+            tried[f"withdraw {name}"] = await client.delete(address, params=BECAUSE, headers=any_revision)
         return {deed: answer.status_code for deed, answer in tried.items()}
 
     def matrix(register: int, *others: int) -> dict[str, int]:
@@ -739,7 +748,7 @@ async def test_members_that_are_absent_hidden_or_withdrawn_are_named_alike(clien
     mine, theirs, withdrawn = [
         (await register(client, draft))["id"] for client in (clients.ingest, clients.other, clients.ingest)
     ]
-    await clients.ingest.delete(f"/api/objects/{withdrawn}", headers={"If-Match": "*"})
+    await clients.ingest.delete(f"/api/objects/{withdrawn}", params=BECAUSE, headers={"If-Match": "*"})
 
     answer = await clients.ingest.post("/api/objects", json=bundle(draft, theirs, mine, ABSENT, withdrawn))
 
@@ -766,7 +775,7 @@ async def test_the_members_of_a_bundle_are_resolved_for_whoever_asks(clients: Cl
     image = {"type": "image", "reference": "edge/app:1.2", "platforms": [], "role": "runtime"}
     members = [hidden["id"], {"type": "object", "id": shown["id"], "role": "data"}, image, withdrawn["id"]]
     made = await register(clients.ingest, bundle(draft, *members) | {"visibility": "public"})
-    await clients.ingest.delete(f"/api/objects/{withdrawn['id']}", headers={"If-Match": "*"})
+    await clients.ingest.delete(f"/api/objects/{withdrawn['id']}", params=BECAUSE, headers={"If-Match": "*"})
 
     async def told(client: httpx2.AsyncClient) -> list[tuple[Any, ...]]:
         answer = await client.get(f"/api/objects/{made['id']}/members")

@@ -14,7 +14,7 @@ from catalog.errors import CatalogError
 from catalog.provenance import lineage as walking
 from catalog.provenance import recording
 from catalog.provenance.statements import ActivityDraft, RelationDraft
-from tests.api.conftest import Draft, patch, read, register
+from tests.api.conftest import BECAUSE, Draft, patch, read, register
 from tests.api.problems import invalid, not_found, problem_of, simple
 from tests.api.truth import history, rows
 from tests.conftest import Clients
@@ -148,7 +148,7 @@ async def test_relations_need_the_revision_they_start_from(clients: Clients, dra
 async def test_targets_that_are_absent_hidden_or_withdrawn_are_refused_alike(clients: Clients, draft: Draft) -> None:
     subject, withdrawn = await made(clients.ingest, draft), await made(clients.ingest, draft)
     hidden = await made(clients.other, draft)
-    await clients.ingest.delete(f"/api/objects/{withdrawn}", headers={"If-Match": "*"})
+    await clients.ingest.delete(f"/api/objects/{withdrawn}", params=BECAUSE, headers={"If-Match": "*"})
 
     refused = [problem_of(await relate(clients.ingest, subject, "Cites", one)) for one in (ABSENT, hidden, withdrawn)]
 
@@ -317,7 +317,7 @@ async def test_a_hidden_source_is_a_label_and_a_withdrawn_one_a_tombstone(client
         await related(clients.ingest, shown, "IsDerivedFrom", source)
     run = await acted(clients.ingest, [hidden], [shown])
     assert (await patch(clients.ingest, hidden, {"visibility": "private"})).status_code == 200
-    await clients.ingest.delete(f"/api/objects/{withdrawn}", headers={"If-Match": "*"})
+    await clients.ingest.delete(f"/api/objects/{withdrawn}", params=BECAUSE, headers={"If-Match": "*"})
 
     graph = await lineage(clients.anonymous, shown)
 

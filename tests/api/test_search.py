@@ -154,7 +154,9 @@ async def test_a_withdrawn_object_is_found_no_more(clients: Clients, word: str) 
     registered = await register(clients.ingest, draft(word))
     await found(clients.anonymous, 1, q=word)
 
-    gone = await clients.ingest.delete(f"/api/objects/{registered['id']}", headers={"If-Match": "*"})
+    gone = await clients.ingest.delete(
+        f"/api/objects/{registered['id']}", params={"reason": "It was a test."}, headers={"If-Match": "*"}
+    )
 
     assert gone.status_code == 204
     await found(clients.anonymous, 0, q=word)

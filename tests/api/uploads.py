@@ -11,6 +11,7 @@ from minio import Minio
 
 from catalog.engines import Engines
 from catalog.settings import Settings
+from tests.api.conftest import read, register
 from tests.api.truth import rows
 from tests.conftest import eventually
 
@@ -99,3 +100,22 @@ async def overwrite(settings: Settings, key: str, content: bytes) -> None:
     )
     stream = io.BytesIO(content)
     await asyncio.to_thread(store.put_object, settings.store_bucket, key, stream, len(content))
+
+
+async def uploaded(
+    client: httpx2.AsyncClient, body: dict[str, Any], contents: dict[str, bytes], *, hurry: bool = True
+) -> dict[str, Any]:
+    """Register an object with these files, bring them, and return it when all are available.
+
+    In a hurry the catalog is asked to look: MinIO gathers its notifications for three seconds.
+    """
+    registered = await register(client, body | {"files": [declared(*content) for content in contents.items()]})
+    await bring(registered["uploads"], contents)
+    for ticket in registered["uploads"] if hurry else []:
+        await client.post(f"/api/uploads/{ticket['id']}/complete")
+
+    async def all_available() -> dict[str, Any]:
+        found = await read(client, registered["id"])
+        return found if {file["state"] for file in found["files"]} == {"available"} else {}
+
+    return await eventually(all_available) | {"uploads": registered["uploads"]}

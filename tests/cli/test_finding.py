@@ -181,7 +181,7 @@ def test_a_withdrawn_object_is_not_registered_again_unless_asked_for(
 
     object_id = catalog("register", described).out.strip()
     with Client(live.url, live.tokens["ingest"]) as client:
-        client.delete(object_id, revision=client.get(object_id)["revision"])
+        client.withdraw(object_id, "The sensor was broken.", revision=client.get(object_id)["revision"])
     assert catalog("show", object_id).code == 4
     again = catalog("register", described)
     assert again.code == 4

@@ -77,7 +77,7 @@ class Scene:
     async def withdraw(self, object_id: UUID) -> None:
         """Withdraw an object."""
         async with self.engines.database.transaction() as session:
-            await verbs.withdraw(session, object_id, caller=self.caller, revisions=None)
+            await verbs.withdraw(session, object_id, "The sensor was broken.", caller=self.caller, revisions=None)
 
     async def spoil(self, object_id: UUID, statement: str, **values: Any) -> None:
         """Change an object's row as no verb would, as an older or a broken version might have."""

@@ -214,6 +214,8 @@ def entry(**changes: Any) -> dict[str, Any]:
             ],
             "files_total": 5,
             "revision": 12,
+            "state": "published",
+            "version": 2,
             "owner": "demo-ingest",
             "created_at": "2026-11-19T08:01:02.003000Z",
             "updated_at": "2026-11-20T09:12:44.120000Z",

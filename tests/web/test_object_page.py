@@ -48,6 +48,7 @@ def test_every_field_is_shown() -> None:
         "Contact": "Josiah Carberry",
         "Keywords": "speech voice activity audio",
         "Identifier": samples.MODEL_ID,
+        "State": "Published, version 2",
         "Revision": "12",
         "Owner": "demo-ingest",
         "Registered": "19 November 2026, 08:01 UTC",

@@ -13,7 +13,7 @@ from catalog.api.app import Outermost, litestar
 from catalog.local import ports
 from catalog.settings import Settings
 from catalog.web import pages, rendering
-from tests.api.conftest import plain, register
+from tests.api.conftest import patch, plain, register
 from tests.api.uploads import bring, declared, send, until
 from tests.conftest import Clients, eventually
 from tests.web.reading import Page, asked
@@ -173,11 +173,36 @@ async def test_a_moment_at_the_end_of_the_calendar_is_shown_as_it_stands(clients
     assert (shown["Valid"], shown["From"], shown["Until"]) == (f"{first} – {last}", first, last)
 
 
+async def test_a_version_has_a_page_of_its_own_that_stays(clients: Clients, word: str) -> None:
+    (made,) = await registered(clients, word, description="First words.")
+    address = f"/objects/{made['id']}"
+    any_revision = {"If-Match": "*"}
+    await clients.ingest.post(f"/api{address}/versions", json={"label": "2.0", "note": "New."}, headers=any_revision)
+    await patch(clients.ingest, made["id"], {"title": f"{word} mended", "description": "Second words."})
+    await clients.ingest.post(f"/api{address}/versions", json={}, headers=any_revision)
+    await clients.ingest.delete(f"/api{address}/versions/2", params={"reason": "A wrong title."}, headers=any_revision)
+
+    today, first = await page(clients.anonymous, address), await page(clients.anonymous, f"{address}/versions/2.0")
+
+    assert (today.texts("h1"), first.texts("h1")) == ([f"{word} mended"], [f"{word} 0"])
+    assert (today.facts()["State"], first.facts()["State"]) == ("Published, version 1",) * 2
+    for shown in (today, first):
+        assert [link for link in hits(shown) if link.startswith(made["id"])][-1] == f"{made['id']}/versions/1"
+        assert any(text.endswith(": A wrong title.") for text in shown.texts("p", class_="found"))
+    assert [text for text in first.texts("p", class_="notice") if "You see version 1 (2.0)" in text] != []
+    assert today.texts("p", class_="notice") == []
+    withdrawn = await page(clients.anonymous, f"{address}/versions/2", 410)
+    assert withdrawn.texts("p", class_="lead")[0].endswith(": A wrong title.")
+
+
 async def test_a_withdrawn_object_leaves_a_page_that_says_so(clients: Clients, word: str) -> None:
     (made,) = await registered(clients, word)
-    await clients.ingest.delete(f"/api/objects/{made['id']}", headers={"If-Match": "*"})
+    await clients.ingest.delete(
+        f"/api/objects/{made['id']}", params={"reason": "The sensor was broken."}, headers={"If-Match": "*"}
+    )
     shown = await page(clients.anonymous, f"/objects/{made['id']}", 410)
     assert shown.texts("h1") == ["This object has been withdrawn"]
+    assert shown.texts("p", class_="lead")[0].endswith(": The sensor was broken.")
 
 
 # What a file system refuses in its own ways: no name, a name with a NUL, too long ones, a file taken for a folder.

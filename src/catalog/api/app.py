@@ -18,6 +18,7 @@ from catalog.api import (
     bulk,
     contract,
     files,
+    history,
     kinds,
     members,
     notifications,
@@ -30,6 +31,7 @@ from catalog.api import (
     requests,
     search,
     shapes,
+    versions,
     vocabularies,
 )
 from catalog.engines import opened
@@ -44,6 +46,8 @@ UNLOGGED = frozenset({"/livez", "/readyz"})
 ROUTES: list[HTTPRouteHandler] = [
     *objects.ROUTES,
     *members.ROUTES,
+    *versions.ROUTES,
+    *history.ROUTES,
     *outside.ROUTES,
     *relations.ROUTES,
     *activities.ROUTES,

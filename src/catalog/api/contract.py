@@ -98,6 +98,7 @@ ALWAYS = (400, 401, 500, 503)
 TAGS = {
     "objects": "Registering, reading and changing objects.",
     "files": "Bytes: uploads and downloads, by signed links to the store.",
+    "versions": "Published states of an object, and what it went through.",
     "provenance": "Where objects come from, and what was made of them.",
     "search": "Finding objects, with facets and links.",
     "kinds": "What an object can be.",

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from catalog.access.principals import Caller
 from catalog.api import contract, requests, shapes
@@ -13,12 +13,13 @@ from catalog.api.contract import JSON, MERGE_PATCH, Answer, Body, Operation, ope
 from catalog.api.requests import AnyRequest
 from catalog.errors import Invalid
 from catalog.objects import kinds, reading, validation, verbs
-from catalog.objects.metadata import OBJECT_NAME_PATTERN, PROJECT_PATTERN
+from catalog.objects.metadata import OBJECT_NAME_PATTERN, PROJECT_PATTERN, printable
 from catalog.objects.reading import Entry
 from catalog.objects.verbs import Registered
 
 LIMIT_DEFAULT = 20
 LIMIT_MAX = 100
+REASON_CHARS_MAX = 1_000
 
 ETAG = {"ETag": "The revision, in quotes."}
 REGISTRATION: dict[str, Any] = {
@@ -61,6 +62,19 @@ class ListQuery(BaseModel):
     mine: bool = Field(default=False, description="Only objects that belong to the caller.")
     limit: int = Field(default=LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="How many objects a page has at most.")
     cursor: str | None = Field(default=None, description="Where the page before ended.", max_length=2_000)
+
+
+class Reason(BaseModel):
+    """Why something is withdrawn: whoever looks for it is told."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, min_length=1, max_length=REASON_CHARS_MAX),
+        AfterValidator(printable),
+        Field(description="Why it is withdrawn, for whoever looks for it."),
+    ]
 
 
 def etag(revision: int) -> str:
@@ -216,11 +230,12 @@ async def revise_object(request: AnyRequest) -> Response[bytes]:
     "/api/objects/{object_id:str}",
     Operation(
         id="withdraw_object",
-        summary="Withdraw an object",
-        description="It leaves every list and search; reading it then answers 410.",
+        summary="Withdraw an object and say why",
+        description="It leaves every list and search; reading it then answers 410 with the reason.",
         tag="objects",
         token=True,
         headers=(contract.IF_MATCH,),
+        query=Reason,
         answers={204: Answer("Withdrawn.")},
         problems=(403, 404, 410, 412, 428),
     ),
@@ -230,9 +245,10 @@ async def withdraw_object(request: AnyRequest) -> Response[bytes]:
     object_id = requests.object_id(request)
     caller = await requests.caller(request)
     caller.must_be_known()
+    asked = requests.query(request, Reason)
     revisions = requests.revisions(request)
     async with requests.engines(request).database.transaction() as session:
-        await verbs.withdraw(session, object_id, caller=caller, revisions=revisions)
+        await verbs.withdraw(session, object_id, asked.reason, caller=caller, revisions=revisions)
     return Response(b"", status_code=204)
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from litestar import Response
 
-from catalog.objects import reading
+from catalog.objects import reading, versions
 from catalog.objects.reading import Entry, FileView
 from catalog.objects.tables import FileState, Upload
 from catalog.storage.s3 import Store
@@ -58,6 +58,8 @@ class ShownObject(msgspec.Struct, frozen=True):
     files: list[ShownFile]
     files_total: int
     revision: int
+    state: Literal["draft", "published"]
+    version: int | None
     owner: str
     created_at: datetime
     updated_at: datetime
@@ -109,7 +111,12 @@ class FileList(msgspec.Struct, frozen=True):
 
 def file_href(object_id: UUID, path: str) -> str:
     """Return the address under which a file is downloaded."""
-    return f"/api/objects/{object_id}/files/{quote(path, safe='/')}"
+    return f"/api/objects/{object_id}/files/{quoted_path(path)}"
+
+
+def quoted_path(path: str) -> str:
+    """Return a file's path as it stands in an address."""
+    return quote(path, safe="/")
 
 
 def shown_file(object_id: UUID, file: FileView) -> ShownFile:
@@ -170,6 +177,8 @@ def _fields(entry: Entry) -> dict[str, Any]:
         "files": [shown_file(entry.id, file) for file in entry.files],
         "files_total": entry.files_total,
         "revision": entry.revision,
+        "state": versions.state_of(entry),
+        "version": entry.version,
         "owner": entry.owner,
         "created_at": entry.created_at,
         "updated_at": entry.updated_at,

@@ -14,6 +14,9 @@ import httpx2
 from catalog.client.connection import Connection, Parameters
 from catalog.client.problems import BytesDiffer, NoSuchFile, NotACatalog, NotAvailable, NotNoticed
 from catalog.client.shapes import (
+    Change,
+    ChangePage,
+    DifferenceList,
     File,
     FileDeclaration,
     Hit,
@@ -21,10 +24,13 @@ from catalog.client.shapes import (
     KindSummary,
     Object,
     ObjectPage,
+    PastRevision,
+    PublishedVersion,
     Registered,
     SearchPage,
     Ticket,
     Upload,
+    VersionList,
 )
 from catalog.client.transfer import PART, Downloaded, Progress, Source, download, silent, upload
 
@@ -157,9 +163,74 @@ class Catalog:
         answer: Object = self._connection.json("PATCH", _object(object_id), body=changes, headers=headers)
         return answer
 
-    def delete(self, object_id: str, *, revision: int) -> None:
-        """Withdraw an object, unless it has moved on from that revision."""
-        self._connection.send("DELETE", _object(object_id), headers={"if-match": f'"{revision}"'})
+    def withdraw(self, object_id: str, reason: str, *, revision: int) -> None:
+        """Withdraw an object and say why, unless it has moved on from that revision."""
+        self._connection.send(
+            "DELETE", _object(object_id), parameters=[("reason", reason)], headers={"if-match": f'"{revision}"'}
+        )
+
+    def publish(
+        self, object_id: str, *, revision: int, label: str | None = None, note: str | None = None
+    ) -> PublishedVersion:
+        """Freeze an object as its next version, unless it has moved on from that revision."""
+        said = {name: value for name, value in {"label": label, "note": note}.items() if value is not None}
+        answer: PublishedVersion = self._connection.json(
+            "POST", f"{_object(object_id)}/versions", body=said, headers={"if-match": f'"{revision}"'}
+        )
+        return answer
+
+    def versions(self, object_id: str) -> VersionList:
+        """Return all versions of an object, oldest first, withdrawn ones too."""
+        answer: VersionList = self._connection.json("GET", f"{_object(object_id)}/versions", repeatable=True)
+        return answer
+
+    def version(self, object_id: str, version: int | str = "latest", *, at: str | None = None) -> PublishedVersion:
+        """Return a version by its number, its label, or the latest; `at` a moment: the latest of then."""
+        answer: PublishedVersion = self._connection.json(
+            "GET",
+            f"{_object(object_id)}/versions/{quote(str(version), safe='')}",
+            parameters=_parameters("at", [] if at is None else [at]),
+            repeatable=True,
+        )
+        return answer
+
+    def compare(self, object_id: str, before: int | str, after: int | str = "draft") -> DifferenceList:
+        """Return what differs between two versions, field by field; `draft` is the object as it stands."""
+        path = f"{_object(object_id)}/versions/{quote(str(before), safe='')}/diff/{quote(str(after), safe='')}"
+        answer: DifferenceList = self._connection.json("GET", path, repeatable=True)
+        return answer
+
+    def withdraw_version(self, object_id: str, version: int | str, reason: str, *, revision: int) -> None:
+        """Withdraw one version and say why, unless the object has moved on from that revision."""
+        self._connection.send(
+            "DELETE",
+            f"{_object(object_id)}/versions/{quote(str(version), safe='')}",
+            parameters=[("reason", reason)],
+            headers={"if-match": f'"{revision}"'},
+        )
+
+    def history(self, object_id: str, *, until: str | None = None) -> Iterator[Change]:
+        """Yield what an object went through, newest first; for those who may change it."""
+        cursor: str | None = None
+        while True:
+            page: ChangePage = self._connection.json(
+                "GET",
+                f"{_object(object_id)}/history",
+                parameters=[
+                    *_parameters("until", [] if until is None else [until]),
+                    *_parameters("cursor", [] if cursor is None else [cursor]),
+                ],
+                repeatable=True,
+            )
+            yield from page["items"]
+            cursor = page["cursor"]
+            if cursor is None:
+                return
+
+    def revision(self, object_id: str, revision: int) -> PastRevision:
+        """Return the description of an object as it read at a revision; for those who may change it."""
+        answer: PastRevision = self._connection.json("GET", f"{_object(object_id)}/history/{revision}", repeatable=True)
+        return answer
 
     def declare_files(self, object_id: str, files: Sequence[FileDeclaration], *, revision: int) -> Registered:
         """Declare more files of an object, or new bytes for some; the answer has a ticket for each."""

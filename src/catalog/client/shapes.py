@@ -75,6 +75,8 @@ class Object(TypedDict):
     files: list[File]
     files_total: int
     revision: int
+    state: Literal["draft", "published"]
+    version: int | None
     owner: str
     created_at: str
     updated_at: str
@@ -91,6 +93,96 @@ class ObjectPage(TypedDict):
 
     items: list[Object]
     cursor: str | None
+
+
+class Version(TypedDict):
+    """A published version of an object; `reason` says why it was withdrawn."""
+
+    number: int
+    label: str | None
+    state: Literal["published", "withdrawn"]
+    note: str | None
+    revision: int
+    published_at: str
+    published_by: str
+    withdrawn_at: str | None
+    reason: str | None
+    href: str
+
+
+class VersionList(TypedDict):
+    """All versions, oldest first; whether the object differs from the latest."""
+
+    items: list[Version]
+    latest: int | None
+    changed: bool
+
+
+class PublishedFile(TypedDict):
+    """A file as it was published, and how its bytes stand now."""
+
+    path: str
+    size: int
+    sha256: str
+    media_type: str
+    state: Literal["available", "overwritten", "lost"]
+    href: str
+    found: NotRequired[FoundBytes]
+
+
+class PublishedVersion(TypedDict):
+    """A version whole: the description as it was published, and its files."""
+
+    object: str
+    kind: str
+    schema_version: int
+    version: Version
+    description: dict[str, Any]
+    files: list[PublishedFile]
+
+
+class Difference(TypedDict):
+    """One field that differs between two states of an object."""
+
+    pointer: str
+    change: Literal["added", "removed", "changed"]
+    before: Any
+    after: Any
+
+
+class DifferenceList(TypedDict):
+    """What differs between two states of an object."""
+
+    before: str
+    after: str
+    items: list[Difference]
+
+
+class Change(TypedDict):
+    """One change to an object; `by` is null where the catalog itself found it."""
+
+    at: str
+    by: str | None
+    action: str
+    from_revision: int | None
+    to_revision: int
+    changes: dict[str, Any] | None
+
+
+class ChangePage(TypedDict):
+    """Some changes, newest first, and where the next ones begin."""
+
+    items: list[Change]
+    cursor: str | None
+
+
+class PastRevision(TypedDict):
+    """The description of an object as it read at one revision, and since when."""
+
+    object: str
+    revision: int
+    at: str
+    description: dict[str, Any]
 
 
 class Link(TypedDict):

@@ -29,6 +29,7 @@ _objects = SQLModel.metadata.tables[CatalogObject.__tablename__]
 _files = SQLModel.metadata.tables["file"]
 _principals = SQLModel.metadata.tables[str(Principal.__tablename__)]
 _uploads = SQLModel.metadata.tables["upload"]
+_versions = SQLModel.metadata.tables["version"]
 
 
 RECORDS_AT_ONCE = 500
@@ -65,6 +66,8 @@ class Entry:
     created_at: datetime
     updated_at: datetime
     withdrawn_at: datetime | None
+    withdrawal_reason: str | None
+    version: int | None
     files: list[FileView]
     files_total: int
 
@@ -115,6 +118,8 @@ def _entries(condition: sa.ColumnElement[bool], *, files_most: int | None) -> sa
             _objects.c.created_at,
             _objects.c.updated_at,
             _objects.c.withdrawn_at,
+            _objects.c.withdrawal_reason,
+            _objects.c.version,
             packed.c.files,
             total,
         )
@@ -136,15 +141,26 @@ def _path_bytes(file: FileView) -> bytes:
 
 
 async def find(session: AsyncSession, object_id: UUID, audience: Audience) -> Entry:
-    """Return the object; raises NotFound when it is absent or hidden alike, Gone when it was withdrawn."""
+    """Return the object; raises NotFound when it is absent or hidden alike, Gone with the reason when withdrawn."""
+    entry = await find_even_withdrawn(session, object_id, audience)
+    if entry.withdrawn_at is not None:
+        reason = f": {entry.withdrawal_reason}" if entry.withdrawal_reason else ""
+        raise Gone(f"The object {object_id} was withdrawn on {entry.withdrawn_at:%Y-%m-%d}{stopped(reason)}")
+    return entry
+
+
+async def find_even_withdrawn(session: AsyncSession, object_id: UUID, audience: Audience) -> Entry:
+    """Return the object, withdrawn or not; raises NotFound when it is absent or hidden alike."""
     condition = sa.and_(_objects.c.id == object_id, audience.sql_condition(_objects.c.readers))
     row = (await session.execute(_entries(condition, files_most=None))).one_or_none()
     if row is None:
         raise NotFound(f"There is no object {object_id} that you may see.")
-    entry = _entry(row)
-    if entry.withdrawn_at is not None:
-        raise Gone(f"The object {object_id} was withdrawn on {entry.withdrawn_at:%Y-%m-%d}.")
-    return entry
+    return _entry(row)
+
+
+def stopped(reason: str) -> str:
+    """Return the text as a sentence: with a full stop, unless it ends in a mark of its own."""
+    return reason if reason.endswith((".", "!", "?")) else f"{reason}."
 
 
 async def find_each(
@@ -270,6 +286,21 @@ async def ids_of(
         )
     )
     return {(project, kind, name): object_id for project, kind, name, object_id in rows}
+
+
+async def version_names_of(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, list[str]]:
+    """Return numbers and labels of the published versions of each of these objects that has any, newest first."""
+    if not ids:
+        return {}
+    rows = await session.execute(
+        sa.select(_versions.c.object_id, _versions.c.number, _versions.c.label)
+        .where(_versions.c.object_id.in_(ids), _versions.c.withdrawn_at.is_(None))
+        .order_by(_versions.c.number.desc())
+    )
+    found: dict[UUID, list[str]] = {}
+    for object_id, number, label in rows:
+        found.setdefault(object_id, []).extend(filter(None, (str(number), label)))
+    return found
 
 
 async def find_upload(session: AsyncSession, upload_id: UUID, audience: Audience) -> tuple[Upload, UUID]:

@@ -68,6 +68,9 @@ class Reference:
     pointer: str
     target: str
     kinds: tuple[str, ...] = ()
+    # The version that is meant, by number or label, and where it is named.
+    version: str | None = None
+    version_pointer: str = ""
 
     @property
     def id(self) -> UUID | None:

@@ -14,6 +14,8 @@ from catalog.objects.references import Reference
 
 Place = tuple[str, str, str]
 
+VERSIONS_SHOWN_MAX = 10
+
 
 @dataclass(slots=True)
 class Known:
@@ -21,6 +23,8 @@ class Known:
 
     kinds: dict[UUID, str] = field(default_factory=dict)
     ids: dict[Place, UUID] = field(default_factory=dict)
+    # By id, the numbers and labels of the published versions of those of which a version is named.
+    versions: dict[UUID, list[str]] = field(default_factory=dict)
 
     def add(self, object_id: UUID, kind: str, place: Place | None) -> None:
         """Count an object that is about to be there among those that are."""
@@ -31,6 +35,7 @@ class Known:
 
 async def known(session: AsyncSession, named: Iterable[tuple[str, Reference]], audience: Audience) -> Known:
     """Return what is there of the objects that are named, each as seen from a project."""
+    named = list(named)
     wanted: set[UUID] = set()
     places: set[Place] = set()
     for project, reference in named:
@@ -43,7 +48,14 @@ async def known(session: AsyncSession, named: Iterable[tuple[str, Reference]], a
     found = Known({object_id: kind for object_id, (kind, _) in titles.items()})
     for place, object_id in (await reading.ids_of(session, sorted(places), audience)).items():
         found.add(object_id, place[1], place)
+    versioned = {_id_in(found, project, one) for project, one in named if one.version is not None} - {None}
+    found.versions = await reading.version_names_of(session, sorted(filter(None, versioned)))
     return found
+
+
+def _id_in(there: Known, project: str, reference: Reference) -> UUID | None:
+    place = reference.place(project)
+    return reference.id if place is None else there.ids.get(place)
 
 
 def resolved(there: Known, project: str, references: Sequence[Reference]) -> tuple[dict[str, UUID], list[Fault]]:
@@ -51,8 +63,7 @@ def resolved(there: Known, project: str, references: Sequence[Reference]) -> tup
     ids: dict[str, UUID] = {}
     faults = []
     for reference in references:
-        place = reference.place(project)
-        object_id = reference.id if place is None else there.ids.get(place)
+        object_id = _id_in(there, project, reference)
         kind = None if object_id is None else there.kinds.get(object_id)
         if object_id is None or kind is None:
             faults.append(Fault(reference.pointer, f"there is no object {reference.target} that you may see"))
@@ -62,7 +73,16 @@ def resolved(there: Known, project: str, references: Sequence[Reference]) -> tup
             faults.append(Fault(reference.pointer, message))
         else:
             ids[reference.pointer] = object_id
+            faults += _version_faults(there.versions.get(object_id), reference)
     return ids, faults
+
+
+def _version_faults(published: Sequence[str] | None, reference: Reference) -> list[Fault]:
+    # Of an object that has published nothing yet, the text is all that is known.
+    if reference.version is None or not published or reference.version in published:
+        return []
+    message = f"the object {reference.target} has no published version {reference.version!r}"
+    return [Fault(reference.version_pointer, message, f"it has {', '.join(published[:VERSIONS_SHOWN_MAX])}")]
 
 
 def write_ids(record: dict[str, Any], ids: Mapping[str, UUID]) -> None:

@@ -1,4 +1,4 @@
-"""The rows behind objects: the object, its files, their uploads, the audit trail and remembered requests."""
+"""The rows behind objects: the object, its files, their uploads, versions, the audit trail, remembered requests."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -30,6 +30,16 @@ class UploadState(StrEnum):
     MISMATCHED = "mismatched"
     ABANDONED = "abandoned"
     SUPERSEDED = "superseded"
+
+
+class FrozenState(StrEnum):
+    """Where a file of a published version stands: as published, or something happened to its bytes since."""
+
+    AVAILABLE = "available"
+    # Other bytes lie under its key, or none; the published ones are still had by their store version.
+    OVERWRITTEN = "overwritten"
+    # Nothing in the store is what was published.
+    LOST = "lost"
 
 
 class CatalogObject(SQLModel, table=True):
@@ -65,6 +75,8 @@ class CatalogObject(SQLModel, table=True):
     created_at: datetime = Field(sa_column=timestamp_column(server_default=sa.func.now()))
     updated_at: datetime = Field(sa_column=timestamp_column(server_default=sa.func.now()))
     withdrawn_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    withdrawal_reason: str | None = Field(default=None, sa_type=sa.Text)
+    version: int | None = Field(default=None, description="The newest published version that was not withdrawn.")
 
 
 class File(SQLModel, table=True):
@@ -113,6 +125,51 @@ class Upload(SQLModel, table=True):
     created_at: datetime = Field(sa_column=timestamp_column(server_default=sa.func.now()))
     expires_at: datetime = Field(sa_column=timestamp_column())
     seen_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    found_size: int | None = Field(default=None, sa_type=sa.BigInteger)
+    found_sha256: str | None = Field(default=None, sa_type=sa.Text)
+
+
+class Version(SQLModel, table=True):
+    """A published state of an object, never changed again; a withdrawn one says why."""
+
+    __table_args__ = (
+        sa.UniqueConstraint("object_id", "number"),
+        sa.UniqueConstraint("object_id", "label"),
+        sa.CheckConstraint("number > 0", name="number_positive"),
+        sa.CheckConstraint("(withdrawn_at IS NULL) = (reason IS NULL)", name="withdrawn_with_reason"),
+    )
+
+    id: UUID = Field(default_factory=uuid7, primary_key=True)
+    object_id: UUID = Field(foreign_key="object.id")
+    number: int
+    label: str | None = Field(default=None, sa_type=sa.Text)
+    note: str | None = Field(default=None, sa_type=sa.Text)
+    revision: int = Field(sa_type=sa.BigInteger)
+    schema_version: int = Field(sa_type=sa.SmallInteger)
+    record: dict[str, Any] = Field(sa_column=sa.Column(JSONB, nullable=False))
+    published_at: datetime = Field(sa_column=timestamp_column(server_default=sa.func.now()))
+    published_by: UUID = Field(foreign_key="principal.id")
+    withdrawn_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    reason: str | None = Field(default=None, sa_type=sa.Text)
+
+
+class VersionFile(SQLModel, table=True):
+    """Bytes as they were published: where exactly, down to the store's version of them."""
+
+    __tablename__ = "version_file"
+    __table_args__ = (sa.Index("ix_version_file_location", "backend", "bucket", "key"),)
+
+    version_id: UUID = Field(foreign_key="version.id", primary_key=True)
+    path: str = Field(sa_type=sa.Text, primary_key=True)
+    size: int = Field(sa_type=sa.BigInteger)
+    sha256: str = Field(sa_type=sa.Text)
+    media_type: str = Field(sa_type=sa.Text)
+    state: str = Field(sa_type=sa.Text)
+    backend: str = Field(sa_type=sa.Text)
+    bucket: str = Field(sa_type=sa.Text)
+    key: str = Field(sa_type=sa.Text)
+    store_version: str | None = Field(default=None, sa_type=sa.Text)
+    etag: str | None = Field(default=None, sa_type=sa.Text)
     found_size: int | None = Field(default=None, sa_type=sa.BigInteger)
     found_sha256: str | None = Field(default=None, sa_type=sa.Text)
 

@@ -249,10 +249,20 @@ def _same(declared: FileDeclaration, file: FileView) -> bool:
     return (declared.size, declared.sha256, declared.media_type) == (file.size, file.sha256, file.media_type)
 
 
-async def withdraw(session: AsyncSession, object_id: UUID, *, caller: Caller, revisions: Sequence[int] | None) -> None:
-    """Take the object out of every list and search; its row and history stay, its bytes too until they are swept."""
+async def withdraw(
+    session: AsyncSession, object_id: UUID, reason: str, *, caller: Caller, revisions: Sequence[int] | None
+) -> None:
+    """Take the object out of every list and search, and say why; its row and history stay, as do its versions."""
     entry = await _locked(session, object_id, caller, revisions)
-    await _change(session, entry, caller, action="withdraw", withdrawn_at=sa.func.now())
+    await _change(
+        session,
+        entry,
+        caller,
+        action="withdraw",
+        changes={"reason": reason},
+        withdrawn_at=sa.func.now(),
+        withdrawal_reason=reason,
+    )
 
 
 async def declare_files(
@@ -501,22 +511,7 @@ async def _move_file(session: AsyncSession, file: Any, values: dict[str, Any]) -
     if all(getattr(file, name) == value for name, value in values.items()):
         return
     await session.execute(_files.update().where(_files.c.id == file.id).values(**values))
-    revision = (
-        await session.execute(
-            _objects.update()
-            .where(_objects.c.id == file.object_id)
-            .values(revision=_objects.c.revision + 1, updated_at=sa.func.now())
-            .returning(_objects.c.revision)
-        )
-    ).scalar_one()
-    await _note(
-        session,
-        file.object_id,
-        by=None,
-        action=f"file {values['state']}",
-        revisions=(revision - 1, revision),
-        changes={"files": [file.path]},
-    )
+    await note_found(session, file.object_id, action=f"file {values['state']}", changes={"files": [file.path]})
 
 
 async def _lock(session: AsyncSession, object_id: UUID) -> None:
@@ -532,9 +527,32 @@ async def locked(session: AsyncSession, object_id: UUID, caller: Caller, revisio
     return await _locked(session, object_id, caller, revisions)
 
 
-async def change(session: AsyncSession, entry: Entry, caller: Caller, *, action: str, changes: dict[str, Any]) -> None:
-    """Count a change to what belongs to a locked object: its revision, an audit row, an entry for the index."""
-    await _change(session, entry, caller, action=action, changes=changes)
+async def change(
+    session: AsyncSession, entry: Entry, caller: Caller, *, action: str, changes: dict[str, Any], **values: Any
+) -> None:
+    """Count a change to what belongs to a locked object: its revision, an audit row, an entry for the index.
+
+    `values` are columns of the object that change with it.
+    """
+    await _change(session, entry, caller, action=action, changes=changes, **values)
+
+
+async def note_found(session: AsyncSession, object_id: UUID, *, action: str, changes: dict[str, Any]) -> None:
+    """Count a change that the catalog itself found, having looked at a store; the object is locked."""
+    revision = (
+        await session.execute(
+            _objects.update()
+            .where(_objects.c.id == object_id)
+            .values(revision=_objects.c.revision + 1, updated_at=sa.func.now())
+            .returning(_objects.c.revision)
+        )
+    ).scalar_one()
+    await _note(session, object_id, by=None, action=action, revisions=(revision - 1, revision), changes=changes)
+
+
+async def lock(session: AsyncSession, object_id: UUID) -> None:
+    """Hold the object against every other change until the transaction ends."""
+    await _lock(session, object_id)
 
 
 async def first_made(session: AsyncSession, principal_id: UUID, remember: Remember, made: UUID) -> UUID:

@@ -14,6 +14,10 @@ from catalog.web.search import State
 
 MEMBER_TYPES = {"object": "Object of this catalog", "git": "Git commit", "image": "Container image", "url": "Address"}
 DIGEST_CHARS_SHOWN = 12
+# What a description may leave out, and the page asks for.
+DESCRIBED = ("name", "licence", "coverage", "external")
+# States in which the bytes of a file are had.
+SERVED = frozenset({"available", "overwritten"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,19 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
+class Version:
+    """One row of the versions list; a withdrawn one has no address."""
+
+    name: str
+    address: str | None
+    current: bool
+    published_at: str
+    note: str | None
+    withdrawn_at: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
     """One member of a bundle, in the bundle's order."""
 
@@ -58,10 +75,23 @@ class Member:
     entries: Sequence[tuple[str, Detail]]
 
 
-def render_object(entry: Mapping[str, Any], *, public_url: str) -> str:
-    """Return the page of an object as `GET /api/objects/{id}` answers it; `public_url` makes addresses to cite."""
+def as_published(entry: Mapping[str, Any], published: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an object with the description and the files of one of its versions instead of today's."""
+    described = published["description"]
+    told = {name: described.get(name) for name in described.keys() | set(DESCRIBED)}
+    files = published["files"]
+    return {**entry, **told, "files": files, "files_total": len(files), "shown_version": published["version"]}
+
+
+def render_object(entry: Mapping[str, Any], *, public_url: str, versions: Sequence[Mapping[str, Any]] = ()) -> str:
+    """Return the page of an object as `GET /api/objects/{id}` answers it; `public_url` makes addresses to cite.
+
+    `versions` are those of `GET …/versions`; `as_published` makes the entry of one of them.
+    """
     kind_label = wording.kind_title(entry["kind"])
-    address = wording.object_address(entry["id"])
+    today = wording.object_address(entry["id"])
+    shown_version = entry.get("shown_version")
+    address = f"{today}/versions/{shown_version['number']}" if shown_version else today
     cited = f"{public_url.rstrip('/')}{address}"
     metadata = dict(entry.get("metadata") or {})
     members = _members(metadata)
@@ -93,7 +123,22 @@ def render_object(entry: Mapping[str, Any], *, public_url: str) -> str:
         apa=citation.apa(entry, kind_label, rendering.SITE_NAME, cited),
         bibtex=citation.bibtex(entry, rendering.SITE_NAME, cited),
         cited=cited,
-        json_address=f"/api/objects/{entry['id']}",
+        json_address=shown_version["href"] if shown_version else f"/api/objects/{entry['id']}",
+        shown_version=shown_version,
+        versions=[_version(version, today, shown_version) for version in reversed(versions)],
+        today_address=today,
+    )
+
+
+def _version(version: Mapping[str, Any], today: str, shown: Mapping[str, Any] | None) -> Version:
+    return Version(
+        name=f"Version {version['number']}" + (f" ({version['label']})" if version["label"] else ""),
+        address=f"{today}/versions/{version['number']}" if version["state"] == "published" else None,
+        current=shown is not None and shown["number"] == version["number"],
+        published_at=version["published_at"],
+        note=version["note"],
+        withdrawn_at=version["withdrawn_at"],
+        reason=version["reason"],
     )
 
 
@@ -118,7 +163,7 @@ def _identifier_address(registry: str, identifier: str | None) -> str | None:
 def _file(file: Mapping[str, Any]) -> File:
     folder, _, name = file["path"].rpartition("/")
     found = file.get("found")
-    available = file["state"] == "available"
+    available = file["state"] in SERVED
     return File(
         path=file["path"],
         folder=f"{folder}/" if folder else "",

@@ -3,7 +3,7 @@
 Everybody is anonymous here until there is a sign-in: pages show what is public.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -18,6 +18,7 @@ from catalog.api import objects as objects_api
 from catalog.api import problems as problems_api
 from catalog.api import requests, shapes
 from catalog.api import search as search_api
+from catalog.api import versions as versions_api
 from catalog.api.requests import AnyRequest
 from catalog.errors import Fault, Invalid, Unavailable
 from catalog.web import objects, problems, rendering, search
@@ -53,11 +54,30 @@ async def show_search(request: AnyRequest) -> Response[str]:
 
 @get("/objects/{object_id:str}", include_in_schema=False)
 async def show_object(request: AnyRequest) -> Response[str]:
-    """Show one object."""
-    entry = await objects_api.read(request, requests.object_id(request), NOBODY)
+    """Show one object as it stands."""
+    object_id = requests.object_id(request)
+    entry = await objects_api.read(request, object_id, NOBODY)
+    kept = [] if entry.version is None else await versions_api.listing(request, object_id, NOBODY)
+    return _object_page(request, msgspec.to_builtins(shapes.shown_object(entry)), kept)
+
+
+@get("/objects/{object_id:str}/versions/{version:str}", include_in_schema=False)
+async def show_version(request: AnyRequest) -> Response[str]:
+    """Show one object as it was published."""
+    object_id = requests.object_id(request)
+    entry = await objects_api.read(request, object_id, NOBODY)
+    published = await versions_api.read(request, object_id, str(request.path_params["version"]), NOBODY)
+    kept = await versions_api.listing(request, object_id, NOBODY)
+    today = msgspec.to_builtins(shapes.shown_object(entry))
+    return _object_page(request, objects.as_published(today, msgspec.to_builtins(published)), kept)
+
+
+def _object_page(
+    request: AnyRequest, shown: Mapping[str, Any], kept: Sequence[versions_api.ShownVersion]
+) -> Response[str]:
     public_url = str(request.app.state.settings.public_url)
-    shown = msgspec.to_builtins(shapes.shown_object(entry))
-    return _page(objects.render_object(shown, public_url=public_url), headers={"Cache-Control": "no-cache"})
+    html = objects.render_object(shown, public_url=public_url, versions=msgspec.to_builtins(kept))
+    return _page(html, headers={"Cache-Control": "no-cache"})
 
 
 @get(["/{address:path}", "/objects", "/objects/{object_id:str}/{address:path}", "/static"], include_in_schema=False)
@@ -101,7 +121,7 @@ def _secure(response: Response[Any]) -> Response[Any]:
 
 
 ROUTES: list[ControllerRouterHandler] = [
-    Router("/", route_handlers=[show_search, show_object, show_nothing], exception_handlers=HANDLERS),
+    Router("/", route_handlers=[show_search, show_object, show_version, show_nothing], exception_handlers=HANDLERS),
     create_static_files_router(
         rendering.STATIC_PATH,
         [rendering.STATIC_FOLDER],

@@ -40,6 +40,8 @@ STATES = {
     "expected": "Awaiting upload",
     "mismatched": "Differs from its declaration",
     "missing": "Missing from the store",
+    "overwritten": "Overwritten in the store since; as published",
+    "lost": "Lost from the store since it was published",
 }
 
 

@@ -14,7 +14,10 @@ class Weights(Metadata):
     """What only weights say; the model they belong to must be said."""
 
     model: Annotated[ObjectId, Field(description="The model that these weights belong to.")]
-    model_version: Annotated[Line, Field(description="The model's version, where it has several.")] | None = None
+    model_version: (
+        Annotated[Line, Field(description="The model's version, by number or label; one of those that are published.")]
+        | None
+    ) = None
     framework: Line | None = None
     format: Line | None = None
     precision: Literal["float64", "float32", "bfloat16", "float16", "float8", "int8", "int4", "mixed"] | None = None
@@ -23,7 +26,13 @@ class Weights(Metadata):
 
     def references(self) -> Iterator[Reference]:
         """Name the model and the data."""
-        yield Reference("/metadata/model", self.model, ("model",))
+        yield Reference(
+            "/metadata/model",
+            self.model,
+            ("model",),
+            version=self.model_version,
+            version_pointer="/metadata/model_version",
+        )
         for place, dataset in enumerate(self.trained_on):
             yield Reference(
                 f"/metadata/trained_on/{place}", dataset, ("training-dataset", "sensor-data", "sensor-blob")
