@@ -1,6 +1,6 @@
 """Index objects: read the rows, project them, write them with their revisions, and judge every item's result."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -10,8 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from catalog import queue
 from catalog.engines import Engines
 from catalog.errors import CatalogError
-from catalog.objects import reading, verbs
+from catalog.objects import reading, verbs, versions
 from catalog.objects.reading import Entry
+from catalog.quality import assessing, tables
+from catalog.quality import facts as quality
+from catalog.quality.assessing import Report, Told
 from catalog.queue import Claim
 from catalog.search.document import CreatorProjection, Projection, document_from
 from catalog.search.index import Outcome, Verdict, Written
@@ -25,10 +28,9 @@ TOMBSTONE_KEPT = timedelta(days=7)
 PURGE = "purge"
 
 
-def projection_of(entry: Entry) -> Projection:
-    """Return what the index shall know of an object."""
-    record = entry.record
-    metadata = reading.metadata_of(entry)
+def projection_of(told: Told, report: Report | None) -> Projection:
+    """Return what the index shall know of an object, and how good its record is."""
+    entry, record = told.entry, told.entry.record
     return Projection(
         id=entry.id,
         kind=entry.kind,
@@ -48,26 +50,36 @@ def projection_of(entry: Entry) -> Projection:
         created_at=entry.created_at,
         updated_at=entry.updated_at,
         formats=sorted({file.media_type for file in entry.files}),
-        member_texts=[text for text in (record.get("name"), *metadata.searchable()) if text],
+        member_texts=[text for text in (record.get("name"), *told.metadata.searchable()) if text],
         file_paths=[file.path for file in entry.files],
+        state=versions.state_of(entry),
+        quality=None if report is None else report.band,
         withdrawn=entry.withdrawn_at is not None,
     )
 
 
 async def step(engines: Engines) -> int:
     """Claim a batch of objects and bring their documents up to date; returns how many were claimed."""
+    outcomes: dict[UUID, Outcome] = {}
     async with engines.database.transaction() as session:
         claims = await queue.claim(session, verbs.INDEX, most=BATCH)
         if not claims:
             return 0
         entries = await reading.read_for_index(session, list(filter(None, map(_id_of, claims))))
-    outcomes: dict[UUID, Outcome] = {}
+        objects = list(_readable(entries, outcomes))
+        facts = await quality.facts_of(session, [one for one in objects if one.entry.withdrawn_at is None])
+    known = {one.told.entry.id: one for one in facts}
+    reports: dict[UUID, Report] = {}
     documents = []
-    for entry in entries:
+    for one in objects:
+        entry = one.entry
         try:
-            documents.append(Written(entry.id, entry.revision, document_from(projection_of(entry))))
+            if entry.id in known:
+                reports[entry.id] = assessing.assess(known[entry.id])
+            document = document_from(projection_of(one, reports.get(entry.id)))
+            documents.append(Written(entry.id, entry.revision, document))
         except Exception as fault:  # ruff: ignore[BLE001] - whatever is wrong with one row, its neighbours go on.
-            outcomes[entry.id] = Outcome(Verdict.REJECTED, f"This version cannot project the object: {_told(fault)}")
+            outcomes[entry.id] = _unreadable(fault)
     try:
         outcomes |= await _write(engines, documents)
     except CatalogError:
@@ -75,8 +87,20 @@ async def step(engines: Engines) -> int:
         async with engines.database.transaction() as session:
             await queue.release(session, claims)
         raise
-    await _conclude(engines, claims, {entry.id: entry for entry in entries}, outcomes)
+    await _conclude(engines, claims, {entry.id: entry for entry in entries}, outcomes, reports)
     return len(claims)
+
+
+def _readable(entries: Iterable[Entry], outcomes: dict[UUID, Outcome]) -> Iterator[Told]:
+    for entry in entries:
+        try:
+            yield assessing.told(entry)
+        except Exception as fault:  # ruff: ignore[BLE001] - as below.
+            outcomes[entry.id] = _unreadable(fault)
+
+
+def _unreadable(fault: Exception) -> Outcome:
+    return Outcome(Verdict.REJECTED, f"This version cannot project the object: {_told(fault)}")
 
 
 async def _write(engines: Engines, documents: Sequence[Written]) -> dict[UUID, Outcome]:
@@ -97,7 +121,11 @@ async def _write(engines: Engines, documents: Sequence[Written]) -> dict[UUID, O
 
 
 async def _conclude(
-    engines: Engines, claims: Sequence[Claim], entries: dict[UUID, Entry], outcomes: dict[UUID, Outcome]
+    engines: Engines,
+    claims: Sequence[Claim],
+    entries: dict[UUID, Entry],
+    outcomes: dict[UUID, Outcome],
+    reports: dict[UUID, Report],
 ) -> None:
     done, withdrawn = [], []
     async with engines.database.transaction() as session:
@@ -120,6 +148,7 @@ async def _conclude(
                 await queue.postpone(session, claim, reason=outcome.reason)
         await queue.finish(session, done)
         await queue.put(session, PURGE, withdrawn, after=TOMBSTONE_KEPT)
+        await tables.keep(session, {one: report for one, report in reports.items() if str(one) not in withdrawn})
 
 
 async def _park(session: AsyncSession, claim: Claim, reason: str) -> None:

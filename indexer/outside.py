@@ -13,7 +13,7 @@ from catalog.engines import Engines
 from catalog.objects import reading, verbs
 from catalog.outside import tables
 from catalog.outside.looking import LOOK_SECONDS_MAX, Looker
-from catalog.outside.tables import Look, State
+from catalog.outside.tables import BROKEN, Look, State
 from catalog.queue import Claim
 
 log = structlog.get_logger("indexer.outside")
@@ -65,12 +65,23 @@ async def _look_at(engines: Engines, looker: Looker, claim: Claim) -> None:
     async with engines.database.transaction() as session:
         for address, look in found.items():
             await tables.note(session, address, look)
+        turned = sorted(address for address, look in found.items() if _broken(look) is not _broken(known.get(address)))
+        if turned:
+            # What an object names went away, or came back: its quality is another, and its history says so.
+            object_id = UUID(claim.subject)
+            await verbs.lock(session, object_id)
+            states = {address: found[address].state for address in turned}
+            await verbs.note_found(session, object_id, action="looked outside", changes={"outside": states})
         await queue.finish(session, [claim])
         again = [AGAIN[look.state] for look in (known | found).values()]
         if again:
             await queue.put(session, verbs.OUTSIDE, [claim.subject], after=min(again))
     for address, look in found.items():
         log.info("looked outside", address=address, state=look.state, reason=look.reason)
+
+
+def _broken(look: Look | None) -> bool:
+    return look is not None and look.state in BROKEN
 
 
 def _fresh(look: Look | None) -> bool:

@@ -48,6 +48,8 @@ def entry(**told: Any) -> Projection:
         "formats": [],
         "member_texts": [],
         "file_paths": [],
+        "state": "draft",
+        "quality": "fair",
         "withdrawn": False,
     }
     return Projection(**plain | told)

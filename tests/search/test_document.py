@@ -35,6 +35,8 @@ def test_an_object_is_projected_whole() -> None:
             formats=["application/onnx"],
             member_texts=["decoder"],
             file_paths=["silero_vad.onnx"],
+            state="published",
+            quality="good",
         )
     )
     assert told == {
@@ -56,6 +58,8 @@ def test_an_object_is_projected_whole() -> None:
         "members": ["decoder"],
         "paths": ["silero_vad.onnx"],
         "visibility": "public",
+        "state": "published",
+        "quality": "good",
         "created_at": created,
         "updated_at": updated,
     }

@@ -26,8 +26,10 @@ VALUES_OF: dict[str, Callable[[Projection], list[Any]]] = {
     "year": lambda one: [] if one.year is None else [one.year],
     "creator": lambda one: sorted({creator.name for creator in one.creators}),
     "format": lambda one: list(one.formats),
+    "state": lambda one: [one.state],
+    "quality": lambda one: [one.quality],
 }
-SINGLE_VALUED = ("kind", "project", "licence", "year")
+SINGLE_VALUED = ("kind", "project", "licence", "year", "state", "quality")
 
 
 def _some(dice: random.Random) -> Projection:
@@ -40,6 +42,8 @@ def _some(dice: random.Random) -> Projection:
         creators=[CreatorProjection(PEOPLE[int(39 * dice.random() ** 2)]) for _ in range(dice.randint(1, 3))],
         formats=dice.sample(["text/csv", "image/png", "application/onnx"], dice.randint(0, 2)),
         visibility=dice.choice(["public", "private"]),
+        state=dice.choice(["draft", "published"]),
+        quality=dice.choice(["excellent", "good", "fair", "poor"]),
     )
 
 

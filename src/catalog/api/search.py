@@ -27,7 +27,7 @@ LIMIT_MAX = 100
 DESCRIPTION_CHARS_SHOWN = 400
 CHOSEN_VALUES_MAX = 50
 
-Facet = Literal["kind", "project", "licence", "year", "creator", "format"]
+Facet = Literal["kind", "project", "licence", "year", "creator", "format", "state", "quality"]
 Chosen = Annotated[
     list[Annotated[str, StringConstraints(min_length=1, max_length=300)]], Field(max_length=CHOSEN_VALUES_MAX)
 ]
@@ -51,6 +51,8 @@ class SearchQuery(BaseModel):
     )
     creator: Chosen = Field(default=[], description="Only objects by these creators, names as the facet shows them.")
     format: Chosen = Field(default=[], description="Only objects with a file of one of these media types.")
+    state: Chosen = Field(default=[], description="Only drafts, or only published objects.")
+    quality: Chosen = Field(default=[], description="Only records that are excellent, good, fair or poor.")
     facet: Annotated[list[Facet], Field(max_length=10)] = Field(
         default=[], description="Which facets to count. A facet is not narrowed by its own filter."
     )
@@ -152,7 +154,7 @@ def _question(request: AnyRequest, asked: SearchQuery, caller: Caller) -> query.
         text=asked.q,
         filters={
             name: tuple(values)
-            for name in ("kind", "project", "licence", "year", "creator", "format")
+            for name in ("kind", "project", "licence", "year", "creator", "format", "state", "quality")
             if (values := getattr(asked, name))
         },
         facets=tuple(dict.fromkeys(asked.facet)),

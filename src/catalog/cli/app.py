@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from catalog.cli import finding, moving, operating, output, publishing, showing, stack
+from catalog.cli import curating, finding, linting, moving, operating, output, publishing, showing, stack
 from catalog.cli.output import EXIT_CODES, Invocation
 
 EPILOG = "Exit codes: " + ", ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + "."
@@ -45,6 +45,8 @@ def options(
 
 
 finding.register(app)
+curating.register(app)
+linting.register(app)
 moving.register(app)
 publishing.register(app)
 operating.register(app)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
 SORTS = ("relevance", "newest", "oldest", "title")
-FACETS = ("kind", "project", "licence", "year", "creator", "format")
+FACETS = ("kind", "project", "licence", "year", "creator", "format", "state", "quality")
 INDENT_BELOW = "  "
 
 
@@ -40,6 +40,8 @@ def search(
     year: Annotated[list[int] | None, typer.Option(help="Only this year.")] = None,
     creator: Annotated[list[str] | None, typer.Option(help="Only by this creator.")] = None,
     format: Annotated[list[str] | None, typer.Option(help="Only with files of this media type.")] = None,  # noqa: A002
+    state: Annotated[list[str] | None, typer.Option(help="Only draft, or only published.")] = None,
+    quality: Annotated[list[str] | None, typer.Option(help="Only excellent, good, fair or poor records.")] = None,
     facet: Annotated[list[str] | None, typer.Option(help=f"Also count values of {', '.join(FACETS)}.")] = None,
     sort: Annotated[str | None, typer.Option(help=f"{', '.join(SORTS)}.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100, help="How many objects to show.")] = 20,
@@ -57,6 +59,8 @@ def search(
         "year": year or [],
         "creator": creator or [],
         "format": format or [],
+        "state": state or [],
+        "quality": quality or [],
         "facet": facet or [],
         "sort": sort,
         "limit": 100 if everything else limit,

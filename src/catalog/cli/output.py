@@ -85,6 +85,11 @@ def as_json(value: Any) -> None:
     data(json.dumps(value, ensure_ascii=False, indent=2, default=_plain))
 
 
+def as_line(value: Any) -> None:
+    """Write JSON to stdout on one line, for what comes one after the other."""
+    data(json.dumps(value, ensure_ascii=False, default=_plain))
+
+
 def _plain(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 

@@ -16,7 +16,10 @@ from catalog.client.problems import BytesDiffer, NoSuchFile, NotACatalog, NotAva
 from catalog.client.shapes import (
     Change,
     ChangePage,
+    CurationQueue,
     DifferenceList,
+    Edit,
+    EditPlan,
     File,
     FileDeclaration,
     Hit,
@@ -26,11 +29,15 @@ from catalog.client.shapes import (
     ObjectPage,
     PastRevision,
     PublishedVersion,
+    Quality,
     Registered,
     SearchPage,
     Ticket,
+    Undone,
     Upload,
     VersionList,
+    WaitingObject,
+    WaitingPage,
 )
 from catalog.client.transfer import PART, Downloaded, Progress, Source, download, silent, upload
 
@@ -87,6 +94,8 @@ class Catalog:
         year: Sequence[int | str] = (),
         creator: Values = (),
         format: Values = (),  # ruff: ignore[A002] - the field's name everywhere else.
+        state: Values = (),
+        quality: Values = (),
         facet: Values = (),
         sort: Sort | None = None,
         limit: int | None = None,
@@ -101,6 +110,8 @@ class Catalog:
             *_parameters("year", year),
             *_parameters("creator", creator),
             *_parameters("format", format),
+            *_parameters("state", state),
+            *_parameters("quality", quality),
             *_parameters("facet", facet),
             *_parameters("sort", [sort] if sort else []),
             *_parameters("limit", [] if limit is None else [limit]),
@@ -208,6 +219,52 @@ class Catalog:
             parameters=[("reason", reason)],
             headers={"if-match": f'"{revision}"'},
         )
+
+    def quality(self, object_id: str) -> Quality:
+        """Return how good an object's record is, check by check, and how to mend it."""
+        answer: Quality = self._connection.json("GET", f"{_object(object_id)}/quality", repeatable=True)
+        return answer
+
+    def curation(self) -> list[CurationQueue]:
+        """Return what needs attention: how many of your objects wait in each queue, or of all objects for curators."""
+        found: list[CurationQueue] = self._connection.json("GET", "/api/curation", repeatable=True)["items"]
+        return found
+
+    def waiting(self, queue: str, *, project: str | None = None) -> Iterator[WaitingObject]:
+        """Yield the objects that wait in a queue, newest first."""
+        cursor: str | None = None
+        while True:
+            page: WaitingPage = self._connection.json(
+                "GET",
+                f"/api/curation/queues/{quote(queue, safe='')}",
+                parameters=[
+                    *_parameters("project", [] if project is None else [project]),
+                    *_parameters("cursor", [] if cursor is None else [cursor]),
+                ],
+                repeatable=True,
+            )
+            yield from page["items"]
+            cursor = page["cursor"]
+            if cursor is None:
+                return
+
+    def preview_edit(self, select: Mapping[str, Any], patch: Mapping[str, Any]) -> EditPlan:
+        """Return what a merge patch would do to many objects; `select` has objects, or any of project, kind, queue."""
+        answer: EditPlan = self._connection.json(
+            "POST", "/api/curation/edits/preview", body={"select": select, "patch": patch}, repeatable=True
+        )
+        return answer
+
+    def make_edit(self, select: Mapping[str, Any], patch: Mapping[str, Any], plan: EditPlan) -> Edit:
+        """Change many objects as they were looked at; refused whole when one of them is not as it was."""
+        body = {"select": select, "patch": patch, "preview": plan["digest"]}
+        answer: Edit = self._connection.json("POST", "/api/curation/edits", body=body)
+        return answer
+
+    def undo_edit(self, edit_id: str) -> Undone:
+        """Take an edit back, except where somebody changed since what it changed."""
+        answer: Undone = self._connection.json("POST", f"/api/curation/edits/{quote(edit_id, safe='')}/undo")
+        return answer
 
     def history(self, object_id: str, *, until: str | None = None) -> Iterator[Change]:
         """Yield what an object went through, newest first; for those who may change it."""

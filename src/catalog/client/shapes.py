@@ -185,6 +185,115 @@ class PastRevision(TypedDict):
     description: dict[str, Any]
 
 
+class QualityFault(TypedDict):
+    """Where a check fails, and how to mend it."""
+
+    pointer: str
+    message: str
+    suggestion: str | None
+
+
+class QualityCheck(TypedDict):
+    """One thing looked at; `promise` says what holds when it passes."""
+
+    name: str
+    group: str
+    level: Literal["required", "wanted"]
+    fair: str | None
+    promise: str
+    passed: bool
+    faults: list[QualityFault]
+
+
+class Quality(TypedDict):
+    """How good an object's record is, in percent and in a word."""
+
+    object: str
+    revision: int
+    score: int
+    band: Literal["excellent", "good", "fair", "poor"]
+    passes: bool
+    checks: list[QualityCheck]
+    fields: int
+    empty: list[str]
+
+
+class CurationQueue(TypedDict):
+    """One kind of thing that needs attention, and how many objects wait for it."""
+
+    name: str
+    title: str
+    waiting: int
+    href: str
+
+
+class WaitingObject(TypedDict):
+    """An object that needs attention; `failed` names the checks that do not hold."""
+
+    id: str
+    kind: str
+    project: str
+    title: str
+    owner: str
+    revision: int
+    updated_at: str
+    score: int
+    failed: list[str]
+    href: str
+
+
+class WaitingPage(TypedDict):
+    """Some objects of a queue, and where the next ones begin."""
+
+    items: list[WaitingObject]
+    cursor: str | None
+
+
+class PlannedChange(TypedDict):
+    """What becomes of one object, or why it cannot."""
+
+    id: str
+    title: str
+    revision: int
+    changes: dict[str, Any]
+    faults: list[QualityFault]
+
+
+class EditPlan(TypedDict):
+    """What an edit would do; `digest` stands for exactly this."""
+
+    digest: str
+    objects: list[PlannedChange]
+    changing: int
+    refusing: int
+
+
+class Edit(TypedDict):
+    """An edit of many objects that was made."""
+
+    id: str
+    by: str
+    made_at: str
+    undone_at: str | None
+    patch: dict[str, Any]
+    objects: list[PlannedChange]
+    href: str
+
+
+class LeftAlone(TypedDict):
+    """An object that an undone edit left as it is, and why."""
+
+    id: str
+    reason: str
+
+
+class Undone(TypedDict):
+    """What is as before an edit, and what somebody changed since."""
+
+    undone: list[str]
+    left: list[LeftAlone]
+
+
 class Link(TypedDict):
     """A signed link: a secret until `expires_at`."""
 

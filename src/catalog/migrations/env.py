@@ -5,9 +5,11 @@ from sqlmodel import SQLModel
 
 # These imports declare the tables that the metadata below holds.
 import catalog.access.principals
+import catalog.curation.tables
 import catalog.objects.tables
 import catalog.outside.tables
 import catalog.provenance.tables
+import catalog.quality.tables
 import catalog.queue
 import catalog.storage.unreadable
 import catalog.vocabulary.tables  # noqa: F401

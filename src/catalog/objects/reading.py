@@ -288,6 +288,19 @@ async def ids_of(
     return {(project, kind, name): object_id for project, kind, name, object_id in rows}
 
 
+async def withdrawn_among(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, list[str]]:
+    """Return those of the objects that were withdrawn, each with who might see it: never for an answer."""
+    if not ids:
+        return {}
+    rows = await session.execute(
+        sa.select(_objects.c.id, _objects.c.readers).where(
+            _objects.c.id == sa.any_(sa.bindparam("ids", list(ids), type_=ARRAY(sa.Uuid))),
+            _objects.c.withdrawn_at.is_not(None),
+        )
+    )
+    return {row.id: row.readers for row in rows}
+
+
 async def version_names_of(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, list[str]]:
     """Return numbers and labels of the published versions of each of these objects that has any, newest first."""
     if not ids:

@@ -200,7 +200,7 @@ async def revise(
 
 async def _describe(session: AsyncSession, entry: Entry, description: Description, caller: Caller) -> Entry:
     record = await _record_of(session, description, caller, before=reading.metadata_of(entry))
-    changes = _difference(entry.record, record)
+    changes = difference(entry.record, record)
     if not changes:
         return entry
     with _naming(description):
@@ -724,7 +724,7 @@ async def _note(
     await queue.put(session, INDEX, [str(object_id)])
 
 
-def _difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+def difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     """Return the top-level fields that differ, each with its old and new value."""
     return {
         name: {"from": before.get(name), "to": after.get(name)}

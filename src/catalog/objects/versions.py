@@ -12,6 +12,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 from uuid_utils.compat import uuid7
@@ -276,6 +277,24 @@ async def read(session: AsyncSession, version: VersionView) -> Published:
         .order_by(_frozen.c.path.collate("C"))
     )
     return Published(version, record.scalar_one(), [FrozenFile(*row) for row in files])
+
+
+async def disturbed(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, list[tuple[int, str, str]]]:
+    """Return, of each of these objects, the published files that are not as they were: version, path and state."""
+    rows = await session.execute(
+        sa.select(_versions.c.object_id, _versions.c.number, _frozen.c.path, _frozen.c.state)
+        .join(_frozen, _frozen.c.version_id == _versions.c.id)
+        .where(
+            _versions.c.object_id == sa.any_(sa.bindparam("ids", list(ids), type_=ARRAY(sa.Uuid))),
+            _versions.c.withdrawn_at.is_(None),
+            _frozen.c.state != FrozenState.AVAILABLE,
+        )
+        .order_by(_versions.c.object_id, _versions.c.number, _frozen.c.path)
+    )
+    found: dict[UUID, list[tuple[int, str, str]]] = {}
+    for object_id, *told in rows:
+        found.setdefault(object_id, []).append((told[0], told[1], told[2]))
+    return found
 
 
 async def published_under(session: AsyncSession, place: Place) -> list[tuple[str | None, int]]:

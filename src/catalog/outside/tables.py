@@ -26,6 +26,10 @@ class State(StrEnum):
     REFUSED = "refused"
 
 
+# Whoever follows such an address finds nothing.
+BROKEN = frozenset({State.UNREACHABLE, State.REFUSED})
+
+
 class OutsideAddress(SQLModel, table=True):
     """One address, whoever names it."""
 

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 from uuid_utils.compat import uuid7
@@ -327,3 +327,14 @@ def _way(steps: Sequence[tuple[Any, Any]], starts: Sequence[UUID], end: UUID) ->
         way.append(at_last)
         at_last = below[at_last]
     return way
+
+
+_TOLD = sa.text(
+    "SELECT subject_id FROM relation WHERE subject_id = ANY(:ids)"
+    " UNION SELECT object_id FROM involvement WHERE object_id = ANY(:ids) AND way = 'generated'"
+).bindparams(sa.bindparam("ids", type_=ARRAY(sa.Uuid)))
+
+
+async def told_of(session: AsyncSession, ids: Sequence[UUID]) -> set[UUID]:
+    """Return those of the objects of which a relation, or an activity that made them, tells something."""
+    return set((await session.execute(_TOLD, {"ids": list(ids)})).scalars())

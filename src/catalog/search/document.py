@@ -48,6 +48,8 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
     formats: Sequence[str]
     member_texts: Sequence[str]
     file_paths: Sequence[str]
+    state: str
+    quality: str | None
     withdrawn: bool
 
 
@@ -75,6 +77,8 @@ def document_from(entry: Projection) -> Document:
         "members": _within(entry.member_texts, MEMBERS_CHARS_MAX),
         "paths": _within(entry.file_paths, PATHS_CHARS_MAX),
         "visibility": entry.visibility,
+        "state": entry.state,
+        "quality": entry.quality,
         "created_at": entry.created_at,
         "updated_at": entry.updated_at,
     }
@@ -166,6 +170,8 @@ MAPPING: dict[str, Any] = {
         "members": _names(norms=False, **_LONG),
         "paths": _names(norms=False, **_LONG),
         "visibility": {"type": "keyword"},
+        "state": _FACET,
+        "quality": _FACET,
         "created_at": {"type": "date"},
         "updated_at": {"type": "date"},
     },

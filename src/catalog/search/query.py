@@ -49,9 +49,11 @@ FACETS: Mapping[str, str] = {
     "year": "year",
     "creator": "creators.exact",
     "format": "format",
+    "state": "state",
+    "quality": "quality",
 }
 # Every object has these, so nothing is ever missing there and nobody has to count.
-ALWAYS_PRESENT = frozenset({"kind", "project", "creator"})
+ALWAYS_PRESENT = frozenset({"kind", "project", "creator", "state", "quality"})
 
 # Each sort ends in the id, which makes it total: paging visits every hit once.
 SORTS: Mapping[str, list[dict[str, str]]] = {

@@ -21,6 +21,8 @@ FACETS = {
     "licence": "Licence",
     "year": "Year",
     "format": "File format",
+    "state": "State",
+    "quality": "Quality of the record",
 }
 SORTS = {"relevance": "Relevance", "newest": "Newest", "oldest": "Oldest", "title": "Title"}
 # Enough to compare at a glance; the others fold away without being lost.

@@ -1,0 +1,421 @@
+"""`/api/curation`: what needs attention, and changes of many objects at once that can be looked at first and undone."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from litestar import Response
+from litestar.handlers import HTTPRouteHandler
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from catalog.api import requests, shapes
+from catalog.api.contract import JSON, Answer, Body, Operation, operation
+from catalog.api.requests import AnyRequest
+from catalog.curation import editing, queues
+from catalog.curation.editing import EDIT_OBJECTS_MAX, EditView, Planned, Selection
+from catalog.errors import Fault, Invalid
+from catalog.objects import kinds
+from catalog.objects.metadata import PROJECT_PATTERN
+
+LIMIT_DEFAULT = 50
+LIMIT_MAX = 200
+
+_Project = Annotated[str, StringConstraints(pattern=PROJECT_PATTERN)]
+
+
+class PageQuery(BaseModel):
+    """Which page."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(default=LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="How many a page has at most.")
+    cursor: str | None = Field(default=None, description="Where the page before ended.", max_length=2_000)
+
+
+class QueueQuery(PageQuery):
+    """Which part of a queue."""
+
+    project: _Project | None = Field(default=None, description="Only objects of this project, written org/project.")
+
+
+class Selecting(BaseModel):
+    """Which objects: these, or all that you may change and that fit; curators may change all."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    objects: Annotated[list[Annotated[UUID, Field(strict=False)]], Field(max_length=EDIT_OBJECTS_MAX)] = []
+    project: _Project | None = None
+    kind: str | None = None
+    queue: str | None = Field(default=None, description="Only those that wait in this queue.")
+
+
+class Looking(BaseModel):
+    """A change to look at: a merge patch (RFC 7396), as PATCH takes for one object."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    select: Selecting
+    patch: Annotated[dict[str, Any], Field(min_length=1)]
+
+
+class Making(Looking):
+    """A change that was looked at."""
+
+    preview: Annotated[
+        str,
+        StringConstraints(pattern=r"^[0-9a-f]{64}$"),
+        Field(description="`digest` of the preview: it stands for these objects at these revisions."),
+    ]
+
+
+class ShownQueue(msgspec.Struct, frozen=True):
+    """A queue, and how many objects wait in it that you may change."""
+
+    name: str
+    title: str
+    waiting: int
+    href: str
+
+
+class QueueList(msgspec.Struct, frozen=True):
+    """All queues."""
+
+    items: list[ShownQueue]
+
+
+class ShownWaiting(msgspec.Struct, frozen=True):
+    """An object that needs attention; `failed` names the checks of its quality that do not hold."""
+
+    id: UUID
+    kind: str
+    project: str
+    title: str
+    owner: str
+    revision: int
+    updated_at: datetime
+    score: int
+    failed: list[str]
+    href: str
+
+
+class WaitingPage(msgspec.Struct, frozen=True):
+    """Some objects of a queue, newest first, and where the next ones begin."""
+
+    items: list[ShownWaiting]
+    cursor: str | None
+
+
+class ShownPlanned(msgspec.Struct, frozen=True):
+    """What becomes of one object: its fields that change, each with its value before and after, or why it cannot."""
+
+    id: UUID
+    title: str
+    revision: int
+    changes: dict[str, Any]
+    faults: list[shapes.ShownWarning]
+
+
+class ShownPlan(msgspec.Struct, frozen=True):
+    """What an edit would do; nothing has changed yet."""
+
+    digest: str
+    objects: list[ShownPlanned]
+    changing: int
+    refusing: int
+
+
+class ShownEdit(msgspec.Struct, frozen=True):
+    """An edit that was made, and what it changed; a list shows it without its objects."""
+
+    id: UUID
+    by: str
+    made_at: datetime
+    undone_at: datetime | None
+    patch: dict[str, Any]
+    objects: list[ShownPlanned]
+    href: str
+
+
+class EditPage(msgspec.Struct, frozen=True):
+    """Some edits, newest first, and where the next ones begin."""
+
+    items: list[ShownEdit]
+    cursor: str | None
+
+
+class LeftAlone(msgspec.Struct, frozen=True):
+    """An object that stays as it is, and why."""
+
+    id: UUID
+    reason: str
+
+
+class Undone(msgspec.Struct, frozen=True):
+    """The objects that are as they were before the edit, and those that somebody changed since."""
+
+    undone: list[UUID]
+    left: list[LeftAlone]
+
+
+@operation(
+    "GET",
+    "/api/curation",
+    Operation(
+        id="list_curation_queues",
+        summary="See what needs attention",
+        description="Counts your own objects; for curators, all. The last assessment of each is what counts.",
+        tag="curation",
+        token=True,
+        answers={200: Answer("The queues.", QueueList)},
+        problems=(403,),
+    ),
+)
+async def list_curation_queues(request: AnyRequest) -> Response[bytes]:
+    """List the queues."""
+    caller = await requests.caller(request)
+    caller.must_register()
+    async with requests.engines(request).database.transaction() as session:
+        counted = await queues.counts(session, caller)
+    items = [
+        ShownQueue(queue.name, queue.title, counted[queue.name], f"/api/curation/queues/{queue.name}")
+        for queue in queues.QUEUES.values()
+    ]
+    return shapes.json_response(QueueList(items), headers={"Cache-Control": "no-store"})
+
+
+@operation(
+    "GET",
+    "/api/curation/queues/{queue:str}",
+    Operation(
+        id="read_curation_queue",
+        summary="List the objects that wait in a queue, newest first",
+        tag="curation",
+        token=True,
+        query=QueueQuery,
+        answers={200: Answer("A page of objects.", WaitingPage, headers={"Link": "The next page."})},
+        problems=(403, 404),
+    ),
+)
+async def read_curation_queue(request: AnyRequest) -> Response[bytes]:
+    """List a page of one queue."""
+    caller = await requests.caller(request)
+    caller.must_register()
+    queue = queues.named(str(request.path_params["queue"]))
+    asked = requests.query(request, QueueQuery)
+    bound_to = ("curation", queue.name, caller.id, asked.project)
+    sealer = requests.cursors(request)
+    async with requests.engines(request).database.transaction() as session:
+        found = await queues.page(
+            session,
+            queue,
+            caller=caller,
+            project=asked.project,
+            after=None if asked.cursor is None else UUID(sealer.open(asked.cursor, *bound_to)),
+            # One more than asked tells whether there is a next page.
+            limit=asked.limit + 1,
+        )
+    items = found[: asked.limit]
+    cursor = sealer.seal(str(items[-1].id), *bound_to) if len(found) > asked.limit else None
+    shown = [
+        ShownWaiting(
+            id=one.id,
+            kind=one.kind,
+            project=one.project,
+            title=one.title,
+            owner=one.owner,
+            revision=one.revision,
+            updated_at=one.updated_at,
+            score=one.score,
+            failed=one.failed,
+            href=f"/api/objects/{one.id}/quality",
+        )
+        for one in items
+    ]
+    return shapes.json_response(
+        WaitingPage(shown, cursor), headers={**requests.next_link(request, cursor), "Cache-Control": "no-store"}
+    )
+
+
+_EXAMPLE: dict[str, Any] = {
+    "select": {"project": "demo/weather", "queue": "without-licence"},
+    "patch": {"licence": "CC-BY-4.0"},
+}
+
+
+@operation(
+    "POST",
+    "/api/curation/edits/preview",
+    Operation(
+        id="preview_edit",
+        summary="See what a change would do to many objects",
+        description=f"Changes nothing. An edit has at most {EDIT_OBJECTS_MAX} objects.",
+        tag="curation",
+        token=True,
+        body=Body(Looking, example=_EXAMPLE),
+        answers={200: Answer("What would change.", ShownPlan)},
+        problems=(403, 404, 413, 415),
+    ),
+)
+async def preview_edit(request: AnyRequest) -> Response[bytes]:
+    """Look at an edit."""
+    caller = await requests.caller(request)
+    caller.must_register()
+    wanted = requests.parsed(await requests.body(request, media_types=(JSON,)), Looking)
+    selection = _selection(wanted.select)
+    async with requests.engines(request).database.transaction() as session:
+        plan = await editing.plan(session, selection, msgspec.json.encode(wanted.patch), caller=caller)
+    objects = [_planned(one) for one in plan.objects]
+    shown = ShownPlan(
+        digest=plan.digest,
+        objects=objects,
+        changing=sum(bool(one.changes) for one in objects),
+        refusing=sum(bool(one.faults) for one in objects),
+    )
+    return shapes.json_response(shown, headers={"Cache-Control": "no-store"})
+
+
+@operation(
+    "POST",
+    "/api/curation/edits",
+    Operation(
+        id="make_edit",
+        summary="Change many objects as they were looked at",
+        description="All or none: when one refuses, or is not as it was in the preview, nothing changes.",
+        tag="curation",
+        token=True,
+        body=Body(Making, example=_EXAMPLE | {"preview": "ab" * 32}),
+        answers={201: Answer("Changed.", ShownEdit, headers={"Location": "The edit's address."})},
+        problems=(403, 404, 409, 412, 413, 415, 422),
+    ),
+)
+async def make_edit(request: AnyRequest) -> Response[bytes]:
+    """Make an edit."""
+    caller = await requests.caller(request)
+    caller.must_register()
+    wanted = requests.parsed(await requests.body(request, media_types=(JSON,)), Making)
+    selection = _selection(wanted.select)
+    async with requests.engines(request).database.transaction() as session:
+        edit = await editing.apply(session, selection, msgspec.json.encode(wanted.patch), wanted.preview, caller=caller)
+    shown = _shown(edit)
+    return shapes.json_response(shown, status=201, headers={"Location": shown.href})
+
+
+@operation(
+    "GET",
+    "/api/curation/edits",
+    Operation(
+        id="list_edits",
+        summary="List edits of many objects, newest first",
+        description="Your own; for curators, everybody's.",
+        tag="curation",
+        token=True,
+        query=PageQuery,
+        answers={200: Answer("A page of edits.", EditPage, headers={"Link": "The next page."})},
+        problems=(403,),
+    ),
+)
+async def list_edits(request: AnyRequest) -> Response[bytes]:
+    """List a page of edits."""
+    caller = await requests.caller(request)
+    caller.must_register()
+    asked = requests.query(request, PageQuery)
+    bound_to = ("edits", caller.id)
+    sealer = requests.cursors(request)
+    after = None if asked.cursor is None else UUID(sealer.open(asked.cursor, *bound_to))
+    async with requests.engines(request).database.transaction() as session:
+        found = await editing.page(session, caller=caller, after=after, limit=asked.limit + 1)
+    items = found[: asked.limit]
+    cursor = sealer.seal(str(items[-1].id), *bound_to) if len(found) > asked.limit else None
+    return shapes.json_response(
+        EditPage([_shown(one) for one in items], cursor),
+        headers={**requests.next_link(request, cursor), "Cache-Control": "no-store"},
+    )
+
+
+@operation(
+    "GET",
+    "/api/curation/edits/{edit_id:str}",
+    Operation(
+        id="read_edit",
+        summary="See what an edit changed",
+        tag="curation",
+        token=True,
+        answers={200: Answer("The edit.", ShownEdit)},
+        problems=(403, 404),
+    ),
+)
+async def read_edit(request: AnyRequest) -> Response[bytes]:
+    """Read one edit."""
+    edit_id = requests.object_id(request, "edit_id")
+    caller = await requests.caller(request)
+    async with requests.engines(request).database.transaction() as session:
+        edit = await editing.find(session, edit_id, caller=caller)
+    return shapes.json_response(_shown(edit), headers={"Cache-Control": "no-store"})
+
+
+@operation(
+    "POST",
+    "/api/curation/edits/{edit_id:str}/undo",
+    Operation(
+        id="undo_edit",
+        summary="Take an edit back",
+        description="What somebody changed since in a field that the edit changed stays, and is told.",
+        tag="curation",
+        token=True,
+        answers={200: Answer("What is as before, and what is not.", Undone)},
+        problems=(403, 404, 409),
+    ),
+)
+async def undo_edit(request: AnyRequest) -> Response[bytes]:
+    """Take one edit back."""
+    edit_id = requests.object_id(request, "edit_id")
+    caller = await requests.caller(request)
+    async with requests.engines(request).database.transaction() as session:
+        back, left = await editing.undo(session, edit_id, caller=caller)
+    return shapes.json_response(Undone(back, [LeftAlone(*one) for one in left]))
+
+
+def _selection(wanted: Selecting) -> Selection:
+    faults = []
+    narrowed = [name for name in ("project", "kind", "queue") if getattr(wanted, name) is not None]
+    if not wanted.objects and not narrowed:
+        faults.append(Fault("/select", "say which objects: objects, or any of project, kind and queue"))
+    if wanted.objects and narrowed:
+        faults.append(Fault(f"/select/{narrowed[0]}", "give objects, or what they must be, not both"))
+    if wanted.kind is not None and wanted.kind not in kinds.known():
+        faults.append(kinds.unknown("/select/kind", wanted.kind))
+    if wanted.queue is not None and wanted.queue not in queues.QUEUES:
+        message = f"there is no queue {wanted.queue[:80]!r}; the queues are {', '.join(queues.QUEUES)}"
+        faults.append(Fault("/select/queue", message))
+    if faults:
+        raise Invalid("The selection has faults.", faults=faults)
+    return Selection(tuple(wanted.objects), wanted.project, wanted.kind, wanted.queue)
+
+
+def _planned(one: Planned) -> ShownPlanned:
+    faults = [shapes.ShownWarning(fault.pointer, fault.message, fault.suggestion) for fault in one.faults]
+    return ShownPlanned(one.id, one.title, one.revision, one.changes, faults)
+
+
+def _shown(edit: EditView) -> ShownEdit:
+    return ShownEdit(
+        id=edit.id,
+        by=edit.by,
+        made_at=edit.made_at,
+        undone_at=edit.undone_at,
+        patch=edit.patch,
+        objects=[_planned(one) for one in edit.objects],
+        href=f"/api/curation/edits/{edit.id}",
+    )
+
+
+ROUTES: list[HTTPRouteHandler] = [
+    list_curation_queues,
+    read_curation_queue,
+    preview_edit,
+    make_edit,
+    list_edits,
+    read_edit,
+    undo_edit,
+]

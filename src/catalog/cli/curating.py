@@ -1,0 +1,138 @@
+"""What curators do: queues of what needs attention, and edits of many objects with a look first and a way back."""
+
+# ruff: noqa: PLC0415 - `catalog --help` must come at once: what a command needs is imported when it runs.
+
+import json as json_text
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from catalog.cli import output
+from catalog.cli.output import Invocation
+
+if TYPE_CHECKING:
+    from catalog.client.shapes import EditPlan
+
+PANEL = "Curating"
+ROWS_SHOWN = 50
+
+Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command(rich_help_panel=PANEL)(curate)
+    app.command(rich_help_panel=PANEL)(edit)
+    app.command(rich_help_panel=PANEL)(undo)
+
+
+def curate(
+    context: typer.Context,
+    queue: Annotated[str | None, typer.Argument(help="List this queue; without one, count all.")] = None,
+    *,
+    project: Annotated[str | None, typer.Option(help="Only objects of this project.")] = None,
+    json: Json = False,
+) -> None:
+    """Tell what needs attention: of your objects, or of all if you are a curator."""
+    invocation: Invocation = context.obj
+    with invocation.catalog() as catalog:
+        if queue is None:
+            every = catalog.curation()
+            if json:
+                output.as_json(every)
+            else:
+                rows = [[one["name"], one["waiting"], one["title"]] for one in every]
+                output.table(("queue", "objects", "what is wrong"), rows)
+                output.say("`catalog curate QUEUE` lists them, `catalog lint ID` tells how to mend one")
+            return
+        found = list(catalog.waiting(queue, project=project))
+    if json:
+        output.as_json(found)
+    else:
+        output.table(
+            ("title", "kind", "project", "owner", "score", "fails", "id"),
+            [
+                [
+                    one["title"],
+                    one["kind"],
+                    one["project"],
+                    one["owner"],
+                    one["score"],
+                    ", ".join(one["failed"]),
+                    one["id"],
+                ]
+                for one in found
+            ],
+        )
+
+
+def edit(
+    context: typer.Context,
+    patch: Annotated[str, typer.Argument(help='A merge patch, such as \'{"licence": "CC-BY-4.0"}\'.')],
+    object_id: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="These objects.")] = None,
+    *,
+    project: Annotated[str | None, typer.Option(help="All objects of this project that you may change.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only of this kind.")] = None,
+    queue: Annotated[str | None, typer.Option(help="Only those that wait in this queue.")] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Make the change; without it, only look.")] = False,
+    json: Json = False,
+) -> None:
+    """Change many objects at once: first see what would change, then say --apply. `catalog undo` takes it back."""
+    from catalog.errors import Invalid
+
+    select: dict[str, Any] = {"objects": object_id} if object_id else {}
+    select |= {name: value for name, value in (("project", project), ("kind", kind), ("queue", queue)) if value}
+    try:
+        wanted = json_text.loads(patch)
+    except ValueError as broken:
+        raise Invalid(f"The patch is not JSON: {broken}.") from None
+    invocation: Invocation = context.obj
+    with invocation.catalog(output.MOVING_SECONDS) as catalog:
+        plan = catalog.preview_edit(select, wanted)
+        if not apply or plan["refusing"]:
+            output.as_json(plan) if json else _show(plan)
+            if plan["refusing"]:
+                output.say(f"{plan['refusing']} of {len(plan['objects'])} refuse it; nothing was changed")
+                raise typer.Exit(output.CONFLICT)
+            output.say(
+                f"{plan['changing']} of {len(plan['objects'])} would change; nothing has: say --apply to change them"
+            )
+            return
+        made = catalog.make_edit(select, wanted, plan)
+    if json:
+        output.as_json(made)
+    else:
+        output.data(made["id"])
+        output.say(f"{len(made['objects'])} changed; `catalog undo {made['id']}` takes it back")
+
+
+def undo(
+    context: typer.Context,
+    edit_id: Annotated[str, typer.Argument(metavar="EDIT", help="The edit's id.")],
+    *,
+    json: Json = False,
+) -> None:
+    """Take an edit of many objects back, except where somebody changed since what it changed."""
+    invocation: Invocation = context.obj
+    with invocation.catalog(output.MOVING_SECONDS) as catalog:
+        done = catalog.undo_edit(edit_id)
+    if json:
+        output.as_json(done)
+    elif done["left"]:
+        output.table(("left as it is", "why"), [[one["id"], one["reason"]] for one in done["left"]])
+    output.say(f"{len(done['undone'])} are as before" + (f", {len(done['left'])} are not" if done["left"] else ""))
+    if done["left"]:
+        raise typer.Exit(output.CONFLICT)
+
+
+def _show(plan: "EditPlan") -> None:
+    rows: list[list[object]] = []
+    for one in plan["objects"][:ROWS_SHOWN]:
+        rows += [
+            [one["title"], name, json_text.dumps(change["from"]), json_text.dumps(change["to"]), one["id"]]
+            for name, change in one["changes"].items()
+        ]
+        rows += [[one["title"], fault["pointer"], "refused:", fault["message"], one["id"]] for fault in one["faults"]]
+    output.table(("title", "field", "from", "to", "id"), rows)
+    if len(plan["objects"]) > ROWS_SHOWN:
+        output.say(f"and {len(plan['objects']) - ROWS_SHOWN} more objects; --json shows all")

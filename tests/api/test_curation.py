@@ -1,0 +1,229 @@
+"""What needs attention, who finds it, and changes of many objects that are looked at first and can be undone."""
+
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.api.conftest import patch, plain, read, register
+from tests.api.problems import problem_of
+from tests.conftest import Clients, eventually
+
+WELL = {"licence": "MIT", "external": [{"type": "url", "url": "https://example.org/a"}]}
+
+
+async def queued(client: httpx2.AsyncClient, queue: str, project: str) -> list[str]:
+    """Return the titles that wait in a queue."""
+    answer = await client.get(f"/api/curation/queues/{queue}", params={"project": project})
+    assert answer.status_code == 200, answer.text
+    return [one["title"] for one in answer.json()["items"]]
+
+
+async def edit(client: httpx2.AsyncClient, select: dict[str, Any], change: dict[str, Any]) -> httpx2.Response:
+    """Look at a change, then make it."""
+    body = {"select": select, "patch": change}
+    looked = await client.post("/api/curation/edits/preview", json=body)
+    assert looked.status_code == 200, looked.text
+    return await client.post("/api/curation/edits", json=body | {"preview": looked.json()["digest"]})
+
+
+async def test_the_quality_of_a_record_tells_how_to_mend_it(clients: Clients, project: str) -> None:
+    made = await register(clients.ingest, plain(project, visibility="public", **WELL))
+
+    answer = await clients.anonymous.get(f"/api/objects/{made['id']}/quality")
+
+    report = answer.json()
+    checks = {check.pop("name"): check for check in report.pop("checks")}
+    assert checks["licence"] == {
+        "group": "reuse",
+        "level": "required",
+        "fair": "R1.1",
+        "promise": "A licence is stated.",
+        "passed": True,
+        "faults": [],
+    }
+    assert checks["keywords"]["faults"] == [
+        {
+            "pointer": "/keywords",
+            "message": "there is none",
+            "suggestion": "add words by which others would look for it",
+        }
+    ]
+    assert report == {
+        "object": made["id"],
+        "revision": 1,
+        "score": report["score"],
+        "band": report["band"],
+        "passes": True,
+        "fields": report["fields"],
+        "empty": report["empty"],
+    }
+    await patch(clients.ingest, made["id"], {"licence": None})
+    assert (await clients.anonymous.get(f"/api/objects/{made['id']}/quality")).json()["passes"] is False
+    hidden = (await register(clients.ingest, plain(project)))["id"]
+    assert (await clients.anonymous.get(f"/api/objects/{hidden}/quality")).status_code == 404
+
+
+async def test_queues_hold_what_needs_attention_and_search_counts_quality(clients: Clients, project: str) -> None:
+    there = plain(project, title="Well", visibility="public", **WELL)
+    await register(clients.ingest, there)
+    without = await register(clients.ingest, plain(project, title="No licence", external=WELL["external"]))
+    await register(clients.curator, plain(project, title="Another's", external=WELL["external"]))
+
+    async def seen() -> bool:
+        return await queued(clients.curator, "without-licence", project) == ["Another's", "No licence"]
+
+    await eventually(seen)
+    assert await queued(clients.ingest, "without-licence", project) == ["No licence"]
+    assert await queued(clients.ingest, "without-bytes", project) == []
+    (found,) = (await clients.ingest.get("/api/curation/queues/not-passing", params={"project": project})).json()[
+        "items"
+    ]
+    assert (found["id"], found["owner"], found["href"]) == (
+        without["id"],
+        "ingest",
+        f"/api/objects/{without['id']}/quality",
+    )
+    assert "licence" in found["failed"]
+    counted = {one["name"]: one["waiting"] for one in (await clients.ingest.get("/api/curation")).json()["items"]}
+    assert counted["without-licence"] >= 1
+
+    async def facet() -> dict[str, Any]:
+        answer = await clients.ingest.get("/api/search", params={"project": project, "facet": ["quality", "state"]})
+        facets: dict[str, Any] = answer.json()["facets"]
+        return facets if sum(bucket["count"] for bucket in facets["state"]["buckets"]) == 2 else {}
+
+    facets = await eventually(facet)
+    assert facets["state"]["buckets"] == [{"value": "draft", "count": 2}]
+    assert sum(bucket["count"] for bucket in facets["quality"]["buckets"]) == 2
+
+    await patch(clients.ingest, without["id"], {"licence": "MIT"})
+
+    async def mended() -> bool:
+        return await queued(clients.ingest, "without-licence", project) == []
+
+    await eventually(mended)
+
+
+async def test_a_queue_is_read_page_by_page(clients: Clients, project: str) -> None:
+    for number in range(5):
+        await register(clients.ingest, plain(project, title=str(number)))
+
+    async def all_there() -> bool:
+        return len(await queued(clients.ingest, "without-licence", project)) == 5
+
+    await eventually(all_there)
+    address = f"/api/curation/queues/without-licence?project={project}&limit=2"
+    titles = []
+    while address:
+        page = await clients.ingest.get(address)
+        titles += [one["title"] for one in page.json()["items"]]
+        address = page.headers.get("link", "").partition(">")[0].removeprefix("<")
+    assert titles == ["4", "3", "2", "1", "0"]
+
+
+async def test_an_edit_is_looked_at_made_and_undone_except_where_somebody_changed_it_since(
+    clients: Clients, project: str
+) -> None:
+    first, second, other = [
+        (await register(clients.ingest, plain(project, title=title, keywords=["old"])))["id"] for title in "abc"
+    ]
+    change = {"licence": "cc-by-4.0", "keywords": ["new"], "custom": {"checked": True}}
+    select = {"objects": [first, second]}
+
+    looked = await clients.curator.post("/api/curation/edits/preview", json={"select": select, "patch": change})
+
+    changes = {
+        "custom": {"from": {}, "to": {"checked": True}},
+        "keywords": {"from": ["old"], "to": ["new"]},
+        "licence": {"from": None, "to": "CC-BY-4.0"},
+    }
+    plan = looked.json()
+    assert plan == {
+        "digest": plan["digest"],
+        "objects": [
+            {"id": one, "title": title, "revision": 1, "changes": changes, "faults": []}
+            for one, title in ((first, "a"), (second, "b"))
+        ],
+        "changing": 2,
+        "refusing": 0,
+    }
+    assert [(await read(clients.ingest, one))["revision"] for one in (first, second)] == [1, 1]
+
+    made = await clients.curator.post(
+        "/api/curation/edits", json={"select": select, "patch": change, "preview": plan["digest"]}
+    )
+
+    assert made.status_code == 201, made.text
+    told = made.json()
+    assert made.headers["location"] == told["href"] == f"/api/curation/edits/{told['id']}"
+    assert (told["by"], told["objects"], told["undone_at"]) == ("curator", plan["objects"], None)
+    assert (await clients.curator.get(told["href"])).json() == told
+    assert (await clients.ingest.get(told["href"])).status_code == 404
+    after = await read(clients.ingest, first)
+    assert (after["licence"], after["keywords"], after["custom"], after["revision"]) == (
+        "CC-BY-4.0",
+        ["new"],
+        {"checked": True},
+        2,
+    )
+    await patch(clients.ingest, second, {"keywords": ["newer"]})
+    await patch(clients.ingest, first, {"title": "still mine"})
+
+    undone = (await clients.curator.post(f"{told['href']}/undo")).json()
+
+    assert undone == {"undone": [first], "left": [{"id": second, "reason": "changed since: keywords"}]}
+    back, kept, untouched = [await read(clients.ingest, one) for one in (first, second, other)]
+    assert (back["licence"], back["keywords"], back["custom"], back["title"]) == (None, ["old"], {}, "still mine")
+    assert (kept["licence"], kept["keywords"]) == ("CC-BY-4.0", ["newer"])
+    assert (untouched["revision"], untouched["keywords"]) == (1, ["old"])
+    await patch(clients.ingest, second, {"keywords": ["new"]})
+    assert (await clients.curator.post(f"{told['href']}/undo")).json() == {"undone": [second], "left": []}
+    again = await clients.curator.post(f"{told['href']}/undo")
+    assert (again.status_code, problem_of(again)["detail"][:31]) == (409, "This edit was taken back on 202")
+
+
+async def test_an_edit_that_one_object_refuses_or_that_was_not_looked_at_changes_nothing(
+    clients: Clients, project: str
+) -> None:
+    ids = [(await register(clients.ingest, plain(project, title=title)))["id"] for title in "ab"]
+    select = {"project": project}
+
+    async def untouched() -> bool:
+        return [(await read(clients.ingest, one))["revision"] for one in ids] == [1, 1]
+
+    # The same name twice in one project: the second object refuses.
+    refused = await edit(clients.ingest, select, {"name": "one-name"})
+    assert refused.status_code == 422
+    (fault,) = problem_of(refused)["errors"]
+    assert fault["pointer"] == f"/objects/{ids[1]}"
+    assert "already" in fault["message"]
+    wrong = await edit(clients.ingest, select, {"licence": "what"})
+    assert [one["pointer"] for one in problem_of(wrong)["errors"]] == [f"/objects/{one}/licence" for one in ids]
+    assert await untouched()
+
+    body = {"select": select, "patch": {"licence": "MIT"}}
+    looked = (await clients.ingest.post("/api/curation/edits/preview", json=body)).json()
+    await register(clients.ingest, plain(project, title="c"))
+    stale = await clients.ingest.post("/api/curation/edits", json=body | {"preview": looked["digest"]})
+    assert stale.status_code == 412
+    nothing = await edit(clients.ingest, {"objects": ids}, {"title": "a"})
+    assert nothing.status_code == 201
+    assert len(nothing.json()["objects"]) == 1
+    for selection, pointer in (({}, "/select"), ({"objects": ids, "kind": "model"}, "/select/kind")):
+        told = await clients.ingest.post(
+            "/api/curation/edits/preview", json={"select": selection, "patch": {"name": "x"}}
+        )
+        assert problem_of(told)["errors"][0]["pointer"] == pointer
+    foreign = await clients.other.post(
+        "/api/curation/edits/preview", json={"select": {"objects": ids}, "patch": {"title": "x"}}
+    )
+    assert foreign.status_code == 404
+
+
+@pytest.mark.parametrize("address", ["/api/curation", "/api/curation/queues/without-licence", "/api/curation/edits"])
+async def test_the_desk_is_for_those_who_may_change_something(clients: Clients, address: str) -> None:
+    asked = [
+        await client.get(address) for client in (clients.anonymous, clients.reader, clients.ingest, clients.curator)
+    ]
+    assert [answer.status_code for answer in asked] == [401, 403, 200, 200]
