@@ -60,10 +60,10 @@ async def test_drain_fails_and_says_so_when_the_search_engine_stays_away(scene: 
 async def test_drain_fails_and_says_so_when_the_database_stays_away(quiet: World) -> None:
     nobody = f"postgresql://catalog:nothing@127.0.0.1:{ports.choose()}/catalog"
 
-    ended = await asyncio.to_thread(drain, quiet, "--limit", "2", CATALOG_DATABASE_URL=nobody)
+    ended = await asyncio.to_thread(drain, quiet, "--limit", "5", CATALOG_DATABASE_URL=nobody)
 
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr.splitlines()[-1].startswith("catalog-indexer: The queue is not empty after 2 seconds. Last: ")
+    assert ended.stderr.splitlines()[-1].startswith("catalog-indexer: The queue is not empty after 5 seconds. Last: ")
     assert "Traceback" not in ended.stderr
 
 
