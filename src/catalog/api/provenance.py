@@ -1,18 +1,56 @@
-"""`/api/objects/{id}/provenance`: what an object came from, and what came of it."""
+"""`/api/objects/{id}/provenance`: what an object came from, and what came of it; `/api/provenance`: PROV-JSON in."""
 
 import re
 from enum import StrEnum
+from typing import Annotated
 
 import anyio
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from catalog.api import requests, shapes
-from catalog.api.contract import JSON, Answer, Operation, operation
+from catalog.api.contract import JSON, Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
-from catalog.provenance import formats, lineage
+from catalog.objects.metadata import PROJECT_PATTERN
+from catalog.provenance import formats, importing, lineage, prov_json
+from catalog.provenance.importing import Imported
 from catalog.provenance.lineage import DEPTH_DEFAULT, DEPTH_MAX, Direction, Graph
+
+Project = Annotated[str, StringConstraints(pattern=PROJECT_PATTERN)]
+
+EXAMPLE = {
+    "prefix": {"run": "urn:example:run:"},
+    "entity": {
+        "demo/weather/training-dataset/sky-images": {},
+        "demo/weather/model/cloud-unet": {"prov:label": "Cloud U-Net"},
+    },
+    "activity": {
+        "run:3": {
+            "prov:type": "training",
+            "prov:label": "Cloud U-Net, third run",
+            "prov:startTime": "2024-05-17T08:00:00Z",
+            "catalog:parameters": '{"epochs": 40}',
+            "catalog:software": "PyTorch",
+            "catalog:softwareVersion": "2.3.0",
+        }
+    },
+    "agent": {
+        "https://orcid.org/0000-0002-1825-0097": {
+            "prov:type": {"$": "prov:Person", "type": "prov:QUALIFIED_NAME"},
+            "prov:label": "Rivera, Ana",
+        }
+    },
+    "used": {"_:1": {"prov:activity": "run:3", "prov:entity": "demo/weather/training-dataset/sky-images"}},
+    "wasGeneratedBy": {"_:2": {"prov:entity": "demo/weather/model/cloud-unet", "prov:activity": "run:3"}},
+    "wasAssociatedWith": {
+        "_:3": {
+            "prov:activity": "run:3",
+            "prov:agent": "https://orcid.org/0000-0002-1825-0097",
+            "prov:role": "operator",
+        }
+    },
+}
 
 
 class Format(StrEnum):
@@ -21,9 +59,17 @@ class Format(StrEnum):
     JSON = "json"
     TURTLE = "turtle"
     JSON_LD = "json-ld"
+    PROV_JSON = "prov-json"
 
 
-MEDIA_TYPES = {Format.JSON: JSON, Format.TURTLE: "text/turtle", Format.JSON_LD: "application/ld+json"}
+# The submission registers no media type for PROV-JSON; this is the one that tools of PROV use.
+PROV_JSON = "application/provenance+json"
+MEDIA_TYPES = {
+    Format.JSON: JSON,
+    Format.TURTLE: "text/turtle",
+    Format.JSON_LD: "application/ld+json",
+    Format.PROV_JSON: PROV_JSON,
+}
 
 
 class ProvenanceQuery(BaseModel):
@@ -50,7 +96,7 @@ class ProvenanceQuery(BaseModel):
         ),
         tag="provenance",
         query=ProvenanceQuery,
-        answers={200: Answer("The graph.", Graph, also=(MEDIA_TYPES[Format.TURTLE], MEDIA_TYPES[Format.JSON_LD]))},
+        answers={200: Answer("The graph.", Graph, also=tuple(MEDIA_TYPES.values())[1:])},
         problems=(404, 410),
     ),
 )
@@ -68,7 +114,10 @@ async def read_provenance(request: AnyRequest) -> Response[bytes]:
     written = asked.format or _accepted(request.headers.get("accept", ""))
     if written == Format.JSON:
         return shapes.json_response(graph, headers=headers)
-    base = str(request.app.state.settings.public_url).rstrip("/")
+    base = _base(request)
+    if written == Format.PROV_JSON:
+        document = prov_json.prov_json_from(graph, base)
+        return shapes.json_response(document, headers=headers | {"Content-Type": PROV_JSON})
     told = await anyio.to_thread.run_sync(lambda: formats.prov_o(graph, base, written=written))
     return Response(told, media_type=MEDIA_TYPES[written], headers=headers)
 
@@ -85,4 +134,57 @@ def _accepted(header: str) -> Format:
     return max(wanted, key=lambda pair: pair[0])[1] if wanted else Format.JSON
 
 
-ROUTES: list[HTTPRouteHandler] = [read_provenance]
+class ImportQuery(BaseModel):
+    """Where the entities of a document are looked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    project: Project | None = Field(
+        default=None,
+        description=(
+            "Look for entities that have a catalog:name by their kind and name in this project, wherever the document "
+            "comes from."
+        ),
+    )
+
+
+@operation(
+    "POST",
+    "/api/provenance",
+    Operation(
+        id="import_provenance",
+        summary="Record what a PROV-JSON document says",
+        description=(
+            "All of it or nothing, and nothing twice. An entity is an object by its address, by its id or kind/name as "
+            "its name or under catalog:object, or something outside by an identifier. Taken are activities that "
+            "generated an object, with what they used, their agents and roles; derivations; members. Whatever else the "
+            "document says is listed under left_out with the reason. For those who may change every object that says "
+            "something new."
+        ),
+        tag="provenance",
+        token=True,
+        query=ImportQuery,
+        body=Body({"type": "object"}, media_type=PROV_JSON, example=EXAMPLE),
+        answers={200: Answer("What was recorded, what was there, and what was left out.", Imported)},
+        problems=(403, 409, 413, 415, 422),
+    ),
+)
+async def import_provenance(request: AnyRequest) -> Response[bytes]:
+    """Record the statements of one document."""
+    caller = await requests.caller(request)
+    caller.must_register()
+    asked = requests.query(request, ImportQuery)
+    sent = await requests.body(request, media_types=(PROV_JSON, JSON), most_bytes=prov_json.DOCUMENT_BYTES_MAX)
+    base = _base(request)
+    # A document of the largest size takes a moment to read, in which others want answers.
+    told = await anyio.to_thread.run_sync(lambda: prov_json.statements_from(sent, base, project=asked.project))
+    async with requests.engines(request).database.transaction() as session:
+        imported = await importing.record(session, told, caller=caller, project=asked.project, base=base)
+    return shapes.json_response(imported)
+
+
+def _base(request: AnyRequest) -> str:
+    return str(request.app.state.settings.public_url).rstrip("/")
+
+
+ROUTES: list[HTTPRouteHandler] = [read_provenance, import_provenance]

@@ -258,19 +258,35 @@ async def titles_of(session: AsyncSession, ids: Sequence[UUID], audience: Audien
     return {object_id: (kind, title) for object_id, kind, title in rows}
 
 
-async def seen_among(
-    session: AsyncSession, ids: Sequence[UUID], audience: Audience
-) -> dict[UUID, tuple[str, str, datetime | None]]:
-    """Return kind, title and time of withdrawal of each of these objects that may be seen, withdrawn or not."""
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What tells an object apart for whoever may see it."""
+
+    kind: str
+    project: str
+    name: str | None
+    title: str
+    withdrawn_at: datetime | None
+
+
+async def seen_among(session: AsyncSession, ids: Sequence[UUID], audience: Audience) -> dict[UUID, Seen]:
+    """Return what tells each of these objects apart that may be seen, withdrawn or not."""
     if not ids:
         return {}
     rows = await session.execute(
-        sa.select(_objects.c.id, _objects.c.kind, _objects.c.record["title"].astext, _objects.c.withdrawn_at).where(
+        sa.select(
+            _objects.c.id,
+            _objects.c.kind,
+            _objects.c.project,
+            _objects.c.name,
+            _objects.c.record["title"].astext,
+            _objects.c.withdrawn_at,
+        ).where(
             _objects.c.id == sa.any_(sa.bindparam("ids", list(ids), type_=ARRAY(sa.Uuid))),
             audience.sql_condition(_objects.c.readers),
         )
     )
-    return {object_id: (kind, title, withdrawn_at) for object_id, kind, title, withdrawn_at in rows}
+    return {object_id: Seen(*told) for object_id, *told in rows}
 
 
 async def ids_of(

@@ -3,32 +3,15 @@
 Computes only; serialising a large graph takes a moment, so whoever answers requests does it in a thread.
 """
 
-from urllib.parse import quote
-
 from rdflib import RDF, RDFS, XSD, BNode, Graph, Literal, Namespace, URIRef
 from rdflib.namespace import DCTERMS
 from rdflib.term import Node as Term
 
-from catalog.provenance import lineage
+from catalog.provenance import identifiers, lineage
 from catalog.provenance.lineage import Edge, Node
 
 PROV = Namespace("http://www.w3.org/ns/prov#")
 _AGENTS = {"person": PROV.Person, "organization": PROV.Organization, "software": PROV.SoftwareAgent}
-# Where an identifier outside has an address of its own, or how it is written as a URN.
-_OUTSIDE = {
-    "ARK": "https://n2t.net/",
-    "arXiv": "https://arxiv.org/abs/",
-    "bibcode": "https://ui.adsabs.harvard.edu/abs/",
-    "DOI": "https://doi.org/",
-    "Handle": "https://hdl.handle.net/",
-    "ISBN": "urn:isbn:",
-    "ISSN": "urn:issn:",
-    "ORCID": "https://orcid.org/",
-    "PMID": "https://pubmed.ncbi.nlm.nih.gov/",
-    "ROR": "https://ror.org/",
-}
-# What may stand in an IRI as it is (RFC 3987, section 2.2); the rest is percent-encoded.
-_IRI_SAFE = ":/?#[]@!$&'()*+,;=%~"
 
 
 def prov_o(graph: lineage.Graph, base: str, *, written: str) -> bytes:
@@ -56,7 +39,7 @@ def _uri(node: Node, base: str) -> Term:
     if node.type == "activity":
         return URIRef(f"{base}/api/activities/{node.id}")
     if node.identifier is not None and node.identifier_type is not None:
-        return URIRef(quote(_OUTSIDE.get(node.identifier_type, "") + node.identifier, safe=_IRI_SAFE))
+        return URIRef(identifiers.iri_from(node.identifier_type, node.identifier))
     return URIRef(f"urn:uuid:{node.id}")
 
 

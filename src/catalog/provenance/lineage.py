@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from catalog.access.audience import Audience
 from catalog.errors import Fault, Invalid, NotFound
 from catalog.objects import reading
+from catalog.objects.reading import Seen
 from catalog.provenance.statements import REVISIONS, SUBJECT_IS_EARLIER, SUBJECT_IS_LATER, RelationType
 from catalog.provenance.tables import Way
 
@@ -47,11 +48,13 @@ class Node(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     state: Literal["there", "withdrawn", "hidden", "outside"]
     type: Literal["object", "activity", "agent", "identifier"] | None = None
     kind: str | None = None
+    name: str | None = None
     title: str | None = None
     href: str | None = None
     withdrawn_at: datetime | None = None
     started: datetime | None = None
     ended: datetime | None = None
+    parameters: dict[str, Any] | None = None
     software: dict[str, Any] | None = None
     code: dict[str, Any] | None = None
     version: str | None = None
@@ -147,7 +150,7 @@ _ACTIVITIES_DOWN = """
     LIMIT :most
 """
 _ACTIVITY = """
-    SELECT id, type, label, started_at, ended_at, software, code FROM activity WHERE id = ANY(:ids)
+    SELECT id, type, label, started_at, ended_at, parameters, software, code FROM activity WHERE id = ANY(:ids)
 """
 _INVOLVED = """
     SELECT activity_id, way, object_id FROM involvement
@@ -278,7 +281,7 @@ async def _draw_activities(ask: _Reader, ids: Sequence[UUID], among: Sequence[UU
 class _Drawing:
     """Nodes and edges in the order in which visible things name them, so that nothing hidden decides the order."""
 
-    def __init__(self, seen: Mapping[UUID, tuple[str, str, datetime | None]]) -> None:
+    def __init__(self, seen: Mapping[UUID, Seen]) -> None:
         self._seen = seen
         self._labels: dict[UUID, str] = {}
         self._hidden = 0
@@ -327,6 +330,7 @@ class _Drawing:
             href=f"/api/activities/{row.id}",
             started=row.started_at,
             ended=row.ended_at,
+            parameters=row.parameters or None,
             software=row.software,
             code=row.code,
         )
@@ -358,23 +362,24 @@ class _Drawing:
     def count(self, dependents: Iterable[UUID]) -> Dependents:
         """Return how many of these may be seen and are there, and whether there are hidden ones among them."""
         ids = list(dependents)
-        there = [one for one in ids if one in self._seen and self._seen[one][2] is None]
+        there = [one for one in ids if one in self._seen and self._seen[one].withdrawn_at is None]
         return Dependents(visible=len(there), hidden=any(one not in self._seen for one in ids))
 
 
-def shown(object_id: UUID, seen: Mapping[UUID, tuple[str, str, datetime | None]], number: int) -> Node:
+def shown(object_id: UUID, seen: Mapping[UUID, Seen], number: int) -> Node:
     """Return an object as a node: whole, as a tombstone, or as the hidden one of this number."""
     if object_id not in seen:
         return Node(id=f"hidden-{number}", state="hidden")
-    kind, title, withdrawn_at = seen[object_id]
-    if withdrawn_at is not None:
-        return Node(id=str(object_id), state="withdrawn", type="object", kind=kind, withdrawn_at=withdrawn_at)
+    one = seen[object_id]
+    if one.withdrawn_at is not None:
+        return Node(id=str(object_id), state="withdrawn", type="object", kind=one.kind, withdrawn_at=one.withdrawn_at)
     return Node(
         id=str(object_id),
         state="there",
         type="object",
-        kind=kind,
-        title=title,
+        kind=one.kind,
+        name=None if one.name is None else f"{one.project}/{one.kind}/{one.name}",
+        title=one.title,
         href=f"/api/objects/{object_id}",
     )
 

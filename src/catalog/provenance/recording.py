@@ -6,6 +6,7 @@ Every verb runs in the caller's transaction, with the audit row and the queue en
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +28,7 @@ from catalog.provenance.statements import (
     SUBJECT_IS_EARLIER,
     SUBJECT_IS_LATER,
     ActivityDraft,
+    ActivityFacts,
     AgentDraft,
     RelationDraft,
     RelationType,
@@ -78,7 +80,7 @@ async def relate(
     target_id = None
     if draft.target is not None:
         (target_id,) = await _resolved(session, entry.project, [Reference("/target", draft.target)], caller)
-    later, earlier = _lineage(draft.type, object_id, target_id)
+    later, earlier = lineage_of(draft.type, object_id, target_id)
     if target_id == object_id:
         raise Cycle(f"This would close a circle: {object_id} → {object_id}.")
     count, last = (
@@ -166,19 +168,33 @@ async def record_activity(
         if first != activity_id:
             return first
     used, generated = await _named(session, draft, caller)
-    # In one order, as everywhere: who locks several objects locks them by their ids.
-    for object_id in sorted(generated):
-        entry = await verbs.locked(session, object_id, caller, None)
+    # All are locked before any is changed, in one order, as everywhere.
+    entries = [await verbs.locked(session, object_id, caller, None) for object_id in sorted(generated)]
+    for entry in entries:
         await verbs.change(session, entry, caller, action="generated", changes={"activity": str(activity_id)})
     await _refuse_cycle(session, generated, used, caller.audience)
-    said = draft.model_dump(mode="json", include={"parameters", "software", "code"})
+    await write_activity(session, activity_id, draft, used=used, generated=generated, principal_id=principal_id)
+    return activity_id
+
+
+async def write_activity(
+    session: AsyncSession,
+    activity_id: UUID,
+    facts: ActivityFacts,
+    *,
+    used: Sequence[UUID],
+    generated: Sequence[UUID],
+    principal_id: UUID,
+) -> None:
+    """Write the rows of an activity; whoever calls has checked it, and holds the lineage lock."""
+    said = facts.model_dump(mode="json", include={"parameters", "software", "code"})
     await session.execute(
         _activities.insert().values(
             id=activity_id,
-            type=draft.type,
-            label=draft.label,
-            started_at=draft.started,
-            ended_at=draft.ended,
+            type=facts.type,
+            label=facts.label,
+            started_at=facts.started,
+            ended_at=facts.ended,
             principal_id=principal_id,
             **said,
         )
@@ -191,14 +207,13 @@ async def record_activity(
             for position, object_id in enumerate(ids)
         ],
     )
-    for position, agent in enumerate(draft.agents):
+    for position, agent in enumerate(facts.agents):
         agent_id = await _agent(session, agent)
         await session.execute(
             _associations.insert().values(
                 activity_id=activity_id, position=position, agent_id=agent_id, role=agent.role
             )
         )
-    return activity_id
 
 
 async def _named(session: AsyncSession, draft: ActivityDraft, caller: Caller) -> tuple[list[UUID], list[UUID]]:
@@ -238,7 +253,7 @@ async def _resolved(session: AsyncSession, project: str, references: Sequence[Re
     return [ids[one.pointer] for one in references]
 
 
-def _lineage(said: RelationType, subject: UUID, target: UUID | None) -> tuple[UUID | None, UUID | None]:
+def lineage_of(said: RelationType, subject: UUID, target: UUID | None) -> tuple[UUID | None, UUID | None]:
     """Return which object came from which, if the relation says that of two objects."""
     if target is not None and said in SUBJECT_IS_LATER:
         return subject, target
@@ -291,7 +306,7 @@ async def _refuse_cycle(
     Holds the lineage lock until the transaction ends: what was found stays true until it is written. Rows are locked
     before it and never after, so nobody waits in a circle either.
     """
-    await session.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LINEAGE_LOCK})
+    await lock_lineage(session)
     ends = {"laters": list(laters), "earliers": list(earliers)}
     # What nothing came from yet, as most new objects, closes no circle.
     if not (await session.execute(sa.text(_HAS_CHILDREN), {"laters": ends["laters"]})).scalar_one():
@@ -301,10 +316,32 @@ async def _refuse_cycle(
         return
     steps = await session.execute(sa.text(_STEPS), {"earliers": ends["earliers"]})
     way = _way([(one, other) for one, other in steps], ends["earliers"], found)
+    raise await _cycle(session, way, audience)
+
+
+async def lock_lineage(session: AsyncSession) -> None:
+    """Wait until nobody else records lineage, and keep others from it until the transaction ends."""
+    await session.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LINEAGE_LOCK})
+
+
+async def refuse_circles(session: AsyncSession, objects: Iterable[UUID], audience: Audience) -> None:
+    """Raise Cycle if there is a circle above these objects; for many that were written at once, under the lock."""
+    steps = await session.execute(sa.text(_STEPS), {"earliers": list(objects)})
+    above: dict[UUID, set[UUID]] = {}
+    for lower, upper in steps:
+        above.setdefault(lower, set()).add(upper)
+    try:
+        TopologicalSorter(above).prepare()
+    except CycleError as found:
+        raise await _cycle(session, found.args[1][:-1], audience) from None
+
+
+async def _cycle(session: AsyncSession, way: Sequence[UUID], audience: Audience) -> Cycle:
+    """Return the error that names the circle, as far as the caller may see its objects."""
     seen = await reading.seen_among(session, way, audience)
     shown = [str(one) if one in seen else "an object hidden from you" for one in way[:CYCLE_SHOWN_MAX]]
     told = " → ".join([*shown, "…"] if len(way) > CYCLE_SHOWN_MAX else shown)
-    raise Cycle(f"This would close a circle, in which each object came from the one before it: {told} → {shown[0]}.")
+    return Cycle(f"This would close a circle, in which each object came from the one before it: {told} → {shown[0]}.")
 
 
 def _way(steps: Sequence[tuple[Any, Any]], starts: Sequence[UUID], end: UUID) -> list[UUID]:

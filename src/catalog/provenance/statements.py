@@ -242,8 +242,8 @@ def _unrepeated(named: list[str]) -> list[str]:
 Named = Annotated[list[ObjectId], Field(max_length=ACTIVITY_OBJECTS_MAX), AfterValidator(_unrepeated)]
 
 
-class ActivityDraft(Strict):
-    """An activity to record: what ran, from what, and what came of it."""
+class ActivityFacts(Strict):
+    """What ran, whatever it used and generated."""
 
     type: Annotated[Line, Field(examples=["training"])]
     label: Title
@@ -252,8 +252,6 @@ class ActivityDraft(Strict):
     parameters: Parameters = {}
     software: Software | None = None
     code: Annotated[Git | None, Field(description="What ran, at one commit.")] = None
-    used: Named = []
-    generated: Annotated[Named, Field(min_length=1)]
     agents: Annotated[list[AgentDraft], Field(max_length=AGENTS_MAX)] = []
 
     @model_validator(mode="after")
@@ -262,3 +260,10 @@ class ActivityDraft(Strict):
         if self.started is not None and self.ended is not None and self.ended < self.started:
             raise ValueError("ended lies before started; exchange them")
         return self
+
+
+class ActivityDraft(ActivityFacts):
+    """An activity to record: what ran, from what, and what came of it."""
+
+    used: Named = []
+    generated: Annotated[Named, Field(min_length=1)]
