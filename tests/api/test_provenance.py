@@ -423,6 +423,50 @@ async def test_lineage_is_told_in_prov_o_and_answers_questions_there(clients: Cl
         assert (hidden in text, "Secret" in text) == (False, False)
 
 
+@pytest.mark.req("SAGE-STORAGE-26")
+@pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning")
+@pytest.mark.parametrize(("written", "media_type"), [("turtle", "turtle"), ("json-ld", "json-ld")])
+async def test_parameters_software_and_commit_are_told_in_rdf(
+    clients: Clients, draft: Draft, written: str, media_type: str
+) -> None:
+    model = await made(clients.ingest, draft)
+    parameters = {"epochs": 40, "rate": 0.5, "mode": "fast", "quick": True, "layers": [3, {"width": 64}], "none": None}
+    run = await acted(
+        clients.ingest,
+        [],
+        [model],
+        parameters=parameters,
+        software={"name": "PyTorch", "version": "2.3.0"},
+        code={"url": "https://git.example.org/a.git", "commit": "9f" * 20, "path": "train.py"},
+    )
+
+    answer = await clients.ingest.get(f"/api/objects/{model}/provenance", params={"format": written})
+
+    graph = rdflib.Graph().parse(data=answer.text, format=media_type)
+    activity = rdflib.URIRef(f"{clients.live.url}/api/activities/{run['id']}")
+    asked = """
+        PREFIX prov: <http://www.w3.org/ns/prov#>
+        PREFIX schema: <https://schema.org/>
+        PREFIX rdfs: <http://www.w3.org/2000/01/rdf-schema#>
+        SELECT ?name ?version ?url ?commit ?path WHERE {
+            ?run prov:wasAssociatedWith [ a prov:SoftwareAgent ; rdfs:label ?name ; schema:softwareVersion ?version ] ;
+                prov:used [ a prov:Plan ; schema:codeRepository ?url ; schema:version ?commit ; schema:name ?path ]
+        }"""
+    found = graph.query(asked, initBindings={"run": activity})
+    assert [[str(term) for term in row] for row in found] == [  # type: ignore[union-attr]
+        ["PyTorch", "2.3.0", "https://git.example.org/a.git", "9f" * 20, "train.py"]
+    ]
+    told = {
+        str(graph.value(one, rdflib.SDO.name)): graph.value(one, rdflib.SDO.value)
+        for one in graph.objects(activity, rdflib.SDO.additionalProperty)
+    }
+    plain = {"epochs": 40, "rate": 0.5, "mode": "fast", "quick": True}
+    assert {name: told[name].toPython() for name in plain} == plain  # type: ignore[union-attr]
+    # Turtle keeps the text of what nests, JSON-LD the value: both say it is JSON.
+    assert [told[name].datatype for name in ("layers", "none")] == [rdflib.RDF.JSON] * 2  # type: ignore[union-attr]
+    assert '"width":64' in str(told["layers"]).replace(" ", "")
+
+
 async def test_a_hidden_activity_is_absent(clients: Clients, draft: Draft) -> None:
     hidden = await made(clients.other, draft)
     run = await acted(clients.other, [], [hidden])

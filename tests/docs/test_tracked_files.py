@@ -26,6 +26,7 @@ NAMES = {
     "n2t.net": "the written form of an ARK",
     "pubmed.ncbi.nlm.nih.gov": "the written form of a PubMed id",
     "ui.adsabs.harvard.edu": "the written form of a bibcode",
+    "schema.org": "the names of schema.org's terms",
     "purl.org": "the names of RDF vocabularies",
 }
 # Texts of others, kept word for word, and what is compared with them.

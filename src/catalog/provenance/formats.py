@@ -3,8 +3,11 @@
 Computes only; serialising a large graph takes a moment, so whoever answers requests does it in a thread.
 """
 
+from typing import Any
+
+import msgspec
 from rdflib import RDF, RDFS, XSD, BNode, Graph, Literal, Namespace, URIRef
-from rdflib.namespace import DCTERMS
+from rdflib.namespace import DCTERMS, SDO
 from rdflib.term import Node as Term
 
 from catalog.provenance import identifiers, lineage
@@ -22,6 +25,7 @@ def prov_o(graph: lineage.Graph, base: str, *, written: str) -> bytes:
     triples = Graph()
     triples.bind("prov", PROV)
     triples.bind("dcterms", DCTERMS)
+    triples.bind("schema", SDO)
     names = {node.id: _uri(node, base) for node in graph.nodes}
     for node in graph.nodes:
         _describe(triples, names[node.id], node)
@@ -61,6 +65,44 @@ def _describe(triples: Graph, name: Term, node: Node) -> None:
     ):
         if moment is not None:
             triples.add((name, said, Literal(moment.isoformat(), datatype=XSD.dateTime)))
+    if node.type == "activity":
+        _ran(triples, name, node)
+    elif node.version is not None:
+        triples.add((name, SDO.softwareVersion, Literal(node.version)))
+
+
+def _ran(triples: Graph, activity: Term, node: Node) -> None:
+    """Tell parameters, software and code in schema.org's words: PROV-O has none for them."""
+    for parameter, value in (node.parameters or {}).items():
+        said = BNode()
+        triples.add((activity, SDO.additionalProperty, said))
+        triples.add((said, RDF.type, SDO.PropertyValue))
+        triples.add((said, SDO.name, Literal(parameter)))
+        triples.add((said, SDO.value, _literal(value)))
+    if node.software is not None:
+        software = BNode()
+        triples.add((activity, PROV.wasAssociatedWith, software))
+        triples.add((software, RDF.type, PROV.SoftwareAgent))
+        triples.add((software, RDFS.label, Literal(node.software["name"])))
+        if node.software.get("version") is not None:
+            triples.add((software, SDO.softwareVersion, Literal(node.software["version"])))
+    if node.code is not None:
+        code = BNode()
+        triples.add((activity, PROV.used, code))
+        for kind in (PROV.Entity, PROV.Plan, SDO.SoftwareSourceCode):
+            triples.add((code, RDF.type, kind))
+        triples.add((code, SDO.codeRepository, URIRef(node.code["url"])))
+        # A commit is the version that names the same bytes for ever.
+        triples.add((code, SDO.version, Literal(node.code["commit"])))
+        if node.code.get("path") is not None:
+            triples.add((code, SDO.name, Literal(node.code["path"])))
+
+
+def _literal(value: Any) -> Literal:
+    if isinstance(value, str | int | float):
+        return Literal(value)
+    # RDF 1.1 has no other literal for what nests (JSON-LD 1.1, section 10.2).
+    return Literal(msgspec.json.encode(value, order="deterministic").decode(), datatype=RDF.JSON)
 
 
 def _connect(triples: Graph, names: dict[str, Term], edge: Edge) -> None:
