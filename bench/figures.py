@@ -25,6 +25,7 @@ from bench.measure import Figure, Pair, figure, interleaved, median, quantile, t
 from bench.stand import Stand, Wire
 from catalog.database import now
 from catalog.objects import reading
+from catalog.provenance.lineage import NODES_MAX
 from catalog.search import query
 from catalog.search.document import document_from
 from indexer import documents
@@ -38,6 +39,8 @@ LINKS_A_BLOCK = 5_000
 RELATIONS = 100_000
 LINEAGE_DEPTH = 20
 LINEAGES_A_BLOCK = 20
+DEPENDANTS = 5_000
+WIDE_A_BLOCK = 5
 INDEX_BLOCKS = 4
 
 
@@ -296,7 +299,10 @@ async def signing(stand: Stand) -> list[Figure]:
 
 
 async def lineage(stand: Stand) -> list[Figure]:
-    """PROV.depth20: lineage over HTTP, permission filter and nodes with titles, against the bare recursive query."""
+    """PROV.depth20: lineage over HTTP, permission filter and nodes with titles, against the bare recursive query.
+
+    PROV.wide beside it: one object with thousands that depend on it.
+    """
     say("PROV lineage")
     url = str(stand.settings.database_url)
     owner = stand.owners[0]
@@ -332,10 +338,40 @@ async def lineage(stand: Stand) -> list[Figure]:
         def block(one: Any) -> list[float]:
             return [timed(partial(one, start)) for start in chosen.sample(starts, LINEAGES_A_BLOCK)]
 
-        pair = await asyncio.to_thread(interleaved, partial(block, ours), partial(block, bare))
+        deep = await asyncio.to_thread(interleaved, partial(block, ours), partial(block, bare))
+        wide = await asyncio.to_thread(_wide, connection, wire, owner.id, ids)
         connection.execute("TRUNCATE relation")
     target = "ours < 300 ms"
-    return [figure("PROV.depth20", pair, median, unit="ms", objects=len(stand.ids), target=target)]
+    return [
+        figure("PROV.depth20", deep, median, unit="ms", objects=len(stand.ids), target=target),
+        figure("PROV.wide", wide, median, unit="ms", objects=len(stand.ids), target=target),
+    ]
+
+
+def _wide(connection: psycopg.Connection[Any], wire: Wire, owner_id: UUID, ids: list[UUID]) -> Pair:
+    """PROV.wide: what depends on an object of which 5,000 others came, against the bare statement of their ids."""
+    hub, children = ids[0], ids[1 : DEPENDANTS + 1]
+    connection.execute("TRUNCATE relation")
+    columns = "id, subject_id, type, target_id, later_id, earlier_id, position, principal_id"
+    with connection.cursor().copy(f"COPY relation ({columns}) FROM STDIN") as rows:
+        for child in children:
+            rows.write_row((uuid7(), child, "IsDerivedFrom", hub, child, hub, 0, owner_id))
+    connection.execute("VACUUM ANALYZE relation")
+
+    def ours() -> None:
+        status, told = wire.send("GET", f"/api/objects/{hub}/provenance?direction=down&depth={LINEAGE_DEPTH}")
+        assert (status, b'"truncated":true' in told) == (200, len(children) > NODES_MAX), told[:500]
+        status, told = wire.send("GET", f"/api/objects/{hub}/impact")
+        assert (status, msgspec.json.decode(told)["total"]) == (200, len(children)), told[:500]
+
+    def bare() -> None:
+        found = connection.execute("SELECT later_id FROM relation WHERE earlier_id = %s", [hub]).fetchall()
+        assert len(found) == len(children)
+
+    def block(one: Any) -> list[float]:
+        return [timed(one) for _ in range(WIDE_A_BLOCK)]
+
+    return interleaved(partial(block, ours), partial(block, bare))
 
 
 async def fill(stand: Stand) -> None:

@@ -423,7 +423,7 @@ async def test_hidden_objects_are_nameless_in_a_document_and_left_out_of_one(cli
 
     document = await exported(clients.anonymous, shown)
 
-    assert (document["entity"]["_:hidden-1"], hidden in str(document), "ecret" in str(document)) == ({}, False, False)
+    assert (document["entity"]["_:hidden-1"], hidden in str(document), "Secret" in str(document)) == ({}, False, False)
     again = await imported(clients.ingest, document)
     assert [one["reason"] for one in again["left_out"]] == [
         "one end is no object of this catalog and has no identifier"

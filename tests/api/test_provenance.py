@@ -1,6 +1,7 @@
 """Relations, activities, lineage over HTTP: what is recorded, what is refused, and what nobody learns."""
 
 import asyncio
+import json
 from typing import Any
 from uuid import UUID
 
@@ -10,9 +11,10 @@ import rdflib
 
 from catalog.access.principals import Caller, Role
 from catalog.engines import Engines
-from catalog.errors import CatalogError
+from catalog.objects import kinds
 from catalog.provenance import lineage as walking
 from catalog.provenance import recording
+from catalog.provenance.prov_json import SAID_BY_METADATA
 from catalog.provenance.statements import ActivityDraft, RelationDraft
 from tests.api.conftest import BECAUSE, Draft, patch, read, register
 from tests.api.problems import invalid, not_found, problem_of, simple
@@ -558,12 +560,8 @@ async def test_two_that_cite_each_other_at_once_both_may(clients: Clients, draft
         assert [answer.status_code for answer in answers] == [201, 201]
 
 
-async def test_a_lineage_beyond_its_limits_is_refused_and_told(
-    clients: Clients, draft: Draft, engines: Engines, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_depth_beyond_the_limit_is_refused_and_told(clients: Clients, draft: Draft) -> None:
     source = await made(clients.ingest, draft)
-    for _ in range(3):
-        await related(clients.ingest, await made(clients.ingest, draft), "IsDerivedFrom", source)
 
     too_deep = problem_of(await clients.ingest.get(f"/api/objects/{source}/provenance?depth={walking.DEPTH_MAX + 1}"))
     wrong = problem_of(await clients.ingest.get(f"/api/objects/{source}/provenance?direction=sideways"))
@@ -572,14 +570,156 @@ async def test_a_lineage_beyond_its_limits_is_refused_and_told(
         ("/depth", f"input should be less than or equal to {walking.DEPTH_MAX}")
     ]
     assert [fault["pointer"] for fault in wrong["errors"]] == ["/direction"]
-    monkeypatch.setattr(walking, "NODES_MAX", 3)
+
+
+async def test_a_lineage_too_wide_to_be_told_tells_the_nearest_and_that_there_is_more(
+    clients: Clients, draft: Draft, engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = await made(clients.ingest, draft)
+    children = [await made(clients.ingest, draft) for _ in range(4)]
+    for child in children:
+        await related(clients.ingest, child, "IsDerivedFrom", source)
+    await related(clients.ingest, await made(clients.ingest, draft), "IsDerivedFrom", children[0])
     caller = await _caller(engines, "ingest")
+    monkeypatch.setattr(walking, "NODES_MAX", 4)
+    monkeypatch.setattr(walking, "COUNTED_MAX", 3)
+
     async with engines.database.transaction() as session:
-        with pytest.raises(CatalogError) as refused:
-            await walking.graph_of(session, UUID(source), caller.audience, direction=walking.Direction.DOWN, depth=5)
-    assert [(fault.pointer, fault.message) for fault in refused.value.faults] == [
-        ("/depth", "within this depth there are more than 3 objects; ask for a smaller depth, or for one direction")
+        asked = {"direction": walking.Direction.DOWN, "depth": 5}
+        graph = await walking.graph_of(session, UUID(source), caller.audience, **asked)  # type: ignore[arg-type]
+        impact = await walking.impact_of(session, UUID(source), caller.audience, depth=5)
+
+    assert (graph.complete, graph.truncated) == (False, True)
+    assert [node.id for node in graph.nodes] == [source, *children[:3]]
+    assert [(edge.source, edge.target) for edge in graph.edges] == [(child, source) for child in children[:3]]
+    assert (impact.complete, impact.truncated, impact.total, impact.direct) == (False, True, 3, 3)
+
+
+async def of_kind(client: httpx2.AsyncClient, kind: str, draft: Draft, **metadata: Any) -> str:
+    """Register the example of a kind, with other objects named; return its id."""
+    example = kinds.known()[kind].example
+    said = {**example["metadata"], **metadata}
+    if kind == "ecr-bundle":
+        said["members"] = [{"type": "object", "id": one} for one in metadata["members"]]
+    body = {
+        **example,
+        "project": draft["project"],
+        "title": kind,
+        "metadata": said,
+        "files": [],
+        "visibility": "public",
+    }
+    return await made(client, body)
+
+
+@pytest.mark.req("SAGE-STORAGE-14", "SAGE-STORAGE-24")
+async def test_what_metadata_names_is_part_of_lineage_and_says_where_it_is_said(clients: Clients, draft: Draft) -> None:
+    ingest = clients.ingest
+    data, model, other = [await made(ingest, draft | {"visibility": "public"}, title=title) for title in "ABC"]
+    model = await of_kind(ingest, "model", draft)
+    labels = await of_kind(ingest, "labels", draft, dataset=data)
+    weights = await of_kind(ingest, "weights", draft, model=model, trained_on=[other, data])
+    binary = await of_kind(ingest, "binary", draft, built_from=[weights])
+    bundle = await of_kind(ingest, "ecr-bundle", draft, members=[binary, weights])
+    trigger = await of_kind(ingest, "trigger-app", draft, starts=[bundle])
+
+    up = await lineage(clients.anonymous, trigger)
+    down = await lineage(clients.anonymous, data, direction="down")
+
+    said = {(edge["from"], edge["type"], edge["to"]): (edge["relation"], edge["pointer"]) for edge in up["edges"]}
+    assert said == {
+        (trigger, "wasInfluencedBy", bundle): ("Requires", "/metadata/starts/0"),
+        (bundle, "hadMember", binary): ("HasPart", "/metadata/members/0/id"),
+        (bundle, "hadMember", weights): ("HasPart", "/metadata/members/1/id"),
+        (binary, "wasDerivedFrom", weights): ("IsDerivedFrom", "/metadata/built_from/0"),
+        (weights, "wasInfluencedBy", model): ("IsPartOf", "/metadata/model"),
+        (weights, "wasDerivedFrom", other): ("IsDerivedFrom", "/metadata/trained_on/0"),
+        (weights, "wasDerivedFrom", data): ("IsDerivedFrom", "/metadata/trained_on/1"),
+    }
+    assert {(one, kind) for one, kind, target in edges(down) if target == data} == {
+        (labels, "wasDerivedFrom"),
+        (weights, "wasDerivedFrom"),
+    }
+    assert down["dependents"] == {"visible": 5, "hidden": False}
+    impact = (await clients.anonymous.get(f"/api/objects/{data}/impact")).json()
+    nearest = impact.pop("nearest")
+    assert impact == {
+        "object": data,
+        "depth": walking.DEPTH_MAX,
+        "complete": True,
+        "truncated": False,
+        "total": 5,
+        "direct": 2,
+        "hidden": False,
+        "kinds": [{"kind": one, "count": 1} for one in ("binary", "ecr-bundle", "labels", "trigger-app", "weights")],
+    }
+    assert [node["id"] for node in nearest] == [labels, weights, binary, bundle, trigger]
+    # As in metadata nobody records twice: an import of what metadata says leaves it to the metadata.
+    document = (await ingest.get(f"/api/objects/{trigger}/provenance?format=prov-json")).json()
+    again = (await ingest.post("/api/provenance", json=document)).json()
+    assert (again["relations_recorded"], {one["reason"] for one in again["left_out"]}) == (0, {SAID_BY_METADATA})
+
+
+async def test_metadata_that_names_another_object_moves_the_lineage_with_it(clients: Clients, draft: Draft) -> None:
+    first, second = [await made(clients.ingest, draft, visibility="public") for _ in range(2)]
+    labels = await of_kind(clients.ingest, "labels", draft, dataset=first)
+    bulk = json.dumps(
+        {**kinds.known()["labels"].example, "project": draft["project"], "metadata": {"dataset": second}, "files": []}
+    )
+    answer = await clients.ingest.post(
+        "/api/bulk/objects", content=bulk.encode(), headers={"Content-Type": "application/x-ndjson"}
+    )
+    in_bulk = json.loads(answer.text.splitlines()[0])["id"]
+
+    moved = await patch(clients.ingest, labels, {"metadata": {"dataset": second}})
+
+    assert moved.status_code == 200
+    assert edges(await lineage(clients.ingest, first, direction="both")) == []
+    assert edges(await lineage(clients.ingest, second, direction="down")) == [
+        (one, "wasDerivedFrom", second) for one in sorted((labels, in_bulk))
     ]
+    back = await patch(clients.ingest, labels, {"metadata": {"dataset": first}})
+    assert (back.status_code, edges(await lineage(clients.ingest, labels))) == (
+        200,
+        [(labels, "wasDerivedFrom", first)],
+    )
+
+
+async def test_what_hidden_metadata_names_changes_no_byte_of_an_answer(clients: Clients, draft: Draft) -> None:
+    data = await made(clients.ingest, draft, visibility="public")
+    secret = await made(clients.ingest, draft, title="Secret", visibility="public")
+    public = await of_kind(clients.ingest, "labels", draft, dataset=secret)
+    assert (await patch(clients.ingest, secret, {"visibility": "private"})).status_code == 200
+
+    async def answers() -> list[bytes]:
+        paths = [f"{data}/provenance?direction=both", f"{data}/impact", f"{public}/provenance?direction=both"]
+        return [(await clients.anonymous.get(f"/api/objects/{path}")).content for path in paths]
+
+    before = await answers()
+    hidden = await of_kind(clients.ingest, "labels", draft, dataset=data)
+    # It was public for a moment; what counts is who may see it now.
+    assert (await patch(clients.ingest, hidden, {"visibility": "private"})).status_code == 200
+
+    assert await answers() == before
+    graph = await lineage(clients.anonymous, public)
+    assert edges(graph) == [(public, "wasDerivedFrom", "hidden-1")]
+    mine = (await clients.ingest.get(f"/api/objects/{data}/impact")).json()
+    assert (mine["total"], (await clients.anonymous.get(f"/api/objects/{data}/impact")).json()["total"]) == (1, 0)
+
+
+async def test_a_derivation_against_what_metadata_says_closes_a_circle(clients: Clients, draft: Draft) -> None:
+    data = await made(clients.ingest, draft, visibility="public")
+    labels = await of_kind(clients.ingest, "labels", draft, dataset=data)
+
+    related = await relate(clients.ingest, data, "IsDerivedFrom", labels)
+    document = {"wasDerivedFrom": {"_:1": {"prov:generatedEntity": data, "prov:usedEntity": labels}}}
+    imported = await clients.ingest.post("/api/provenance", json=document)
+
+    assert [related.status_code, imported.status_code] == [409, 409]
+    assert all(
+        f"{data} → {labels} → {data}" in one.text or f"{labels} → {data} → {labels}" in one.text
+        for one in (related, imported)
+    )
 
 
 async def _caller(engines: Engines, name: str) -> Caller:

@@ -15,7 +15,7 @@ from catalog.api.requests import AnyRequest
 from catalog.objects.metadata import PROJECT_PATTERN
 from catalog.provenance import formats, importing, lineage, prov_json
 from catalog.provenance.importing import Imported
-from catalog.provenance.lineage import DEPTH_DEFAULT, DEPTH_MAX, Direction, Graph
+from catalog.provenance.lineage import DEPTH_DEFAULT, DEPTH_MAX, Direction, Graph, Impact
 
 Project = Annotated[str, StringConstraints(pattern=PROJECT_PATTERN)]
 
@@ -92,7 +92,9 @@ class ProvenanceQuery(BaseModel):
         summary="Read what an object came from, and what came of it",
         description=(
             "A graph in the terms of W3C PROV. Hidden objects that visible ones name have a label instead of an id, "
-            "good for this answer alone; what hidden objects themselves say is not told. Turtle and JSON-LD are PROV-O."
+            "good for this answer alone; what hidden objects themselves say is not told. What metadata names (labels "
+            "their data, weights their model, bundles their members) stands there with the place where it is said. "
+            "Turtle and JSON-LD are PROV-O."
         ),
         tag="provenance",
         query=ProvenanceQuery,
@@ -132,6 +134,41 @@ def _accepted(header: str) -> Format:
         if found is not None and re.fullmatch(r"[01](\.\d{1,3})?", weight) and float(weight) > 0:
             wanted.append((float(weight), found))
     return max(wanted, key=lambda pair: pair[0])[1] if wanted else Format.JSON
+
+
+class ImpactQuery(BaseModel):
+    """How far to look."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    depth: int = Field(default=DEPTH_MAX, ge=1, le=DEPTH_MAX, description="How many objects away at most.")
+
+
+@operation(
+    "GET",
+    "/api/objects/{object_id:str}/impact",
+    Operation(
+        id="read_impact",
+        summary="Read what depends on an object",
+        description=(
+            "Before it is changed or withdrawn: how many objects came from it, are labels, weights or bundles of it, "
+            "by kind, and the nearest of them. How each depends on it tells its provenance with direction=down."
+        ),
+        tag="provenance",
+        query=ImpactQuery,
+        answers={200: Answer("What depends on it.", Impact)},
+        problems=(404, 410),
+    ),
+)
+async def read_impact(request: AnyRequest) -> Response[bytes]:
+    """Read what depends on one object."""
+    object_id = requests.object_id(request)
+    asked = requests.query(request, ImpactQuery)
+    caller = await requests.caller(request)
+    async with requests.engines(request).database.transaction() as session:
+        await lineage.consistently(session)
+        impact = await lineage.impact_of(session, object_id, caller.audience, depth=asked.depth)
+    return shapes.json_response(impact, headers={"Cache-Control": "no-cache", "Vary": "Authorization"})
 
 
 class ImportQuery(BaseModel):
@@ -187,4 +224,4 @@ def _base(request: AnyRequest) -> str:
     return str(request.app.state.settings.public_url).rstrip("/")
 
 
-ROUTES: list[HTTPRouteHandler] = [read_provenance, import_provenance]
+ROUTES: list[HTTPRouteHandler] = [read_provenance, read_impact, import_provenance]

@@ -18,11 +18,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 from uuid_utils.compat import uuid7
 
+from catalog import queue
 from catalog.access.audience import readers_of
 from catalog.access.principals import Caller
 from catalog.database import QUEUED
 from catalog.errors import CatalogError, Fault
-from catalog.objects import resolving, validation, verbs
+from catalog.objects import naming, resolving, validation, verbs
 from catalog.objects.references import Reference
 from catalog.objects.resolving import Known, Place
 from catalog.objects.tables import FileState, RememberedRequest
@@ -290,11 +291,23 @@ async def _insert(session: AsyncSession, news: Sequence[tuple[_New, dict[str, UU
             "audit (object_id, principal_id, action, to_revision)",
             ((new.id, owner_id, "register", 1) for new, _ in news),
         )
+        named = {new.id: naming.named_by(new.references, ids) for new, ids in news if new.references}
+        await _copy(
+            cursor,
+            "reference (subject_id, target_id, bond, pointer)",
+            (
+                (subject_id, one.target_id, one.bond.value, one.pointer)
+                for subject_id, several in named.items()
+                for one in several
+            ),
+        )
         # New ids: none of them can be in the queue.
         await _copy(cursor, "queue (topic, subject)", ((verbs.INDEX, str(new.id)) for new, _ in news))
-        named = (new.id for new, _ in news if next(new.row.draft.description.outside(), None) is not None)
-        await _copy(cursor, "queue (topic, subject)", ((verbs.OUTSIDE, str(object_id)) for object_id in named))
+        outside = (new.id for new, _ in news if next(new.row.draft.description.outside(), None) is not None)
+        await _copy(cursor, "queue (topic, subject)", ((verbs.OUTSIDE, str(object_id)) for object_id in outside))
     session.info[QUEUED] = True
+    labelled = {one for several in named.values() for one in naming.labelled(several)} - {new.id for new, _ in news}
+    await queue.put(session, verbs.INDEX, [str(one) for one in labelled])
 
 
 async def _copy(cursor: psycopg.AsyncCursor[Any], into: str, rows: Iterable[tuple[Any, ...]]) -> None:

@@ -6,6 +6,7 @@ Knows how they are written, not whether they are there: that is for the verbs (o
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache, lru_cache
 from typing import Annotated, Literal
 from uuid import UUID
@@ -58,9 +59,19 @@ USUAL_UNITS = {
 _UNIT_SIGNS = str.maketrans({"µ": "u", "μ": "u", "²": "2", "³": "3", "·": ".", "⋅": "."})
 
 
+class Bond(StrEnum):
+    """What it says of two objects that one names the other: in DataCite's words where it has one."""
+
+    ANNOTATES = "Annotates"
+    HAS_PART = "HasPart"
+    IS_DERIVED_FROM = "IsDerivedFrom"
+    IS_PART_OF = "IsPartOf"
+    REQUIRES = "Requires"
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Another object that an object's metadata names: where, which, and of what kinds it may be; none: of any.
+    """Another object that an object's metadata names: where, which, of what kinds it may be (none: of any), and why.
 
     `target` is an id, or a name as `kind/name` in the same project or `org/project/kind/name` in another.
     """
@@ -68,6 +79,7 @@ class Reference:
     pointer: str
     target: str
     kinds: tuple[str, ...] = ()
+    bond: Bond = Bond.IS_DERIVED_FROM
     # The version that is meant, by number or label, and where it is named.
     version: str | None = None
     version_pointer: str = ""

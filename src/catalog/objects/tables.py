@@ -79,6 +79,22 @@ class CatalogObject(SQLModel, table=True):
     version: int | None = Field(default=None, description="The newest published version that was not withdrawn.")
 
 
+class NamedObject(SQLModel, table=True):
+    """That an object's metadata names another one: derived from its record, for whoever asks from the other end.
+
+    `former` ones are said no more. They stay: how often the labels of a data set have changed never goes back.
+    """
+
+    __tablename__ = "reference"
+    __table_args__ = (sa.Index("ix_reference_target_id", "target_id", "bond", "subject_id"),)
+
+    subject_id: UUID = Field(foreign_key="object.id", primary_key=True)
+    target_id: UUID = Field(foreign_key="object.id", primary_key=True)
+    bond: str = Field(sa_type=sa.Text, primary_key=True)
+    pointer: str = Field(sa_type=sa.Text)
+    former: bool = Field(default=False, sa_column=sa.Column(sa.Boolean, nullable=False, server_default=sa.false()))
+
+
 class File(SQLModel, table=True):
     """Bytes that belong to an object, and where they are; the location stays empty until bytes were seen there."""
 

@@ -4,7 +4,7 @@ Every verb runs in the caller's transaction and leaves there, together with the 
 entries. Nobody below commits; no network call happens here.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -30,9 +30,10 @@ from catalog.errors import (
     TooLarge,
     Unprocessable,
 )
-from catalog.objects import kinds, reading, resolving, validation
+from catalog.objects import kinds, naming, reading, resolving, validation
 from catalog.objects.description import Description
 from catalog.objects.metadata import FILES_MAX, FileDeclaration
+from catalog.objects.naming import Named
 from catalog.objects.reading import Entry, FileView
 from catalog.objects.tables import AuditEntry, CatalogObject, FileState, RememberedRequest, Upload, UploadState
 from catalog.storage import keys
@@ -118,7 +119,7 @@ async def register(
         first = await _remembered_object(session, owner_id, remember, object_id)
         if first != object_id:
             return await _repeated(session, first, caller, placement)
-    record = await _record_of(session, draft.description, caller)
+    record, named = await _record_of(session, draft.description, caller)
     with _naming(draft.description):
         await session.execute(
             _objects.insert().values(
@@ -133,13 +134,17 @@ async def register(
                 record=record,
             )
         )
+    if named:
+        await naming.write(session, object_id, named)
     await _look_outside(session, object_id, draft.description)
     if draft.files:
         await _expect(session, object_id, draft.files)
     uploads = await _issue(
         session, object_id, draft.description.project, draft.files, principal_id=owner_id, placement=placement
     )
-    await _note(session, object_id, by=owner_id, action="register", revisions=(None, 1))
+    await _note(
+        session, object_id, by=owner_id, action="register", revisions=(None, 1), labelled=naming.labelled(named)
+    )
     return Registered(await reading.find(session, object_id, caller.audience), uploads)
 
 
@@ -199,10 +204,13 @@ async def revise(
 
 
 async def _describe(session: AsyncSession, entry: Entry, description: Description, caller: Caller) -> Entry:
-    record = await _record_of(session, description, caller, before=reading.metadata_of(entry))
+    record, named = await _record_of(session, description, caller, before=reading.metadata_of(entry))
     changes = difference(entry.record, record)
     if not changes:
         return entry
+    before = await naming.named_now(session, entry.id)
+    if set(before) != set(named):
+        await naming.write(session, entry.id, named)
     with _naming(description):
         await _change(
             session,
@@ -210,6 +218,7 @@ async def _describe(session: AsyncSession, entry: Entry, description: Descriptio
             caller,
             action="revise",
             changes=changes,
+            labelled=naming.labelled([*before, *named]),
             record=record,
             name=description.name,
             readers=readers_of(visibility=description.visibility, owner_id=entry.owner_id),
@@ -254,12 +263,14 @@ async def withdraw(
 ) -> None:
     """Take the object out of every list and search, and say why; its row and history stay, as do its versions."""
     entry = await _locked(session, object_id, caller, revisions)
+    labelled = naming.labelled(await naming.named_now(session, entry.id))
     await _change(
         session,
         entry,
         caller,
         action="withdraw",
         changes={"reason": reason},
+        labelled=labelled,
         withdrawn_at=sa.func.now(),
         withdrawal_reason=reason,
     )
@@ -579,8 +590,8 @@ async def _locked(session: AsyncSession, object_id: UUID, caller: Caller, revisi
 
 async def _record_of(
     session: AsyncSession, description: Description, caller: Caller, *, before: kinds.Metadata | None = None
-) -> dict[str, Any]:
-    """Return the description as it is kept, with an id wherever it names an object.
+) -> tuple[dict[str, Any], list[Named]]:
+    """Return the description as it is kept, with an id wherever it names an object, and what it names.
 
     Refuses what is not there for this caller, or is of another kind than belongs there. What was accepted before
     stays: whoever mends a title need not see every member.
@@ -595,7 +606,7 @@ async def _record_of(
         raise Unprocessable("The request names objects that are not there or do not fit.", faults=faults)
     record = validation.record_of(description)
     resolving.write_ids(record, ids)
-    return record
+    return record, naming.named_by(metadata.references(), ids)
 
 
 async def _look_outside(session: AsyncSession, object_id: UUID, description: Description) -> None:
@@ -691,7 +702,14 @@ async def _supersede_other_content(session: AsyncSession, object_id: UUID, files
 
 
 async def _change(
-    session: AsyncSession, entry: Entry, caller: Caller, *, action: str, changes: Any = None, **values: Any
+    session: AsyncSession,
+    entry: Entry,
+    caller: Caller,
+    *,
+    action: str,
+    changes: Any = None,
+    labelled: Collection[UUID] = (),
+    **values: Any,
 ) -> None:
     await session.execute(
         _objects.update()
@@ -699,7 +717,7 @@ async def _change(
         .values(revision=entry.revision + 1, updated_at=sa.func.now(), **values)
     )
     revisions = (entry.revision, entry.revision + 1)
-    await _note(session, entry.id, by=caller.id, action=action, revisions=revisions, changes=changes)
+    await _note(session, entry.id, by=caller.id, action=action, revisions=revisions, changes=changes, labelled=labelled)
 
 
 async def _note(
@@ -710,7 +728,9 @@ async def _note(
     action: str,
     revisions: tuple[int | None, int],
     changes: Any = None,
+    labelled: Collection[UUID] = (),
 ) -> None:
+    """Write the audit row, and queue the object; with it the data sets whose labels it is, or was."""
     await session.execute(
         _audit.insert().values(
             object_id=object_id,
@@ -721,7 +741,7 @@ async def _note(
             changes=changes,
         )
     )
-    await queue.put(session, INDEX, [str(object_id)])
+    await queue.put(session, INDEX, [str(one) for one in (object_id, *labelled)])
 
 
 def difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:

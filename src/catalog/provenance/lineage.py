@@ -4,7 +4,9 @@ The walk is one recursive statement. It goes on from objects that the caller may
 hidden ones: they stand there only because something visible names them, and nothing that they say themselves is told.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -18,16 +20,21 @@ from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from catalog.access.audience import Audience
-from catalog.errors import Fault, Invalid, NotFound
+from catalog.errors import NotFound
 from catalog.objects import reading
 from catalog.objects.reading import Seen
-from catalog.provenance.statements import REVISIONS, SUBJECT_IS_EARLIER, SUBJECT_IS_LATER, RelationType
+from catalog.objects.references import Bond
+from catalog.provenance.statements import BONDS, REVISIONS, SUBJECT_IS_EARLIER, SUBJECT_IS_LATER, RelationType
 from catalog.provenance.tables import Way
 
 DEPTH_MAX = 50
 DEPTH_DEFAULT = 5
+# Objects in each direction, and activities; edges in all. Beyond, a graph tells the nearest and that there is more.
 NODES_MAX = 2_000
 EDGES_MAX = 20_000
+# An impact counts so many, and shows the nearest of them.
+COUNTED_MAX = 50_000
+NEAREST_MAX = 100
 
 
 class Direction(StrEnum):
@@ -63,29 +70,45 @@ class Node(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Edge(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A PROV relation: from what came later, or acted, to what it came from, or was acted by."""
+    """A PROV relation: from what came later, or acted, to what it came from, or was acted by.
 
-    type: Literal["wasDerivedFrom", "wasRevisionOf", "used", "wasGeneratedBy", "wasAssociatedWith"]
+    `relation` is what was said, in DataCite's words; with a `pointer` it is said by the metadata of the first, there.
+    """
+
+    type: Literal[
+        "wasDerivedFrom",
+        "wasRevisionOf",
+        "used",
+        "wasGeneratedBy",
+        "wasAssociatedWith",
+        "hadMember",
+        "wasInfluencedBy",
+    ]
     source: str = msgspec.field(name="from")
     target: str = msgspec.field(name="to")
     relation: str | None = None
     role: str | None = None
+    pointer: str | None = None
 
 
 class Dependents(msgspec.Struct, frozen=True):
-    """How many objects that the caller may see came from the object, and whether visible ones name hidden ones too."""
+    """How many objects that the caller may see depend on the object, and whether visible ones name hidden ones too."""
 
     visible: int
     hidden: bool
 
 
 class Graph(msgspec.Struct, frozen=True):
-    """The lineage of an object; `complete` when nothing that may be seen lies beyond the depth."""
+    """The lineage of an object; `complete` when all that may be seen of it is told.
+
+    Else more lies beyond the depth, or within it, and then it is `truncated`: the nearest objects are told.
+    """
 
     object: str
     direction: Direction
     depth: int
     complete: bool
+    truncated: bool
     dependents: Dependents | None
     nodes: list[Node]
     edges: list[Edge]
@@ -98,6 +121,8 @@ _UP = """
     UNION ALL
     SELECT used.object_id FROM involvement AS made JOIN involvement AS used USING (activity_id)
     WHERE made.object_id = here.id AND made.way = 'generated' AND used.way = 'used'
+    UNION ALL
+    SELECT reference.target_id FROM reference WHERE reference.subject_id = here.id AND NOT reference.former
 """
 _SAID_BY_SEEN = """
     EXISTS (SELECT FROM involvement AS other JOIN object AS subject ON subject.id = other.object_id
@@ -109,6 +134,9 @@ _DOWN = """
     UNION ALL
     SELECT made.object_id FROM involvement AS used JOIN involvement AS made USING (activity_id)
     WHERE used.object_id = here.id AND used.way = 'used' AND made.way = 'generated' AND {said_by_seen}
+    UNION ALL
+    SELECT reference.subject_id FROM reference JOIN object AS subject ON subject.id = reference.subject_id
+    WHERE reference.target_id = here.id AND NOT reference.former AND {subject_seen}
 """
 _WALK = """
     WITH RECURSIVE walk(depth, frontier, seen) AS (
@@ -121,6 +149,7 @@ _WALK = """
                 JOIN object AS here ON here.id = at.id CROSS JOIN LATERAL ({step}) AS step
                 WHERE {here_seen}
                 EXCEPT SELECT unnest(walk.seen)
+                ORDER BY id LIMIT greatest(0, :most + 1 - cardinality(walk.seen))
             ) AS found
         ) AS next
         WHERE walk.depth <= :depth AND cardinality(walk.seen) <= :most AND next.ids IS NOT NULL
@@ -138,16 +167,24 @@ _RELATIONS = """
     FROM relation JOIN object AS subject ON subject.id = relation.subject_id
     WHERE relation.subject_id = ANY(:ids) AND relation.identifier IS NOT NULL AND relation.type = ANY(:outside)
         AND {subject_seen}
-    LIMIT :most
+    ORDER BY 1 LIMIT :most
+"""
+_REFERENCES = """
+    SELECT reference.subject_id, reference.target_id, reference.bond, reference.pointer
+    FROM reference JOIN object AS subject ON subject.id = reference.subject_id
+    JOIN object AS here ON here.id = reference.{here}
+    WHERE reference.{here} = ANY(:ids) AND NOT reference.former AND {here_seen} AND {subject_seen}
+    ORDER BY 1, 4 LIMIT :most
 """
 _ACTIVITIES_UP = """
     SELECT made.activity_id FROM involvement AS made JOIN object AS here ON here.id = made.object_id
-    WHERE made.object_id = ANY(:ids) AND made.way = 'generated' AND {here_seen} LIMIT :most
+    WHERE made.object_id = ANY(:ids) AND made.way = 'generated' AND {here_seen}
+    ORDER BY 1 LIMIT :most
 """
 _ACTIVITIES_DOWN = """
     SELECT used.activity_id FROM involvement AS used JOIN object AS here ON here.id = used.object_id
     WHERE used.object_id = ANY(:ids) AND used.way = 'used' AND {here_seen} AND {said_by_seen}
-    LIMIT :most
+    ORDER BY 1 LIMIT :most
 """
 _ACTIVITY = """
     SELECT id, type, label, started_at, ended_at, parameters, software, code FROM activity WHERE id = ANY(:ids)
@@ -200,72 +237,81 @@ async def consistently(session: AsyncSession) -> None:
 async def graph_of(
     session: AsyncSession, object_id: UUID, audience: Audience, *, direction: Direction, depth: int
 ) -> Graph:
-    """Return the lineage of an object up to so many objects away.
+    """Return the lineage of an object up to so many objects away, the nearest first if there are too many.
 
-    Raises NotFound, Gone, and Invalid when there is more than an answer can hold.
+    Raises NotFound, Gone.
     """
     await reading.find(session, object_id, audience)
     ask = _Reader(session, audience)
-    up = await _walk(ask, object_id, _UP, depth) if direction != Direction.DOWN else _Walk()
-    down = await _walk(ask, object_id, _DOWN, depth) if direction != Direction.UP else _Walk()
+    up = await _walk(ask, object_id, _UP, depth, NODES_MAX) if direction != Direction.DOWN else _Walk()
+    down = await _walk(ask, object_id, _DOWN, depth, NODES_MAX) if direction != Direction.UP else _Walk()
     among = {object_id} | up.within | down.within
-    if len(among) > NODES_MAX:
-        raise _too_many(f"{NODES_MAX:,} objects")
-    relations = {
-        row.id: row
-        for here, ids, outside in (
-            ("later_id", up.inner, SUBJECT_IS_LATER),
-            ("earlier_id", down.inner, SUBJECT_IS_EARLIER),
-        )
-        if ids
-        for row in await ask.rows(
-            _RELATIONS.replace("{here}", here), ids=ids, outside=sorted(outside), most=EDGES_MAX + 1
-        )
-    }
-    activity_ids = {
-        row.activity_id
-        for statement, ids in ((_ACTIVITIES_UP, up.inner), (_ACTIVITIES_DOWN, down.inner))
-        if ids
-        for row in await ask.rows(statement, ids=ids, most=EDGES_MAX + 1)
-    }
-    drawn = _Drawing(await reading.seen_among(session, sorted(among), audience))
+    drawn = _Drawing(await reading.seen_among(session, sorted(among), audience), among)
     drawn.object(object_id)
+    relations: dict[UUID, Any] = {}
+    references: dict[tuple[UUID, str, UUID], Any] = {}
+    activity_ids: set[UUID] = set()
+    for walked, ways in ((up, _WAYS_UP), (down, _WAYS_DOWN)):
+        if walked.inner:
+            asked = {"ids": walked.inner, "most": EDGES_MAX + 1}
+            said = await ask.rows(_RELATIONS.replace("{here}", ways.later), outside=sorted(ways.outside), **asked)
+            relations |= {row.id: row for row in said}
+            named = await ask.rows(_REFERENCES.replace("{here}", ways.subject), **asked)
+            references |= {(row.subject_id, row.pointer, row.target_id): row for row in named}
+            activity_ids |= {row.activity_id for row in await ask.rows(ways.activities, **asked)}
     for _, row in sorted(relations.items()):
         drawn.relation(row)
+    for _, row in sorted(references.items()):
+        drawn.reference(row)
     if activity_ids:
-        await _draw_activities(ask, sorted(activity_ids), sorted(among), drawn)
-    if len(drawn.edges) > EDGES_MAX:
-        raise _too_many(f"{EDGES_MAX:,} edges")
+        await _draw_activities(ask, sorted(activity_ids)[:NODES_MAX], sorted(among), drawn)
+    truncated = up.cut or down.cut or len(drawn.edges) > EDGES_MAX or len(activity_ids) > NODES_MAX
     return Graph(
         object=str(object_id),
         direction=direction,
         depth=depth,
-        complete=not (up.beyond or down.beyond),
+        complete=not (up.beyond or down.beyond or truncated),
+        truncated=truncated,
         dependents=None if direction == Direction.UP else drawn.count(down.within),
         nodes=list(drawn.nodes.values()),
-        edges=drawn.edges,
+        edges=drawn.edges[:EDGES_MAX],
     )
 
 
 @dataclass(frozen=True, slots=True)
+class _Ways:
+    """Where the statements of one direction are found."""
+
+    later: str
+    subject: str
+    outside: frozenset[RelationType]
+    activities: str
+
+
+_WAYS_UP = _Ways("later_id", "subject_id", SUBJECT_IS_LATER, _ACTIVITIES_UP)
+_WAYS_DOWN = _Ways("earlier_id", "target_id", SUBJECT_IS_EARLIER, _ACTIVITIES_DOWN)
+
+
+@dataclass(frozen=True, slots=True)
 class _Walk:
-    """Whom a walk met: those it went on from, all within the depth, and whether there is more."""
+    """Whom a walk met: those it went on from, all within the depth, whether there is more beyond it or within."""
 
     inner: list[UUID] = field(default_factory=list)
     within: frozenset[UUID] = frozenset()
     beyond: bool = False
+    cut: bool = False
 
 
-async def _walk(ask: _Reader, start: UUID, step: str, depth: int) -> _Walk:
-    levels = await ask.rows(_WALK.replace("{step}", step), start=start, depth=depth, most=NODES_MAX)
-    inner = [one for row in levels if row.depth < depth for one in row.frontier]
-    within = frozenset(one for row in levels if 0 < row.depth <= depth for one in row.frontier)
-    return _Walk(inner, within, any(row.depth > depth for row in levels))
-
-
-def _too_many(what: str) -> Invalid:
-    message = f"within this depth there are more than {what}; ask for a smaller depth, or for one direction"
-    return Invalid("The lineage is larger than one answer can hold.", faults=[Fault("/depth", message)])
+async def _walk(ask: _Reader, start: UUID, step: str, depth: int, most: int) -> _Walk:
+    levels = await ask.rows(_WALK.replace("{step}", step), start=start, depth=depth, most=most)
+    near = [(row.depth, one) for row in levels if row.depth <= depth for one in row.frontier]
+    kept = near[:most]
+    return _Walk(
+        inner=[one for level, one in kept if level < depth],
+        within=frozenset(one for level, one in kept if level > 0),
+        beyond=any(row.depth > depth for row in levels),
+        cut=len(near) > most,
+    )
 
 
 async def _draw_activities(ask: _Reader, ids: Sequence[UUID], among: Sequence[UUID], drawn: "_Drawing") -> None:
@@ -281,8 +327,9 @@ async def _draw_activities(ask: _Reader, ids: Sequence[UUID], among: Sequence[UU
 class _Drawing:
     """Nodes and edges in the order in which visible things name them, so that nothing hidden decides the order."""
 
-    def __init__(self, seen: Mapping[UUID, Seen]) -> None:
+    def __init__(self, seen: Mapping[UUID, Seen], among: AbstractSet[UUID]) -> None:
         self._seen = seen
+        self._among = among
         self._labels: dict[UUID, str] = {}
         self._hidden = 0
         self.nodes: dict[str, Node] = {}
@@ -298,8 +345,10 @@ class _Drawing:
         return self._labels[object_id]
 
     def relation(self, row: Any) -> None:
-        """Draw a relation that is part of lineage."""
+        """Draw a relation that is part of lineage, unless it leads to what was cut off."""
         said = RelationType(row.type)
+        if row.identifier is None and not {row.later_id, row.earlier_id} <= self._among:
+            return
         if row.identifier is None:
             later, earlier = self.object(row.later_id), self.object(row.earlier_id)
         else:
@@ -318,6 +367,13 @@ class _Drawing:
             later, earlier = (subject, outside) if said in SUBJECT_IS_LATER else (outside, subject)
         kind: Literal["wasDerivedFrom", "wasRevisionOf"] = "wasRevisionOf" if said in REVISIONS else "wasDerivedFrom"
         self.edges.append(Edge(type=kind, source=later, target=earlier, relation=said))
+
+    def reference(self, row: Any) -> None:
+        """Draw what metadata names, unless it was cut off."""
+        if {row.subject_id, row.target_id} <= self._among:
+            bond = Bond(row.bond)
+            source, target = self.object(row.subject_id), self.object(row.target_id)
+            self.edges.append(Edge(type=BONDS[bond], source=source, target=target, relation=bond, pointer=row.pointer))
 
     def activity(self, row: Any) -> None:
         """Draw an activity."""
@@ -381,6 +437,55 @@ def shown(object_id: UUID, seen: Mapping[UUID, Seen], number: int) -> Node:
         name=None if one.name is None else f"{one.project}/{one.kind}/{one.name}",
         title=one.title,
         href=f"/api/objects/{object_id}",
+    )
+
+
+class KindCount(msgspec.Struct, frozen=True):
+    """How many objects of a kind."""
+
+    kind: str
+    count: int
+
+
+class Impact(msgspec.Struct, frozen=True):
+    """What depends on an object, directly or over others: counted by kind, and the nearest of them.
+
+    Only objects that the caller may see are counted and shown; `hidden` tells that visible ones name others. `direct`
+    are those that name the object itself. Not `complete` when there is more beyond the depth; `truncated` when there
+    were more than are counted, so that each count is at least that.
+    """
+
+    object: str
+    depth: int
+    complete: bool
+    truncated: bool
+    total: int
+    direct: int
+    hidden: bool
+    kinds: list[KindCount]
+    nearest: list[Node]
+
+
+async def impact_of(session: AsyncSession, object_id: UUID, audience: Audience, *, depth: int) -> Impact:
+    """Return what depends on an object, up to so many objects away; raises NotFound, Gone."""
+    await reading.find(session, object_id, audience)
+    ask = _Reader(session, audience)
+    levels = await ask.rows(_WALK.replace("{step}", _DOWN), start=object_id, depth=depth, most=COUNTED_MAX + 1)
+    far = [(row.depth, one) for row in levels if 0 < row.depth <= depth for one in row.frontier]
+    kept = far[:COUNTED_MAX]
+    seen = await reading.seen_among(session, [one for _, one in kept], audience)
+    there = [(level, one) for level, one in kept if one in seen and seen[one].withdrawn_at is None]
+    kinds = Counter(seen[one].kind for _, one in there)
+    return Impact(
+        object=str(object_id),
+        depth=depth,
+        complete=len(far) <= COUNTED_MAX and not any(row.depth > depth for row in levels),
+        truncated=len(far) > COUNTED_MAX,
+        total=len(there),
+        direct=sum(level == 1 for level, _ in there),
+        hidden=any(one not in seen for _, one in kept),
+        kinds=[KindCount(kind, count) for kind, count in sorted(kinds.items(), key=lambda one: (-one[1], one[0]))],
+        nearest=[shown(one, seen, 0) for _, one in there[:NEAREST_MAX]],
     )
 
 

@@ -51,6 +51,7 @@ _ENDS = {
     "wasAssociatedWith": ("prov:activity", "prov:agent"),
     "hadMember": ("prov:collection", "prov:entity"),
 }
+_INFLUENCE = ("prov:influencee", "prov:influencer")
 # What is read and not taken, with the reason that the answer gives.
 LEFT_OUT = {
     "wasAttributedTo": "who made an object stands in its creators",
@@ -65,6 +66,7 @@ LEFT_OUT = {
     "mentionOf": "bundles are not kept",
     "bundle": "bundles are not kept; send what is inside as a document of its own",
 }
+SAID_BY_METADATA = "the metadata of an object says it, and says it wherever the object is registered"
 _ELEMENTS = ("entity", "activity", "agent")
 _SECTIONS = ("prefix", *_ELEMENTS, *_ENDS, *LEFT_OUT)
 # How a value says that it is a name.
@@ -164,12 +166,14 @@ def _json_text(value: Any) -> str:
 def _record_of(edge: Edge, names: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
     revised = edge.type == "wasRevisionOf"
     section = "wasDerivedFrom" if revised else edge.type
-    first, second = _ENDS[section]
+    first, second = _ENDS.get(section, _INFLUENCE)
     record: dict[str, Any] = {first: names[edge.source], second: names[edge.target]}
     if revised:
         record["prov:type"] = {"$": "prov:Revision", "type": "prov:QUALIFIED_NAME"}
     if edge.relation is not None:
         record["catalog:relation"] = edge.relation
+    if edge.pointer is not None:
+        record["catalog:pointer"] = edge.pointer
     if edge.role is not None:
         record["prov:role"] = edge.role
     return section, record
@@ -330,7 +334,13 @@ class _Reading:
                 self.fault(f"/{section}", "must be an object of records by their names")
             elif section in LEFT_OUT:
                 count += len(told)
-                self.left_out += [LeftOut(validation.pointer_to([section, name]), LEFT_OUT[section]) for name in told]
+                self.left_out += [
+                    LeftOut(
+                        validation.pointer_to([section, name]),
+                        SAID_BY_METADATA if _by_metadata(one) else LEFT_OUT[section],
+                    )
+                    for name, one in told.items()
+                ]
             else:
                 count += sum(len(one) if isinstance(one, list) else 1 for one in told.values())
                 self._section(section, told)
@@ -431,7 +441,9 @@ class _Reading:
         for section, records in self.records.items():
             for pointer, told in records:
                 first, second = (self._end(section, pointer, told, key) for key in _ENDS[section])
-                if first is not None and second is not None:
+                if _by_metadata(told):
+                    self.left_out.append(LeftOut(pointer, SAID_BY_METADATA))
+                elif first is not None and second is not None:
                     self._unread(section, pointer, told)
                     yield section, pointer, told, first, second
 
@@ -579,6 +591,10 @@ def _is_object(text: str) -> bool:
     except ValidationError:
         return False
     return True
+
+
+def _by_metadata(record: Any) -> bool:
+    return isinstance(record, dict) and "catalog:pointer" in record
 
 
 def _several(value: Any) -> Sequence[Any]:

@@ -3,10 +3,11 @@
 Every verb runs in the caller's transaction, with the audit row and the queue entry of every object that it changes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
@@ -277,15 +278,20 @@ async def _agent(session: AsyncSession, draft: AgentDraft) -> UUID:
 
 
 # One step towards what an object came from, whoever said it and whoever may see it: for keeping circles out alone.
+# Metadata counts where it says derivation; it is not refused itself, for registering thousands cannot wait in turn.
 _STEP = """
-    SELECT earlier_id AS id FROM relation WHERE later_id = above.id
+    SELECT earlier_id AS id, true AS recorded FROM relation WHERE later_id = above.id
     UNION ALL
-    SELECT used.object_id FROM involvement AS made JOIN involvement AS used USING (activity_id)
+    SELECT used.object_id, true FROM involvement AS made JOIN involvement AS used USING (activity_id)
     WHERE made.object_id = above.id AND made.way = 'generated' AND used.way = 'used'
+    UNION ALL
+    SELECT target_id, false FROM reference
+    WHERE subject_id = above.id AND NOT former AND bond IN ('IsDerivedFrom', 'Annotates')
 """
 _HAS_CHILDREN = """
     SELECT EXISTS (SELECT FROM relation WHERE earlier_id = ANY(:laters))
         OR EXISTS (SELECT FROM involvement WHERE object_id = ANY(:laters) AND way = 'used')
+        OR EXISTS (SELECT FROM reference WHERE target_id = ANY(:laters) AND NOT former)
 """
 _ABOVE = f"""
     WITH RECURSIVE above(id) AS (
@@ -295,7 +301,7 @@ _ABOVE = f"""
     )
 """  # ruff: ignore[S608] - both halves are constants.
 _REACHED = f"{_ABOVE} SELECT id FROM above WHERE id = ANY(:laters) LIMIT 1"  # ruff: ignore[S608] - as above.
-_STEPS = f"{_ABOVE} SELECT above.id, step.id FROM above CROSS JOIN LATERAL ({_STEP}) AS step"  # ruff: ignore[S608] - as above.
+_STEPS = f"{_ABOVE} SELECT above.id, step.id, step.recorded FROM above CROSS JOIN LATERAL ({_STEP}) AS step"  # ruff: ignore[S608] - as above.
 
 
 async def _refuse_cycle(
@@ -315,7 +321,7 @@ async def _refuse_cycle(
     if found is None:
         return
     steps = await session.execute(sa.text(_STEPS), {"earliers": ends["earliers"]})
-    way = _way([(one, other) for one, other in steps], ends["earliers"], found)
+    way = _way([(one, other) for one, other, _ in steps], ends["earliers"], found)
     raise await _cycle(session, way, audience)
 
 
@@ -328,12 +334,28 @@ async def refuse_circles(session: AsyncSession, objects: Iterable[UUID], audienc
     """Raise Cycle if there is a circle above these objects; for many that were written at once, under the lock."""
     steps = await session.execute(sa.text(_STEPS), {"earliers": list(objects)})
     above: dict[UUID, set[UUID]] = {}
-    for lower, upper in steps:
+    recorded = set()
+    for lower, upper, was_recorded in steps:
         above.setdefault(lower, set()).add(upper)
+        if was_recorded:
+            recorded.add((lower, upper))
+    while (way := _circle(above)) is not None:
+        # Each is the one above the next. What metadata alone says in a circle nobody records here.
+        around = [(lower, upper) for upper, lower in pairwise([*way, way[0]])]
+        if recorded.intersection(around):
+            raise await _cycle(session, way, audience)
+        lower, upper = around[0]
+        above[lower].remove(upper)
+
+
+def _circle(above: Mapping[UUID, set[UUID]]) -> list[UUID] | None:
+    """Return a circle, each before what came of it; None when there is none."""
     try:
         TopologicalSorter(above).prepare()
     except CycleError as found:
-        raise await _cycle(session, found.args[1][:-1], audience) from None
+        way: list[UUID] = found.args[1][:-1]
+        return way
+    return None
 
 
 async def _cycle(session: AsyncSession, way: Sequence[UUID], audience: Audience) -> Cycle:

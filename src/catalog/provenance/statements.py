@@ -4,7 +4,7 @@ Knows nothing of tables or HTTP.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
@@ -13,7 +13,7 @@ import idutils
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, model_validator
 
 from catalog.objects.metadata import EXACT_INTEGER_MAX, Line, Orcid, Ror, Strict, Title, printable
-from catalog.objects.references import Git, ObjectId
+from catalog.objects.references import Bond, Git, ObjectId
 
 RELATIONS_MAX = 1_000
 ACTIVITY_OBJECTS_MAX = 100
@@ -90,6 +90,16 @@ SUBJECT_IS_EARLIER = frozenset(
 )
 # PROV-DM, section 5.2.2: a revision is a derivation whose result is a revised version of the original.
 REVISIONS = frozenset({RelationType.IS_NEW_VERSION_OF, RelationType.IS_PREVIOUS_VERSION_OF})
+
+# How what metadata names stands in PROV: labels come from what they annotate; a bundle is a collection of its members
+# (PROV-DM, section 5.6.2); what a thing needs or belongs to has an influence on it (section 5.3.5).
+BONDS: Mapping[Bond, Literal["wasDerivedFrom", "hadMember", "wasInfluencedBy"]] = {
+    Bond.ANNOTATES: "wasDerivedFrom",
+    Bond.IS_DERIVED_FROM: "wasDerivedFrom",
+    Bond.HAS_PART: "hadMember",
+    Bond.IS_PART_OF: "wasInfluencedBy",
+    Bond.REQUIRES: "wasInfluencedBy",
+}
 
 
 class IdentifierType(StrEnum):

@@ -9,6 +9,7 @@ from catalog.errors import Fault
 from catalog.objects.kinds import Kind, Metadata, unpinned
 from catalog.objects.metadata import Line, Strict
 from catalog.objects.references import (
+    Bond,
     Commit,
     ImageReference,
     ObjectId,
@@ -81,7 +82,7 @@ class EcrBundle(Metadata):
         """Name the members that are objects of this catalog."""
         for place, member in enumerate(self.members):
             if isinstance(member, ObjectMember):
-                yield Reference(f"/metadata/members/{place}/id", member.id)
+                yield Reference(f"/metadata/members/{place}/id", member.id, bond=Bond.HAS_PART)
 
     def warnings(self) -> Iterator[Fault]:
         """Warn of images that a tag alone names."""

@@ -7,7 +7,10 @@ from pydantic import Field
 
 from catalog.objects.kinds import Kind, Metadata
 from catalog.objects.metadata import Line
-from catalog.objects.references import ObjectId, Reference, Url
+from catalog.objects.references import Bond, ObjectId, Reference, Url
+
+# What labels may be about.
+DATA_SETS = ("training-dataset", "sensor-data", "sensor-blob")
 
 
 class Labels(Metadata):
@@ -25,7 +28,7 @@ class Labels(Metadata):
 
     def references(self) -> Iterator[Reference]:
         """Name the data set."""
-        yield Reference("/metadata/dataset", self.dataset, ("training-dataset", "sensor-data", "sensor-blob"))
+        yield Reference("/metadata/dataset", self.dataset, DATA_SETS, Bond.ANNOTATES)
 
     def searchable(self) -> Iterator[str | None]:
         """Tell what is distinguished, and the id of the data set: who has the data looks for its labels."""

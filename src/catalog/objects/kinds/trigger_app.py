@@ -7,7 +7,7 @@ from pydantic import Field
 
 from catalog.objects.kinds import Kind, Metadata
 from catalog.objects.metadata import Line, Strict
-from catalog.objects.references import Git, ObjectId, Outside, Reference
+from catalog.objects.references import Bond, Git, ObjectId, Outside, Reference
 
 
 class Watched(Strict):
@@ -28,7 +28,9 @@ class TriggerApp(Metadata):
     def references(self) -> Iterator[Reference]:
         """Name what it starts."""
         for place, started in enumerate(self.starts):
-            yield Reference(f"/metadata/starts/{place}", started, ("ecr-bundle", "edge-code", "docker-image"))
+            yield Reference(
+                f"/metadata/starts/{place}", started, ("ecr-bundle", "edge-code", "docker-image"), Bond.REQUIRES
+            )
 
     def outside(self) -> Iterator[Outside]:
         """Name the source."""

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from catalog.objects.kinds import Kind, Metadata
 from catalog.objects.metadata import Line
-from catalog.objects.references import ObjectId, Reference
+from catalog.objects.references import Bond, ObjectId, Reference
 
 
 class Weights(Metadata):
@@ -30,6 +30,7 @@ class Weights(Metadata):
             "/metadata/model",
             self.model,
             ("model",),
+            Bond.IS_PART_OF,
             version=self.model_version,
             version_pointer="/metadata/model_version",
         )
