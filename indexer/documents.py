@@ -10,7 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from catalog import queue
 from catalog.engines import Engines
 from catalog.errors import CatalogError
-from catalog.objects import reading, verbs, versions
+from catalog.objects import kinds, naming, reading, verbs, versions
+from catalog.objects.kinds.training_dataset import TrainingDataset
+from catalog.objects.naming import Labelling
 from catalog.objects.reading import Entry
 from catalog.quality import assessing, tables
 from catalog.quality import facts as quality
@@ -28,8 +30,8 @@ TOMBSTONE_KEPT = timedelta(days=7)
 PURGE = "purge"
 
 
-def projection_of(told: Told, report: Report | None) -> Projection:
-    """Return what the index shall know of an object, and how good its record is."""
+def projection_of(told: Told, report: Report | None, labelling: Labelling | None = None) -> Projection:
+    """Return what the index shall know of an object, how good its record is, and who may see labels of it."""
     entry, record = told.entry, told.entry.record
     return Projection(
         id=entry.id,
@@ -54,8 +56,26 @@ def projection_of(told: Told, report: Report | None) -> Projection:
         file_paths=[file.path for file in entry.files],
         state=versions.state_of(entry),
         quality=None if report is None else report.band,
+        label_readers=_label_readers(entry, told.metadata, labelling),
         withdrawn=entry.withdrawn_at is not None,
     )
+
+
+def _label_readers(entry: Entry, metadata: kinds.Metadata, labelling: Labelling | None) -> list[str]:
+    readers = set() if labelling is None else set(labelling.readers)
+    if isinstance(metadata, TrainingDataset) and metadata.labelled:
+        readers |= set(entry.readers)
+    return sorted(readers)
+
+
+def version_of(entry: Entry, labelling: Labelling | None) -> int:
+    """Return the version of an object's document: it grows with every change of the object, and of its labels."""
+    return entry.revision + (0 if labelling is None else labelling.changes)
+
+
+async def _read(session: AsyncSession, claims: Sequence[Claim]) -> tuple[list[Entry], dict[UUID, Labelling]]:
+    ids = list(filter(None, map(_id_of, claims)))
+    return await reading.read_for_index(session, ids), await naming.labellings(session, ids)
 
 
 async def step(engines: Engines) -> int:
@@ -65,7 +85,7 @@ async def step(engines: Engines) -> int:
         claims = await queue.claim(session, verbs.INDEX, most=BATCH)
         if not claims:
             return 0
-        entries = await reading.read_for_index(session, list(filter(None, map(_id_of, claims))))
+        entries, labellings = await _read(session, claims)
         objects = list(_readable(entries, outcomes))
         facts = await quality.facts_of(session, [one for one in objects if one.entry.withdrawn_at is None])
     known = {one.told.entry.id: one for one in facts}
@@ -76,8 +96,9 @@ async def step(engines: Engines) -> int:
         try:
             if entry.id in known:
                 reports[entry.id] = assessing.assess(known[entry.id])
-            document = document_from(projection_of(one, reports.get(entry.id)))
-            documents.append(Written(entry.id, entry.revision, document))
+            labelling = labellings.get(entry.id)
+            document = document_from(projection_of(one, reports.get(entry.id), labelling))
+            documents.append(Written(entry.id, version_of(entry, labelling), document))
         except Exception as fault:  # ruff: ignore[BLE001] - whatever is wrong with one row, its neighbours go on.
             outcomes[entry.id] = _unreadable(fault)
     try:
@@ -162,8 +183,11 @@ async def purge_step(engines: Engines) -> int:
         claims = await queue.claim(session, PURGE, most=BATCH)
         if not claims:
             return 0
-        entries = await reading.read_for_index(session, list(filter(None, map(_id_of, claims))))
-    outcomes = {str(entry.id): await engines.index.purge(entry.id, entry.revision) for entry in entries}
+        entries, labellings = await _read(session, claims)
+    outcomes = {
+        str(entry.id): await engines.index.purge(entry.id, version_of(entry, labellings.get(entry.id)))
+        for entry in entries
+    }
     async with engines.database.transaction() as session:
         await queue.hold(session, claims)
         for claim in claims:

@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import json
 from typing import Any
 from uuid import uuid4
 
@@ -261,3 +262,76 @@ async def test_a_wrong_question_is_answered_with_the_place_and_the_mend(
     answer = await clients.anonymous.get("/api/search", params=params)
 
     assert (answer.status_code, answer.json()["errors"]) == (400, [error])
+
+
+def labels(word: str, dataset: str, **changes: Any) -> dict[str, Any]:
+    """Return a registration of labels."""
+    return draft(word, kind="labels", title=f"Labels {word}", metadata={"dataset": dataset}, **changes)
+
+
+async def labelling(client: httpx2.AsyncClient, word: str) -> dict[str, list[str]]:
+    """Return which data sets a caller finds with and without labels."""
+    found = {answer: await ask(client, q=word, has_labels=answer) for answer in ("yes", "no")}
+    return {answer: sorted(hit["title"] for hit in page["hits"]) for answer, page in found.items()}
+
+
+async def settles(client: httpx2.AsyncClient, word: str, **expected: list[str]) -> None:
+    """Wait until a caller finds these data sets with labels, and these without; then the facet counts the same."""
+
+    async def look() -> bool | None:
+        return (await labelling(client, word)) == expected or None
+
+    await eventually(look)
+    counted = (await ask(client, q=word, facet="has_labels"))["facets"]["has_labels"]
+    buckets = [{"value": answer, "count": len(titles)} for answer, titles in expected.items() if titles]
+    assert counted == {"buckets": buckets, "rest": 0, "missing": 0}
+
+
+@pytest.mark.req("SAGE-STORAGE-10")
+async def test_data_sets_are_told_apart_by_labels_that_the_caller_may_see(clients: Clients, word: str) -> None:
+    a_set = {"kind": "training-dataset", "metadata": {"labelled": False}}
+    first = await register(clients.ingest, draft(word, **a_set) | {"title": f"First {word}"})
+    second = await register(clients.ingest, draft(word, **a_set) | {"title": f"Second {word}"})
+    within = {"kind": "training-dataset", "metadata": {"labelled": True}, "title": f"Within {word}"}
+    await register(clients.ingest, draft(word, **a_set) | within)
+    one, two, inner = f"First {word}", f"Second {word}", f"Within {word}"
+    revision = first["revision"]
+    await settles(clients.anonymous, word, yes=[inner], no=[one, two])
+
+    # Another's labels, which only they may see, are labels for them alone: nobody else learns of them.
+    secret = await register(clients.other, labels(word, first["id"], visibility="private"))
+    await settles(clients.other, word, yes=[one, inner], no=[two])
+    assert await labelling(clients.anonymous, word) == {"yes": [inner], "no": [one, two]}
+    assert await labelling(clients.ingest, word) == {"yes": [inner], "no": [one, two]}
+    await settles(clients.curator, word, yes=[one, inner], no=[two])
+    assert (await clients.ingest.get(f"/api/objects/{first['id']}")).json()["revision"] == revision
+
+    async def change(change: dict[str, Any]) -> None:
+        headers = {"Content-Type": "application/merge-patch+json", "If-Match": "*"}
+        answer = await clients.other.patch(f"/api/objects/{secret['id']}", json=change, headers=headers)
+        assert answer.status_code == 200, answer.text
+
+    await change({"visibility": "public"})
+    await settles(clients.anonymous, word, yes=[one, inner], no=[two])
+    await change({"metadata": {"dataset": second["id"]}})
+    await settles(clients.anonymous, word, yes=[two, inner], no=[one])
+    await change({"visibility": "private"})
+    await settles(clients.anonymous, word, yes=[inner], no=[one, two])
+    await change({"visibility": "public"})
+    await settles(clients.anonymous, word, yes=[two, inner], no=[one])
+    await clients.other.delete(f"/api/objects/{secret['id']}", headers={"If-Match": "*"})
+    await settles(clients.anonymous, word, yes=[inner], no=[one, two])
+
+
+async def test_labels_registered_in_bulk_label_their_data_set(clients: Clients, word: str) -> None:
+    a_set = draft(word, kind="training-dataset", metadata={"labelled": False}, title=f"First {word}")
+    first = await register(clients.ingest, a_set)
+    await settles(clients.anonymous, word, yes=[], no=[f"First {word}"])
+    body = json.dumps(labels(word, first["id"]))
+
+    answer = await clients.ingest.post(
+        "/api/bulk/objects", content=body, headers={"Content-Type": "application/x-ndjson"}
+    )
+
+    assert '"created"' in answer.text
+    await settles(clients.anonymous, word, yes=[f"First {word}"], no=[])

@@ -37,6 +37,7 @@ def test_an_object_is_projected_whole() -> None:
             file_paths=["silero_vad.onnx"],
             state="published",
             quality="good",
+            label_readers=["user:1"],
         )
     )
     assert told == {
@@ -47,6 +48,7 @@ def test_an_object_is_projected_whole() -> None:
         "project": "sage/cloud",
         "organization": "sage",
         "readers": ["public", "user:1"],
+        "label_readers": ["user:1"],
         "title": "Silero VAD",
         "description": "Tells speech from silence.",
         "keywords": ["speech"],

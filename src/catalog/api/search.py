@@ -27,7 +27,7 @@ LIMIT_MAX = 100
 DESCRIPTION_CHARS_SHOWN = 400
 CHOSEN_VALUES_MAX = 50
 
-Facet = Literal["kind", "project", "licence", "year", "creator", "format", "state", "quality"]
+Facet = Literal["kind", "project", "licence", "year", "creator", "format", "state", "quality", "has_labels"]
 Chosen = Annotated[
     list[Annotated[str, StringConstraints(min_length=1, max_length=300)]], Field(max_length=CHOSEN_VALUES_MAX)
 ]
@@ -53,6 +53,13 @@ class SearchQuery(BaseModel):
     format: Chosen = Field(default=[], description="Only objects with a file of one of these media types.")
     state: Chosen = Field(default=[], description="Only drafts, or only published objects.")
     quality: Chosen = Field(default=[], description="Only records that are excellent, good, fair or poor.")
+    has_labels: Annotated[list[Literal["yes", "no"]], Field(max_length=2)] = Field(
+        default=[],
+        description=(
+            "Only data sets with labels: their own, or objects of the kind labels that you may see and that name them; "
+            "or only data sets without."
+        ),
+    )
     facet: Annotated[list[Facet], Field(max_length=10)] = Field(
         default=[], description="Which facets to count. A facet is not narrowed by its own filter."
     )
@@ -152,11 +159,7 @@ def _question(request: AnyRequest, asked: SearchQuery, caller: Caller) -> query.
         after = tuple(requests.cursors(request).open(asked.cursor, *_bound_to(asked, caller)))
     return query.Question(
         text=asked.q,
-        filters={
-            name: tuple(values)
-            for name in ("kind", "project", "licence", "year", "creator", "format", "state", "quality")
-            if (values := getattr(asked, name))
-        },
+        filters={name: tuple(values) for name in query.ASKABLE if (values := getattr(asked, name))},
         facets=tuple(dict.fromkeys(asked.facet)),
         sort=asked.sort,
         limit=asked.limit,

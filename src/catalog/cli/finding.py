@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
 SORTS = ("relevance", "newest", "oldest", "title")
-FACETS = ("kind", "project", "licence", "year", "creator", "format", "state", "quality")
+FACETS = ("kind", "project", "licence", "year", "creator", "format", "state", "quality", "has_labels")
 INDENT_BELOW = "  "
 
 
@@ -42,6 +42,7 @@ def search(
     format: Annotated[list[str] | None, typer.Option(help="Only with files of this media type.")] = None,  # noqa: A002
     state: Annotated[list[str] | None, typer.Option(help="Only draft, or only published.")] = None,
     quality: Annotated[list[str] | None, typer.Option(help="Only excellent, good, fair or poor records.")] = None,
+    has_labels: Annotated[str | None, typer.Option(help="Only data sets with labels (yes) or without (no).")] = None,
     facet: Annotated[list[str] | None, typer.Option(help=f"Also count values of {', '.join(FACETS)}.")] = None,
     sort: Annotated[str | None, typer.Option(help=f"{', '.join(SORTS)}.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100, help="How many objects to show.")] = 20,
@@ -51,6 +52,7 @@ def search(
     """Search for objects. The JSON holds signed links to their files."""
     _one_of(SORTS, [sort] if sort else [], "--sort")
     _one_of(FACETS, facet or [], "--facet")
+    _one_of(("yes", "no"), [has_labels] if has_labels else [], "--has-labels")
     invocation: Invocation = context.obj
     question: dict[str, Any] = {
         "kind": kind or [],
@@ -61,6 +63,7 @@ def search(
         "format": format or [],
         "state": state or [],
         "quality": quality or [],
+        "has_labels": [has_labels] if has_labels else [],
         "facet": facet or [],
         "sort": sort,
         "limit": 100 if everything else limit,

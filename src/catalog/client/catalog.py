@@ -96,6 +96,7 @@ class Catalog:
         format: Values = (),  # ruff: ignore[A002] - the field's name everywhere else.
         state: Values = (),
         quality: Values = (),
+        has_labels: Sequence[Literal["yes", "no"]] = (),
         facet: Values = (),
         sort: Sort | None = None,
         limit: int | None = None,
@@ -112,6 +113,7 @@ class Catalog:
             *_parameters("format", format),
             *_parameters("state", state),
             *_parameters("quality", quality),
+            *_parameters("has_labels", has_labels),
             *_parameters("facet", facet),
             *_parameters("sort", [sort] if sort else []),
             *_parameters("limit", [] if limit is None else [limit]),

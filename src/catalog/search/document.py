@@ -50,6 +50,8 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
     file_paths: Sequence[str]
     state: str
     quality: str | None
+    # Who may see that it has labels: the readers of any labels that name it, its own if they are in it.
+    label_readers: Sequence[str] = ()
     withdrawn: bool
 
 
@@ -66,6 +68,7 @@ def document_from(entry: Projection) -> Document:
         "project": entry.project,
         "organization": organization,
         "readers": entry.readers,
+        "label_readers": entry.label_readers,
         "title": entry.title,
         "description": entry.description,
         "keywords": entry.keywords,
@@ -158,6 +161,7 @@ MAPPING: dict[str, Any] = {
         "organization": _FACET,
         # Never shortened, never analysed: a token that is not compared whole would show an object to the wrong people.
         "readers": {"type": "keyword", "eager_global_ordinals": True},
+        "label_readers": {"type": "keyword"},
         "title": _prose(fields={"sort": {"type": "keyword", "normalizer": "folded", "ignore_above": NAME_CHARS_MAX}}),
         "description": _prose(**_LONG),
         "keywords": _prose(fields={"exact": _FACET}),

@@ -16,6 +16,7 @@ import msgspec
 
 from catalog.access.audience import Audience
 from catalog.errors import Fault, Invalid, Unavailable
+from catalog.objects.kinds.labels import DATA_SETS
 
 # Where words are looked for, and how much a match there counts.
 SEARCHED = (
@@ -52,6 +53,10 @@ FACETS: Mapping[str, str] = {
     "state": "state",
     "quality": "quality",
 }
+# Whether a data set has labels that the caller may see: asked of readers, not of values.
+HAS_LABELS = "has_labels"
+YES_OR_NO = ("yes", "no")
+ASKABLE = (*FACETS, HAS_LABELS)
 # Every object has these, so nothing is ever missing there and nobody has to count.
 ALWAYS_PRESENT = frozenset({"kind", "project", "creator", "state", "quality"})
 
@@ -131,20 +136,26 @@ class Question:
 
     def _faults(self) -> Iterable[Fault]:
         for name, values in self.filters.items():
-            if name not in FACETS:
-                yield _unknown(f"/{name}", "filter", name, FACETS)
+            if name not in ASKABLE:
+                yield _unknown(f"/{name}", "filter", name, ASKABLE)
             elif len(values) > FILTER_VALUES_MAX:
                 yield Fault(f"/{name}", f"{len(values)} values are too many: at most {FILTER_VALUES_MAX}.")
-            for place, value in enumerate(values):
-                if name == "year" and not isinstance(value, int):
-                    yield Fault(f"/year/{place}", f"{value!r} is not a year.", "Write it in digits, like 2024.")
+            yield from _wrong_values(name, values)
         for place, name in enumerate(self.facets):
-            if name not in FACETS:
-                yield _unknown(f"/facet/{place}", "facet", name, FACETS)
+            if name not in ASKABLE:
+                yield _unknown(f"/facet/{place}", "facet", name, ASKABLE)
         if self.sort is not None and self.sort not in SORTS:
             yield _unknown("/sort", "sort", self.sort, SORTS)
         if not 1 <= self.limit <= LIMIT_MAX:
             yield Fault("/limit", f"{self.limit} is not between 1 and {LIMIT_MAX}.")
+
+
+def _wrong_values(name: str, values: Sequence[Value]) -> Iterable[Fault]:
+    for place, value in enumerate(values):
+        if name == "year" and not isinstance(value, int):
+            yield Fault(f"/year/{place}", f"{value!r} is not a year.", "Write it in digits, like 2024.")
+        if name == HAS_LABELS and value not in YES_OR_NO:
+            yield _unknown(f"/{HAS_LABELS}/{place}", "answer", str(value), YES_OR_NO)
 
 
 def _unknown(pointer: str, what: str, name: str, known: Iterable[str]) -> Fault:
@@ -195,7 +206,7 @@ def _terms_of(text: str) -> tuple[tuple[Term, ...], list[Fault]]:
 
 def body_of(question: Question, audience: Audience) -> dict[str, Any]:
     """Return the request body that answers this question for this audience."""
-    chosen = {name: {"terms": {FACETS[name]: list(values)}} for name, values in question.filters.items() if values}
+    chosen = {name: _chosen(name, values, audience) for name, values in question.filters.items() if values}
     # A facet is not narrowed by its own choice: a choice in an asked facet is applied after the counting.
     counted = {name: clause for name, clause in chosen.items() if name in question.facets}
     before = [clause for name, clause in chosen.items() if name not in counted]
@@ -213,10 +224,25 @@ def body_of(question: Question, audience: Audience) -> dict[str, Any]:
     if counted:
         body["post_filter"] = {"bool": {"filter": list(counted.values())}}
     if question.facets:
-        body["aggs"] = {name: _count(name, counted) for name in question.facets}
+        body["aggs"] = {name: _count(name, counted, audience) for name in question.facets}
     if question.wants_words:
         body["highlight"] = HIGHLIGHT
     return body
+
+
+def _chosen(name: str, values: Sequence[Value], audience: Audience) -> dict[str, Any]:
+    if name == HAS_LABELS:
+        return {"bool": {"should": [_labelled(str(value), audience) for value in values]}}
+    return {"terms": {FACETS[name]: list(values)}}
+
+
+def _labelled(answer: str, audience: Audience) -> dict[str, Any]:
+    """Return the filter for data sets with labels that this audience may see, or without any such."""
+    readers = {"exists": {"field": "label_readers"}}
+    seen = readers if audience.everything else {"terms": {"label_readers": audience.sorted_tokens}}
+    if answer == "yes":
+        return seen
+    return {"bool": {"filter": [{"terms": {"kind": list(DATA_SETS)}}], "must_not": [seen]}}
 
 
 def _asked(question: Question, filters: list[dict[str, Any]]) -> dict[str, Any]:
@@ -270,8 +296,11 @@ HIGHLIGHT: dict[str, Any] = {
 }
 
 
-def _count(name: str, counted: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+def _count(name: str, counted: Mapping[str, dict[str, Any]], audience: Audience) -> dict[str, Any]:
     others = [clause for other, clause in counted.items() if other != name]
+    if name == HAS_LABELS:
+        answers = {answer: {"filter": _labelled(answer, audience)} for answer in YES_OR_NO}
+        return {"filter": {"bool": {"filter": others}}, "aggs": answers}
     inside: dict[str, Any] = {"values": {"terms": {"field": FACETS[name], "size": FACET_VALUES_MAX}}}
     if name not in ALWAYS_PRESENT:
         inside["missing"] = {"missing": {"field": FACETS[name]}}
@@ -328,7 +357,7 @@ class _Bucket(msgspec.Struct):
     doc_count: int
 
 
-class _Values(msgspec.Struct):
+class _Values(msgspec.Struct, frozen=True):
     buckets: list[_Bucket]
     sum_other_doc_count: int
 
@@ -338,8 +367,16 @@ class _Missing(msgspec.Struct, frozen=True):
 
 
 class _Count(msgspec.Struct):
-    values: _Values
+    # Of HAS_LABELS there are `yes` and `no`, of every other facet `values`.
+    values: _Values = _Values([], 0)
     missing: _Missing = _Missing(0)
+    yes: _Missing = _Missing(0)
+    no: _Missing = _Missing(0)
+
+    def buckets(self) -> list[tuple[Value, int]]:
+        """Return the values that were counted, none of them without a hit."""
+        answers = ((answer, getattr(self, answer).doc_count) for answer in YES_OR_NO)
+        return [(bucket.key, bucket.doc_count) for bucket in self.values.buckets] + [one for one in answers if one[1]]
 
 
 class _Shards(msgspec.Struct):
@@ -378,7 +415,7 @@ def found_from(answer: bytes, question: Question) -> Found:
         hits=[Hit(hit.id, hit.highlight) for hit in shown],
         facets={
             name: Facet(
-                [(bucket.key, bucket.doc_count) for bucket in count.values.buckets],
+                count.buckets(),
                 count.values.sum_other_doc_count,
                 count.missing.doc_count,
             )

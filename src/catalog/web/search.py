@@ -23,7 +23,9 @@ FACETS = {
     "format": "File format",
     "state": "State",
     "quality": "Quality of the record",
+    "has_labels": "Labels",
 }
+LABELS = {"yes": "With labels", "no": "Without labels"}
 SORTS = {"relevance": "Relevance", "newest": "Newest", "oldest": "Oldest", "title": "Title"}
 # Enough to compare at a glance; the others fold away without being lost.
 FACET_VALUES_SHOWN = 6
@@ -228,6 +230,8 @@ def _facet(name: str, counted: Mapping[str, Any], state: State) -> Facet:
 
 
 def _value_label(name: str, value: str) -> str:
+    if name == "has_labels":
+        return LABELS.get(value, value)
     return wording.kind_title(value) if name == "kind" else value
 
 
