@@ -319,7 +319,9 @@ async def test_data_sets_are_told_apart_by_labels_that_the_caller_may_see(client
     await settles(clients.anonymous, word, yes=[inner], no=[one, two])
     await change({"visibility": "public"})
     await settles(clients.anonymous, word, yes=[two, inner], no=[one])
-    await clients.other.delete(f"/api/objects/{secret['id']}", headers={"If-Match": "*"})
+    await clients.other.delete(
+        f"/api/objects/{secret['id']}", params={"reason": "It was a test."}, headers={"If-Match": "*"}
+    )
     await settles(clients.anonymous, word, yes=[inner], no=[one, two])
 
 

@@ -309,3 +309,45 @@ async def test_without_the_search_engine_the_question_is_kept_and_objects_are_sh
     assert (answer.headers["retry-after"], answer.headers["cache-control"]) == ("5", "no-store")
     assert shown.links()["ask it again"] == f"/?q={word}&kind=model"
     assert entry.texts("h1") == [f"{word} 0"]
+
+
+async def test_an_object_shows_what_it_came_from_and_what_was_made_of_it(clients: Clients) -> None:
+    async def made(title: str, **said: Any) -> str:
+        body = plain("web/lineage", title=title, visibility="public") | said
+        return str((await register(clients.ingest, body))["id"])
+
+    data, secret, gone = await made("Data"), await made("Secret"), await made("Wrong")
+    model = await made("Model <b>", kind="model", metadata={"task": "x"})
+    weights = await made("Weights", kind="weights", metadata={"model": model, "format": "onnx"})
+    used = {"type": "run", "label": "Third run", "used": [data, secret], "generated": [model]}
+    assert (await clients.ingest.post("/api/activities", json=used)).status_code == 201
+    for target in ({"target": gone}, {"identifier": {"type": "DOI", "value": "10.5281/zenodo.1"}}):
+        said = {"type": "IsDerivedFrom", **target}
+        answer = await clients.ingest.post(f"/api/objects/{model}/relations", json=said, headers={"If-Match": "*"})
+        assert answer.status_code == 201, answer.text
+    await clients.ingest.patch(
+        f"/api/objects/{secret}",
+        json={"visibility": "private"},
+        headers={"If-Match": "*", "Content-Type": "application/merge-patch+json"},
+    )
+    await clients.ingest.delete(f"/api/objects/{gone}", params={"reason": "It was wrong."}, headers={"If-Match": "*"})
+
+    shown = await page(clients.anonymous, f"/objects/{model}")
+
+    sources, results = shown.all("ul", class_="steps")
+    assert [" ".join(part.text.split()) for part in (sources, results)] == [
+        (
+            "Derived from Training data set, withdrawn Derived from DOI 10.5281/zenodo.1 "
+            "Used by Third run Data Training data set Used by Third run An object that is not public"
+        ),
+        "Has Weights Model weights",
+    ]
+    assert "Secret" not in (await clients.anonymous.get(f"/objects/{model}")).text
+    assert f"/objects/{data}" in [link.attributes["href"] for link in shown.all("a")]
+    of_data = await page(clients.anonymous, f"/objects/{data}")
+    assert of_data.texts("ul", class_="steps") == ["Made by Third run Model <b> Model"]
+    assert (await page(clients.anonymous, f"/objects/{weights}")).texts("ul", class_="steps") == [
+        "Belongs to Model <b> Model"
+    ]
+    # Of what nothing is recorded, nothing is shown.
+    assert (await page(clients.anonymous, f"/objects/{await made('Alone')}")).all("ul", class_="steps") == []

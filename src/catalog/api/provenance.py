@@ -3,12 +3,14 @@
 import re
 from enum import StrEnum
 from typing import Annotated
+from uuid import UUID
 
 import anyio
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from catalog.access.principals import Caller
 from catalog.api import requests, shapes
 from catalog.api.contract import JSON, Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
@@ -107,11 +109,7 @@ async def read_provenance(request: AnyRequest) -> Response[bytes]:
     object_id = requests.object_id(request)
     asked = requests.query(request, ProvenanceQuery)
     caller = await requests.caller(request)
-    async with requests.engines(request).database.transaction() as session:
-        await lineage.consistently(session)
-        graph = await lineage.graph_of(
-            session, object_id, caller.audience, direction=asked.direction, depth=asked.depth
-        )
+    graph = await read(request, object_id, caller, direction=asked.direction, depth=asked.depth)
     headers = {"Cache-Control": "no-cache", "Vary": "Authorization, Accept"}
     written = asked.format or _accepted(request.headers.get("accept", ""))
     if written == Format.JSON:
@@ -122,6 +120,21 @@ async def read_provenance(request: AnyRequest) -> Response[bytes]:
         return shapes.json_response(document, headers=headers | {"Content-Type": PROV_JSON})
     told = await anyio.to_thread.run_sync(lambda: formats.prov_o(graph, base, written=written))
     return Response(told, media_type=MEDIA_TYPES[written], headers=headers)
+
+
+async def read(
+    request: AnyRequest,
+    object_id: UUID,
+    caller: Caller,
+    *,
+    direction: Direction,
+    depth: int,
+    most: int | None = None,
+) -> Graph:
+    """Return a lineage as this caller may see it; pages ask here too. Raises NotFound, Gone."""
+    async with requests.engines(request).database.transaction() as session:
+        await lineage.consistently(session)
+        return await lineage.graph_of(session, object_id, caller.audience, direction=direction, depth=depth, most=most)
 
 
 def _accepted(header: str) -> Format:
@@ -171,7 +184,7 @@ async def read_impact(request: AnyRequest) -> Response[bytes]:
     return shapes.json_response(impact, headers={"Cache-Control": "no-cache", "Vary": "Authorization"})
 
 
-class ImportQuery(BaseModel):
+class DocumentQuery(BaseModel):
     """Where the entities of a document are looked for."""
 
     model_config = ConfigDict(extra="forbid")
@@ -200,7 +213,7 @@ class ImportQuery(BaseModel):
         ),
         tag="provenance",
         token=True,
-        query=ImportQuery,
+        query=DocumentQuery,
         body=Body({"type": "object"}, media_type=PROV_JSON, example=EXAMPLE),
         answers={200: Answer("What was recorded, what was there, and what was left out.", Imported)},
         problems=(403, 409, 413, 415, 422),
@@ -210,7 +223,7 @@ async def import_provenance(request: AnyRequest) -> Response[bytes]:
     """Record the statements of one document."""
     caller = await requests.caller(request)
     caller.must_register()
-    asked = requests.query(request, ImportQuery)
+    asked = requests.query(request, DocumentQuery)
     sent = await requests.body(request, media_types=(PROV_JSON, JSON), most_bytes=prov_json.DOCUMENT_BYTES_MAX)
     base = _base(request)
     # A document of the largest size takes a moment to read, in which others want answers.

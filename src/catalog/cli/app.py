@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from catalog.cli import curating, finding, linting, moving, operating, output, publishing, showing, stack
+from catalog.cli import curating, finding, linting, moving, operating, output, publishing, showing, stack, tracing
 from catalog.cli.output import EXIT_CODES, Invocation
 
 EPILOG = "Exit codes: " + ", ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + "."
@@ -49,6 +49,7 @@ curating.register(app)
 linting.register(app)
 moving.register(app)
 publishing.register(app)
+tracing.register(app)
 operating.register(app)
 showing.register(app)
 stack.register(app)

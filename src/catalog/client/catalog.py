@@ -23,11 +23,14 @@ from catalog.client.shapes import (
     File,
     FileDeclaration,
     Hit,
+    Impact,
     Kind,
     KindSummary,
+    Lineage,
     Object,
     ObjectPage,
     PastRevision,
+    ProvenanceImport,
     PublishedVersion,
     Quality,
     Registered,
@@ -43,6 +46,7 @@ from catalog.client.transfer import PART, Downloaded, Progress, Source, download
 
 PATIENCE_SECONDS = 15.0
 PAGE_LIMIT = 100
+DEPTH = 5
 POLL_SECONDS_FIRST = 0.05
 POLL_SECONDS_MAX = 1.0
 
@@ -353,6 +357,55 @@ class Catalog:
             progress=progress,
             stop=stop,
         )
+
+    def provenance(self, object_id: str, *, direction: str = "up", depth: int = DEPTH) -> Lineage:
+        """Return what an object came from (up), what came of it (down), or both."""
+        parameters = [("direction", direction), ("depth", str(depth))]
+        answer: Lineage = self._connection.json(
+            "GET", f"{_object(object_id)}/provenance", parameters=parameters, repeatable=True
+        )
+        return answer
+
+    def provenance_as(self, object_id: str, format: str, *, direction: str = "up", depth: int = DEPTH) -> str:  # ruff: ignore[A002] - the parameter's name everywhere else.
+        """Return the same as a text: turtle, json-ld or prov-json."""
+        parameters = [("direction", direction), ("depth", str(depth)), ("format", format)]
+        address = f"{_object(object_id)}/provenance"
+        return self._connection.send("GET", address, parameters=parameters, repeatable=True).text
+
+    def impact(self, object_id: str) -> Impact:
+        """Return what depends on an object, counted by kind, with the nearest."""
+        answer: Impact = self._connection.json("GET", f"{_object(object_id)}/impact", repeatable=True)
+        return answer
+
+    def relate(self, object_id: str, relation: str, target: str, *, revision: int) -> dict[str, Any]:
+        """Record a relation, unless the object has moved on from that revision.
+
+        `target` is an object by id or kind/name, an address or URN as it is, or another identifier with its type before
+        it, such as DOI:10.5281/zenodo.1.
+        """
+        kind, colon, value = target.partition(":")
+        if kind in {"http", "https", "urn"}:
+            kind, value = ("URN" if kind == "urn" else "URL"), target
+        end = {"identifier": {"type": kind, "value": value}} if colon else {"target": target}
+        answer: dict[str, Any] = self._connection.json(
+            "POST",
+            f"{_object(object_id)}/relations",
+            body={"type": relation, **end},
+            headers={"if-match": f'"{revision}"'},
+        )
+        return answer
+
+    def import_provenance(self, document: bytes, *, project: str | None = None) -> ProvenanceImport:
+        """Record what a PROV-JSON document says; named entities are looked for in the project, if one is given."""
+        answer: ProvenanceImport = self._connection.json(
+            "POST",
+            "/api/provenance",
+            body=document,
+            headers={"content-type": "application/provenance+json"},
+            parameters=_parameters("project", [] if project is None else [project]),
+            repeatable=True,
+        )
+        return answer
 
     def kinds(self) -> list[KindSummary]:
         """Return what an object can be."""

@@ -90,10 +90,10 @@ class Connection:
     ) -> httpx2.Response:
         """Return a successful answer, or one of the statuses in `accept`; raises Problem or Unreachable.
 
-        Repeats what is `repeatable` after lost connections and passing refusals, and anything at all while no
-        connection could be made.
+        A body of bytes is sent as it is, any other as JSON. Repeats what is `repeatable` after lost connections and
+        passing refusals, and anything at all while no connection could be made.
         """
-        content = None if body is None else encoded(body)
+        content = body if body is None or isinstance(body, bytes) else encoded(body)
         sent = {"accept": "application/json"} | ({} if body is None else {"content-type": "application/json"})
         patience = Patience(self.patience_seconds)
         while True:

@@ -370,3 +370,60 @@ class Kind(KindSummary):
 
     schema: dict[str, Any]
     example: dict[str, Any]
+
+
+class LineageNode(TypedDict):
+    """An object, activity, agent or identifier outside; a hidden one has an id for this answer and nothing else."""
+
+    id: str
+    state: Literal["there", "withdrawn", "hidden", "outside"]
+    type: NotRequired[Literal["object", "activity", "agent", "identifier"]]
+    kind: NotRequired[str]
+    name: NotRequired[str]
+    title: NotRequired[str]
+    href: NotRequired[str]
+
+
+# By the wire's names, of which one is a word of the language.
+LineageEdge = TypedDict(
+    "LineageEdge",
+    {"type": str, "from": str, "to": str, "relation": NotRequired[str], "pointer": NotRequired[str]},
+)
+
+
+class Lineage(TypedDict):
+    """What an object came from, or what came of it."""
+
+    object: str
+    direction: Literal["up", "down", "both"]
+    depth: int
+    complete: bool
+    truncated: bool
+    dependents: dict[str, Any] | None
+    nodes: list[LineageNode]
+    edges: list[LineageEdge]
+
+
+class Impact(TypedDict):
+    """What depends on an object."""
+
+    object: str
+    depth: int
+    complete: bool
+    truncated: bool
+    total: int
+    direct: int
+    hidden: bool
+    kinds: list[dict[str, Any]]
+    nearest: list[LineageNode]
+
+
+class ProvenanceImport(TypedDict):
+    """What became of a PROV-JSON document."""
+
+    relations_recorded: int
+    relations_unchanged: int
+    activities: list[dict[str, Any]]
+    changed: list[str]
+    left_out: list[dict[str, str]]
+    left_out_total: int

@@ -259,7 +259,7 @@ async def titles_of(session: AsyncSession, ids: Sequence[UUID], audience: Audien
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Outline:
     """What tells an object apart for whoever may see it."""
 
     kind: str
@@ -269,7 +269,7 @@ class Seen:
     withdrawn_at: datetime | None
 
 
-async def seen_among(session: AsyncSession, ids: Sequence[UUID], audience: Audience) -> dict[UUID, Seen]:
+async def seen_among(session: AsyncSession, ids: Sequence[UUID], audience: Audience) -> dict[UUID, Outline]:
     """Return what tells each of these objects apart that may be seen, withdrawn or not."""
     if not ids:
         return {}
@@ -286,7 +286,7 @@ async def seen_among(session: AsyncSession, ids: Sequence[UUID], audience: Audie
             audience.sql_condition(_objects.c.readers),
         )
     )
-    return {object_id: Seen(*told) for object_id, *told in rows}
+    return {object_id: Outline(*told) for object_id, *told in rows}
 
 
 async def ids_of(

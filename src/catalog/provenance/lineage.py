@@ -6,7 +6,6 @@ hidden ones: they stand there only because something visible names them, and not
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -22,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from catalog.access.audience import Audience
 from catalog.errors import NotFound
 from catalog.objects import reading
-from catalog.objects.reading import Seen
+from catalog.objects.reading import Outline
 from catalog.objects.references import Bond
 from catalog.provenance.statements import BONDS, REVISIONS, SUBJECT_IS_EARLIER, SUBJECT_IS_LATER, RelationType
 from catalog.provenance.tables import Way
@@ -161,7 +160,7 @@ _RELATIONS = """
         relation.identifier_type, relation.identifier
     FROM relation JOIN object AS subject ON subject.id = relation.subject_id
     JOIN object AS here ON here.id = relation.{here}
-    WHERE relation.{here} = ANY(:ids) AND {here_seen} AND {subject_seen}
+    WHERE relation.{here} = ANY(:ids) AND relation.{there} = ANY(:among) AND {here_seen} AND {subject_seen}
     UNION ALL
     SELECT relation.id, relation.type, NULL, NULL, relation.subject_id, relation.identifier_type, relation.identifier
     FROM relation JOIN object AS subject ON subject.id = relation.subject_id
@@ -173,7 +172,8 @@ _REFERENCES = """
     SELECT reference.subject_id, reference.target_id, reference.bond, reference.pointer
     FROM reference JOIN object AS subject ON subject.id = reference.subject_id
     JOIN object AS here ON here.id = reference.{here}
-    WHERE reference.{here} = ANY(:ids) AND NOT reference.former AND {here_seen} AND {subject_seen}
+    WHERE reference.{here} = ANY(:ids) AND reference.{there} = ANY(:among) AND NOT reference.former
+        AND {here_seen} AND {subject_seen}
     ORDER BY 1, 4 LIMIT :most
 """
 _ACTIVITIES_UP = """
@@ -234,31 +234,67 @@ async def consistently(session: AsyncSession) -> None:
     await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
 
 
+_PLANNING = {
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    # A plan for any audience looks up all that anybody of it may read, once for every object on the way.
+    "plan_cache_mode": "force_custom_plan",
+}
+
+
+async def _along_indices(session: AsyncSession) -> None:
+    """Let the walk look each step up, to the end of the transaction.
+
+    Where one object has thousands of dependants, statistics say that any may have: the planner would read whole tables
+    for each of these thousands, which have none.
+    """
+    told = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in _PLANNING.items())
+    await session.execute(sa.text(f"SELECT {told}"))
+
+
 async def graph_of(
-    session: AsyncSession, object_id: UUID, audience: Audience, *, direction: Direction, depth: int
+    session: AsyncSession,
+    object_id: UUID,
+    audience: Audience,
+    *,
+    direction: Direction,
+    depth: int,
+    most: int | None = None,
 ) -> Graph:
-    """Return the lineage of an object up to so many objects away, the nearest first if there are too many.
+    """Return the lineage of an object up to so many objects away, the nearest alone if there are too many.
+
+    `most` objects in each direction, NODES_MAX if not said.
 
     Raises NotFound, Gone.
     """
     await reading.find(session, object_id, audience)
+    await _along_indices(session)
     ask = _Reader(session, audience)
-    up = await _walk(ask, object_id, _UP, depth, NODES_MAX) if direction != Direction.DOWN else _Walk()
-    down = await _walk(ask, object_id, _DOWN, depth, NODES_MAX) if direction != Direction.UP else _Walk()
+    most = NODES_MAX if most is None else most
+    up = await _walk(ask, object_id, _UP, depth, most) if direction != Direction.DOWN else _Walk()
+    down = await _walk(ask, object_id, _DOWN, depth, most) if direction != Direction.UP else _Walk()
     among = {object_id} | up.within | down.within
-    drawn = _Drawing(await reading.seen_among(session, sorted(among), audience), among)
+    drawn = _Drawing(await reading.seen_among(session, sorted(among), audience))
     drawn.object(object_id)
     relations: dict[UUID, Any] = {}
     references: dict[tuple[UUID, str, UUID], Any] = {}
     activity_ids: set[UUID] = set()
     for walked, ways in ((up, _WAYS_UP), (down, _WAYS_DOWN)):
         if walked.inner:
-            asked = {"ids": walked.inner, "most": EDGES_MAX + 1}
-            said = await ask.rows(_RELATIONS.replace("{here}", ways.later), outside=sorted(ways.outside), **asked)
+            # What leads to something that was cut off is not drawn.
+            asked = {"ids": walked.inner, "among": sorted(among), "most": EDGES_MAX + 1}
+            said = await ask.rows(
+                _RELATIONS.replace("{here}", ways.later).replace("{there}", ways.earlier),
+                outside=sorted(ways.outside),
+                **asked,
+            )
             relations |= {row.id: row for row in said}
-            named = await ask.rows(_REFERENCES.replace("{here}", ways.subject), **asked)
+            named = await ask.rows(_REFERENCES.replace("{here}", ways.subject).replace("{there}", ways.target), **asked)
             references |= {(row.subject_id, row.pointer, row.target_id): row for row in named}
-            activity_ids |= {row.activity_id for row in await ask.rows(ways.activities, **asked)}
+            activity_ids |= {
+                row.activity_id for row in await ask.rows(ways.activities, ids=walked.inner, most=NODES_MAX + 1)
+            }
     for _, row in sorted(relations.items()):
         drawn.relation(row)
     for _, row in sorted(references.items()):
@@ -283,13 +319,15 @@ class _Ways:
     """Where the statements of one direction are found."""
 
     later: str
+    earlier: str
     subject: str
+    target: str
     outside: frozenset[RelationType]
     activities: str
 
 
-_WAYS_UP = _Ways("later_id", "subject_id", SUBJECT_IS_LATER, _ACTIVITIES_UP)
-_WAYS_DOWN = _Ways("earlier_id", "target_id", SUBJECT_IS_EARLIER, _ACTIVITIES_DOWN)
+_WAYS_UP = _Ways("later_id", "earlier_id", "subject_id", "target_id", SUBJECT_IS_LATER, _ACTIVITIES_UP)
+_WAYS_DOWN = _Ways("earlier_id", "later_id", "target_id", "subject_id", SUBJECT_IS_EARLIER, _ACTIVITIES_DOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,9 +365,8 @@ async def _draw_activities(ask: _Reader, ids: Sequence[UUID], among: Sequence[UU
 class _Drawing:
     """Nodes and edges in the order in which visible things name them, so that nothing hidden decides the order."""
 
-    def __init__(self, seen: Mapping[UUID, Seen], among: AbstractSet[UUID]) -> None:
+    def __init__(self, seen: Mapping[UUID, Outline]) -> None:
         self._seen = seen
-        self._among = among
         self._labels: dict[UUID, str] = {}
         self._hidden = 0
         self.nodes: dict[str, Node] = {}
@@ -345,10 +382,8 @@ class _Drawing:
         return self._labels[object_id]
 
     def relation(self, row: Any) -> None:
-        """Draw a relation that is part of lineage, unless it leads to what was cut off."""
+        """Draw a relation that is part of lineage."""
         said = RelationType(row.type)
-        if row.identifier is None and not {row.later_id, row.earlier_id} <= self._among:
-            return
         if row.identifier is None:
             later, earlier = self.object(row.later_id), self.object(row.earlier_id)
         else:
@@ -369,11 +404,10 @@ class _Drawing:
         self.edges.append(Edge(type=kind, source=later, target=earlier, relation=said))
 
     def reference(self, row: Any) -> None:
-        """Draw what metadata names, unless it was cut off."""
-        if {row.subject_id, row.target_id} <= self._among:
-            bond = Bond(row.bond)
-            source, target = self.object(row.subject_id), self.object(row.target_id)
-            self.edges.append(Edge(type=BONDS[bond], source=source, target=target, relation=bond, pointer=row.pointer))
+        """Draw what metadata names."""
+        bond = Bond(row.bond)
+        source, target = self.object(row.subject_id), self.object(row.target_id)
+        self.edges.append(Edge(type=BONDS[bond], source=source, target=target, relation=bond, pointer=row.pointer))
 
     def activity(self, row: Any) -> None:
         """Draw an activity."""
@@ -422,7 +456,7 @@ class _Drawing:
         return Dependents(visible=len(there), hidden=any(one not in self._seen for one in ids))
 
 
-def shown(object_id: UUID, seen: Mapping[UUID, Seen], number: int) -> Node:
+def shown(object_id: UUID, seen: Mapping[UUID, Outline], number: int) -> Node:
     """Return an object as a node: whole, as a tombstone, or as the hidden one of this number."""
     if object_id not in seen:
         return Node(id=f"hidden-{number}", state="hidden")
@@ -469,6 +503,7 @@ class Impact(msgspec.Struct, frozen=True):
 async def impact_of(session: AsyncSession, object_id: UUID, audience: Audience, *, depth: int) -> Impact:
     """Return what depends on an object, up to so many objects away; raises NotFound, Gone."""
     await reading.find(session, object_id, audience)
+    await _along_indices(session)
     ask = _Reader(session, audience)
     levels = await ask.rows(_WALK.replace("{step}", _DOWN), start=object_id, depth=depth, most=COUNTED_MAX + 1)
     far = [(row.depth, one) for row in levels if 0 < row.depth <= depth for one in row.frontier]

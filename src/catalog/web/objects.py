@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from catalog.web import citation, rendering, wording
 from catalog.web.details import Detail, Listing, Text, entries_of
+from catalog.web.lineage import Traced
 from catalog.web.search import State
 
 MEMBER_TYPES = {"object": "Object of this catalog", "git": "Git commit", "image": "Container image", "url": "Address"}
@@ -83,10 +84,17 @@ def as_published(entry: Mapping[str, Any], published: Mapping[str, Any]) -> dict
     return {**entry, **told, "files": files, "files_total": len(files), "shown_version": published["version"]}
 
 
-def render_object(entry: Mapping[str, Any], *, public_url: str, versions: Sequence[Mapping[str, Any]] = ()) -> str:
+def render_object(
+    entry: Mapping[str, Any],
+    *,
+    public_url: str,
+    versions: Sequence[Mapping[str, Any]] = (),
+    traced: Traced | None = None,
+) -> str:
     """Return the page of an object as `GET /api/objects/{id}` answers it; `public_url` makes addresses to cite.
 
-    `versions` are those of `GET …/versions`; `as_published` makes the entry of one of them.
+    `versions` are those of `GET …/versions`; `as_published` makes the entry of one of them. `traced` is what it came
+    from, and what came of it.
     """
     kind_label = wording.kind_title(entry["kind"])
     today = wording.object_address(entry["id"])
@@ -116,6 +124,8 @@ def render_object(entry: Mapping[str, Any], *, public_url: str, versions: Sequen
         files_total=entry.get("files_total", len(files)),
         files_size=_total(entry.get("files") or ()),
         members=members,
+        traced=traced if traced is not None and (traced.sources or traced.results) else None,
+        provenance_address=f"/api/objects/{entry['id']}/provenance?direction=both",
         specifics=entries_of(metadata),
         coverage=_coverage(entry.get("coverage") or {}),
         dates=[(dated["type"], wording.date_text(dated["date"]), dated["date"]) for dated in entry.get("dates") or ()],

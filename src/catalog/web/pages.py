@@ -16,12 +16,14 @@ from litestar.types import ControllerRouterHandler
 from catalog.access.principals import NOBODY
 from catalog.api import objects as objects_api
 from catalog.api import problems as problems_api
+from catalog.api import provenance as provenance_api
 from catalog.api import requests, shapes
 from catalog.api import search as search_api
 from catalog.api import versions as versions_api
 from catalog.api.requests import AnyRequest
 from catalog.errors import Fault, Invalid, Unavailable
-from catalog.web import objects, problems, rendering, search
+from catalog.provenance.lineage import Direction
+from catalog.web import lineage, objects, problems, rendering, search
 
 ASSET_SECONDS_MAX = 365 * 24 * 60 * 60
 NO_STORE = {"Cache-Control": "no-store"}
@@ -58,7 +60,11 @@ async def show_object(request: AnyRequest) -> Response[str]:
     object_id = requests.object_id(request)
     entry = await objects_api.read(request, object_id, NOBODY)
     kept = [] if entry.version is None else await versions_api.listing(request, object_id, NOBODY)
-    return _object_page(request, msgspec.to_builtins(shapes.shown_object(entry)), kept)
+    graph = await provenance_api.read(
+        request, object_id, NOBODY, direction=Direction.BOTH, depth=1, most=lineage.STEPS_SHOWN_MAX + 1
+    )
+    traced = lineage.traced(msgspec.to_builtins(graph))
+    return _object_page(request, msgspec.to_builtins(shapes.shown_object(entry)), kept, traced)
 
 
 @get("/objects/{object_id:str}/versions/{version:str}", include_in_schema=False)
@@ -73,10 +79,13 @@ async def show_version(request: AnyRequest) -> Response[str]:
 
 
 def _object_page(
-    request: AnyRequest, shown: Mapping[str, Any], kept: Sequence[versions_api.ShownVersion]
+    request: AnyRequest,
+    shown: Mapping[str, Any],
+    kept: Sequence[versions_api.ShownVersion],
+    traced: lineage.Traced | None = None,
 ) -> Response[str]:
     public_url = str(request.app.state.settings.public_url)
-    html = objects.render_object(shown, public_url=public_url, versions=msgspec.to_builtins(kept))
+    html = objects.render_object(shown, public_url=public_url, versions=msgspec.to_builtins(kept), traced=traced)
     return _page(html, headers={"Cache-Control": "no-cache"})
 
 

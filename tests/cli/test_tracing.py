@@ -1,0 +1,65 @@
+"""`provenance`, `impact`, `relate`, `import-provenance`: what they record and show."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.cli.conftest import Catalog
+
+
+def registered(catalog: Catalog, folder: Path, draft: dict[str, Any], title: str) -> str:
+    """Register an object from a file and return its id."""
+    file = folder / f"{title}.json"
+    file.write_text(json.dumps(draft | {"title": title}))
+    done = catalog("register", file)
+    assert done.code == 0, done.err
+    return done.out.split()[0]
+
+
+def test_what_is_related_is_shown_up_and_down_and_in_formats(
+    catalog: Catalog, draft: dict[str, Any], tmp_path: Path
+) -> None:
+    raw, data = (registered(catalog, tmp_path, draft, title) for title in ("Raw", "Data"))
+
+    said = [
+        catalog("relate", data, "IsDerivedFrom", raw),
+        catalog("relate", data, "IsDerivedFrom", "DOI:10.5281/zenodo.1"),
+        catalog("relate", data, "Cites", "https://example.org/a"),
+    ]
+
+    assert [one.code for one in said] == [0, 0, 0], said
+    up, down = catalog("provenance", data), catalog("provenance", raw, "--direction", "down", "--json")
+    assert [line.split("\t") for line in up.out.splitlines()] == [
+        ["what", "relation", "to", "id"],
+        ["Data", "IsDerivedFrom", "Raw", raw],
+        ["Data", "IsDerivedFrom", "DOI:10.5281/zenodo.1", "DOI:10.5281/zenodo.1"],
+    ]
+    assert [(edge["from"], edge["to"]) for edge in down.json["edges"]] == [(data, raw)]
+    assert "prov:wasDerivedFrom" in catalog("provenance", data, "--format", "turtle").out
+    dependents = catalog("impact", raw)
+    assert dependents.out.splitlines()[1:2] == [f"{draft['kind']}\t1"]
+    assert "1 depend on it, 1 of them directly" in dependents.err
+    assert catalog("impact", raw, "--json").json["total"] == 1
+    assert "nothing is recorded" in catalog("provenance", raw).err
+    wrong = catalog("provenance", raw, "--direction", "sideways")
+    assert (wrong.code, "'sideways' is not one of up, down, both" in wrong.err) == (2, True)
+
+
+def test_a_document_that_was_written_out_is_taken_in_and_says_what_was_left_out(
+    catalog: Catalog, draft: dict[str, Any], tmp_path: Path
+) -> None:
+    raw, data = (registered(catalog, tmp_path, draft, title) for title in ("Raw", "Data"))
+    document = {
+        "wasDerivedFrom": {"_:1": {"prov:generatedEntity": data, "prov:usedEntity": raw}},
+        "wasInformedBy": {"_:2": {}},
+    }
+    (tmp_path / "prov.json").write_text(json.dumps(document))
+
+    first, again = (catalog("import-provenance", tmp_path / "prov.json") for _ in range(2))
+
+    assert (first.code, again.code) == (0, 0), first.err
+    assert "left out /wasInformedBy/_:2: follows from what one activity generated" in first.err
+    assert "1 relations and 0 activities recorded, 1 objects changed, 1 statements left out" in first.err
+    assert "0 relations and 0 activities recorded, 0 objects changed" in again.err
+    written = catalog("provenance", data, "--format", "prov-json")
+    assert len(written.json["wasDerivedFrom"]) == 1
