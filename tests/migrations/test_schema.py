@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import alembic.command
 import psycopg
@@ -15,10 +15,12 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from psycopg.types.json import Jsonb
 from sqlmodel import SQLModel
 
 from catalog import migrations
 from catalog.database import sqlalchemy_url
+from catalog.objects import kinds, naming
 
 Made = Callable[[], str]
 UPGRADE = "import sys; from catalog.migrations import upgrade; upgrade(sys.argv[1])"
@@ -122,3 +124,55 @@ def test_there_is_no_way_back(empty: str) -> None:
 
 def _script() -> ScriptDirectory:
     return ScriptDirectory(str(Path(migrations.__file__).parent))
+
+
+# What the examples of the kinds leave out, and what all of them name.
+NAMED = "0192f0c8-5f0a-7c3e-9d2b-0a1b2c3d4e5f"
+OTHER = "0192f0c8-5f0a-7c3e-9d2b-0a1b2c3d4e60"
+NAMING: dict[str, dict[str, Any]] = {
+    "labels": {"dataset": NAMED},
+    "weights": {"model": NAMED, "trained_on": [OTHER, NAMED]},
+    "binary": {"built_from": [NAMED, OTHER]},
+    "docker-image": {"dockerfile": NAMED},
+    "calibration": {"measurements": NAMED},
+    "sensor-data": {"calibration": NAMED},
+    "trigger-app": {"starts": [NAMED, OTHER]},
+    "ecr-bundle": {
+        "members": [
+            {"type": "url", "url": "https://example.org/a"},
+            {"type": "object", "id": NAMED},
+            {"type": "object", "id": OTHER},
+        ]
+    },
+    "model": {},
+}
+
+
+def test_what_older_records_name_is_filled_in(empty: str) -> None:
+    (before,) = [step.down_revision for step in _script().walk_revisions() if step.revision == "0009"]
+    with sa.create_engine(sqlalchemy_url(empty), poolclass=sa.NullPool).begin() as connection:
+        alembic.command.upgrade(migrations._configuration(connection), str(before))  # noqa: SLF001 - one step of many.
+    written = {uuid4(): kind for kind in NAMING}
+    records = {kind: {"metadata": {**kinds.known()[kind].example["metadata"], **said}} for kind, said in NAMING.items()}
+    with psycopg.connect(empty, autocommit=True) as connection:
+        owner = uuid4()
+        connection.execute("INSERT INTO principal (id, name, role) VALUES (%s, 'somebody', 'ingest')", [owner])
+        for object_id, kind in [*written.items(), (UUID(NAMED), "model"), (UUID(OTHER), "model")]:
+            connection.execute(
+                "INSERT INTO object (id, kind, schema_version, project, owner_id, readers, revision, record)"
+                " VALUES (%s, %s, 1, 'a/b', %s, '{}', 1, %s)",
+                [object_id, kind, owner, Jsonb(records[kind])],
+            )
+
+    migrations.upgrade(empty)
+
+    with psycopg.connect(empty) as connection:
+        filled = connection.execute("SELECT subject_id, target_id, bond, pointer FROM reference").fetchall()
+    assert set(filled) == {
+        (object_id, *one)
+        for object_id, kind in written.items()
+        for one in naming.named_by(
+            kinds.known()[kind].metadata.model_validate(records[kind]["metadata"], strict=False).references(), {}
+        )
+    }
+    assert len(filled) == 1 + 3 + 2 + 1 + 1 + 1 + 2 + 2
