@@ -149,7 +149,7 @@ NAMING: dict[str, dict[str, Any]] = {
 
 
 def test_what_older_records_name_is_filled_in(empty: str) -> None:
-    (before,) = [step.down_revision for step in _script().walk_revisions() if step.revision == "0009"]
+    (before,) = [step.down_revision for step in _script().walk_revisions() if step.revision == "0012"]
     with sa.create_engine(sqlalchemy_url(empty), poolclass=sa.NullPool).begin() as connection:
         alembic.command.upgrade(migrations._configuration(connection), str(before))  # noqa: SLF001 - one step of many.
     written = {uuid4(): kind for kind in NAMING}

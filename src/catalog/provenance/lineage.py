@@ -238,6 +238,9 @@ _PLANNING = {
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
+    # The index of readers has no other scans: it would be asked for all that somebody may read, object by object.
+    "enable_bitmapscan": "off",
+    "enable_material": "off",
     # A plan for any audience looks up all that anybody of it may read, once for every object on the way.
     "plan_cache_mode": "force_custom_plan",
 }
