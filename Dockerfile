@@ -14,6 +14,7 @@ COPY requirements/local.txt requirements/
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
 COPY indexer indexer
+COPY vocabularies vocabularies
 # What builds the wheel is held by hash too; local.txt pins it.
 RUN uv build --no-cache --wheel --out-dir dist --build-constraints requirements/local.txt --require-hashes \
     && uv pip install --no-cache --python /opt/catalog/bin/python --no-deps dist/*.whl

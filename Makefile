@@ -43,7 +43,7 @@ RUNNABLE := $(if $(wildcard .venv/.dev),.venv/.dev,.venv/.local)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test check check-format check-lint check-types check-imports check-spelling check-openapi \
-	trace bench format openapi lock secrets clean
+	trace bench format openapi vocabularies lock secrets clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ openapi: .venv/.dev ## write openapi/ anew from the code
 # Each file takes the pins of the one before it, so that all environments hold the same versions.
 LOCK = $(INDEX) $(UV) pip compile --quiet --python-version 3.11 --universal --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url $(if $(UPGRADE),--upgrade)
+
+vocabularies: .venv/.dev ## write the vocabularies that are made from lists of others anew
+	@$(BIN)/python -m vocabularies.licences
 
 lock: .venv/.uv ## pin requirements/*.in anew, with hashes; UPGRADE=1 takes newer versions
 	@$(LOCK) requirements/uv.in -o requirements/uv.txt

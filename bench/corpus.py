@@ -50,6 +50,10 @@ class Sample:
     body: dict[str, Any]
 
 
+TASKS = ("image-segmentation", "object-detection", "regression", "forecasting", "speech-recognition")
+PYTORCH = "urn:x-catalog:software:pytorch"
+
+
 class Corpus:
     """The same objects and questions for the same seed and size."""
 
@@ -105,9 +109,11 @@ class Corpus:
         }
 
     def _metadata(self, kind: str, number: int) -> dict[str, Any]:
+        chosen = self._random
         match kind:
             case "model":
-                return {"task": self._text(2), "framework": "PyTorch", "runtime": [{"name": "torch", "version": ">=2"}]}
+                task = f"urn:x-catalog:ml-tasks:{chosen.choice(TASKS)}"
+                return {"task": task, "framework": PYTORCH, "runtime": [{"name": PYTORCH, "version": ">=2"}]}
             case "training-dataset":
                 return {"labelled": number % 2 == 0, "classes": self._text(5).split(), "instances": number * 7}
             case _:

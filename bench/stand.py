@@ -25,7 +25,7 @@ from catalog.access.principals import Caller, Role
 from catalog.engines import BACKEND, Engines, opened
 from catalog.local import Stack
 from catalog.migrations import upgrade
-from catalog.objects import kinds, validation, verbs
+from catalog.objects import kinds, schemes, validation, verbs
 from catalog.settings import Settings
 
 # The bench's engine has room for its corpus, as a deployment would; everything else is as the demo has it.
@@ -43,6 +43,8 @@ class Stand:
     corpus: Corpus
     owners: list[Caller]
     tokens: list[str]
+    # The token of one who may change vocabularies.
+    admin: str
     ids: list[UUID]
     folder: Path
 
@@ -66,9 +68,15 @@ async def standing(folder: Path, objects: int) -> AsyncGenerator[Stand]:
             await engines.store.ensure_bucket()
             corpus = Corpus(objects)
             owners, tokens = await _owners(engines)
+            async with engines.database.transaction() as session:
+                _, admin = await principals.create_token(session, name="admin", role=Role.ADMIN)
             print(f"loading {objects:,} objects", file=sys.stderr, flush=True)
+            async with engines.database.transaction() as session:
+                await schemes.load_shipped(session)
             ids = await asyncio.to_thread(load, str(settings.database_url), corpus, owners, settings)
-            yield Stand(settings, engines, environment, corpus, owners, tokens, ids, folder)
+            async with engines.database.transaction() as session:
+                await session.execute(sa.text(DESCRIBE))
+            yield Stand(settings, engines, environment, corpus, owners, tokens, admin, ids, folder)
 
 
 async def _owners(engines: Engines) -> tuple[list[Caller], list[str]]:
@@ -120,6 +128,13 @@ def prepared(sample: Sample, owner: Caller, settings: Settings) -> Prepared:
     ]
     return Prepared(row, files)
 
+
+# What registering keeps beside each model's row.
+DESCRIBE = """
+    INSERT INTO object_term (object_id, concept)
+    SELECT id, uri FROM object, unnest(ARRAY[record #>> '{metadata,task}', record #>> '{metadata,framework}']) AS uri
+    WHERE kind = 'model' AND uri IS NOT NULL
+    """
 
 OBJECT_COLUMNS = "id, kind, schema_version, project, owner_id, readers, revision, record"
 FILE_COLUMNS = "object_id, path, size, sha256, media_type, state, backend, bucket, key"

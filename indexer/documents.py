@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from catalog import queue
 from catalog.engines import Engines
 from catalog.errors import CatalogError
-from catalog.objects import kinds, naming, reading, verbs, versions
+from catalog.objects import describing, kinds, naming, reading, verbs, versions
+from catalog.objects.describing import Indexed
 from catalog.objects.kinds.training_dataset import TrainingDataset
 from catalog.objects.naming import Labelling
 from catalog.objects.reading import Entry
@@ -30,8 +31,13 @@ TOMBSTONE_KEPT = timedelta(days=7)
 PURGE = "purge"
 
 
-def projection_of(told: Told, report: Report | None, labelling: Labelling | None = None) -> Projection:
-    """Return what the index shall know of an object, how good its record is, and who may see labels of it."""
+def projection_of(
+    told: Told,
+    report: Report | None,
+    labelling: Labelling | None = None,
+    described: Indexed = describing.NOTHING_INDEXED,
+) -> Projection:
+    """Return what the index shall know of an object, how good its record is, who may see its labels, and its terms."""
     entry, record = told.entry, told.entry.record
     return Projection(
         id=entry.id,
@@ -52,7 +58,14 @@ def projection_of(told: Told, report: Report | None, labelling: Labelling | None
         created_at=entry.created_at,
         updated_at=entry.updated_at,
         formats=sorted({file.media_type for file in entry.files}),
-        member_texts=[text for text in (record.get("name"), *told.metadata.searchable()) if text],
+        # A concept is found by its labels; its URI has no words.
+        member_texts=[
+            text for text in (record.get("name"), *told.metadata.searchable()) if text and text not in entry.terms
+        ],
+        concepts=described.uris,
+        terms=described.texts,
+        subjects=described.subjects,
+        tasks=described.tasks,
         file_paths=[file.path for file in entry.files],
         state=versions.state_of(entry),
         quality=None if report is None else report.band,
@@ -69,8 +82,8 @@ def _label_readers(entry: Entry, metadata: kinds.Metadata, labelling: Labelling 
 
 
 def version_of(entry: Entry, labelling: Labelling | None) -> int:
-    """Return the version of an object's document: it grows with every change of the object, and of its labels."""
-    return entry.revision + (0 if labelling is None else labelling.changes)
+    """Return the version of a document: it grows with every change of the object, of its labels, and of its terms."""
+    return entry.document_version + (0 if labelling is None else labelling.changes)
 
 
 async def _read(session: AsyncSession, claims: Sequence[Claim]) -> tuple[list[Entry], dict[UUID, Labelling]]:
@@ -87,6 +100,7 @@ async def step(engines: Engines) -> int:
             return 0
         entries, labellings = await _read(session, claims)
         objects = list(_readable(entries, outcomes))
+        described = await describing.for_index(session, [one.entry.id for one in objects])
         facts = await quality.facts_of(session, [one for one in objects if one.entry.withdrawn_at is None])
     known = {one.told.entry.id: one for one in facts}
     reports: dict[UUID, Report] = {}
@@ -97,7 +111,8 @@ async def step(engines: Engines) -> int:
             if entry.id in known:
                 reports[entry.id] = assessing.assess(known[entry.id])
             labelling = labellings.get(entry.id)
-            document = document_from(projection_of(one, reports.get(entry.id), labelling))
+            indexed = described.get(entry.id, describing.NOTHING_INDEXED)
+            document = document_from(projection_of(one, reports.get(entry.id), labelling, indexed))
             documents.append(Written(entry.id, version_of(entry, labelling), document))
         except Exception as fault:  # ruff: ignore[BLE001] - whatever is wrong with one row, its neighbours go on.
             outcomes[entry.id] = _unreadable(fault)

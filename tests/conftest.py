@@ -8,8 +8,10 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -27,6 +29,7 @@ from catalog.engines import Engines, opened
 from catalog.errors import CatalogError
 from catalog.local import ports
 from catalog.migrations import upgrade
+from catalog.objects import schemes
 from catalog.settings import Settings, inherited_settings
 from tests import engines as engine_process
 
@@ -117,9 +120,8 @@ def make_world(
     name = f"t{uuid4().hex[:12]}"
     admin = given["CATALOG_DATABASE_URL"]
     with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template(admin)}")
     database_url = urlunsplit(urlsplit(admin)._replace(path=f"/{name}"))
-    upgrade(database_url)
     settings = Settings(
         public_url=HttpUrl(f"http://127.0.0.1:{ports.choose()}"),
         database_url=PostgresDsn(database_url),
@@ -136,6 +138,28 @@ def make_world(
         **changes,
     )
     return World(settings, folder, _environment_of(settings))
+
+
+@cache
+def template(admin: str) -> str:
+    """Make a database as `catalog migrate` leaves it, once for this worker, and return its name."""
+    name = f"t{uuid4().hex[:12]}"
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    url = urlunsplit(urlsplit(admin)._replace(path=f"/{name}"))
+    upgrade(url)
+    with ThreadPoolExecutor(1) as apart:
+        # Worlds are made inside and outside of running loops.
+        apart.submit(asyncio.run, load_shipped(url)).result()
+    return name
+
+
+async def load_shipped(url: str) -> None:
+    """Load the vocabularies that come with the catalog."""
+    database = Database(url, connections=1)
+    async with database.transaction() as session:
+        await schemes.load_shipped(session)
+    await database.close()
 
 
 def _environment_of(settings: Settings) -> dict[str, str]:

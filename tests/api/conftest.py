@@ -73,7 +73,9 @@ def bystanders() -> list[Draft]:
     return [
         plain("noise/public", visibility="public", title="Soil moisture nearby", keywords=["noise"], files=expected),
         plain("noise/private", title="Soil moisture in secret", keywords=["noise"], files=expected),
-        plain("noise/public", visibility="public", kind="model", title="Soil model", metadata={"task": "noise"}),
+        plain(
+            "noise/public", visibility="public", kind="model", title="Soil model", metadata={"task": "image denoising"}
+        ),
     ]
 
 

@@ -30,6 +30,14 @@ async def test_the_service_is_alive(clients: Clients) -> None:
     assert answer.json() == {"status": "pass", "engines": {"database": "pass", "search": "pass", "store": "pass"}}
 
 
+DETECTION = "urn:x-catalog:ml-tasks:object-detection"
+TERMS = {
+    "urn:x-catalog:ml-tasks:image-segmentation": "Image segmentation",
+    "urn:x-catalog:software:pytorch": "PyTorch",
+    "urn:x-catalog:formats:onnx": "Open Neural Network Exchange",
+}
+
+
 def full(project: str) -> Draft:
     """Return a registration that says everything that can be said."""
     return {
@@ -49,6 +57,7 @@ def full(project: str) -> Draft:
         ],
         "contact": {"name": "Ana Rivera", "email": "ana@example.org"},
         "keywords": ["cloud", "Wolken über Köln"],
+        "subjects": [],
         "licence": "MIT OR Apache-2.0",
         "visibility": "public",
         "dates": [{"type": "Issued", "date": "2024-05"}, {"type": "Collected", "date": "2023/2024-01-02T03:04:05Z"}],
@@ -71,11 +80,11 @@ def full(project: str) -> Draft:
             "checked": False,
         },
         "metadata": {
-            "task": "segmentation",
-            "framework": "PyTorch",
-            "format": "ONNX",
+            "task": "urn:x-catalog:ml-tasks:image-segmentation",
+            "framework": "urn:x-catalog:software:pytorch",
+            "format": "urn:x-catalog:formats:onnx",
             "parameters": 7_760_000,
-            "runtime": [{"name": "onnxruntime", "version": ">=1.17,<2", "accelerator": "cuda"}],
+            "runtime": [{"name": "our-runtime", "version": ">=1.17,<2", "accelerator": "cuda"}],
             "inputs": [{"name": "image", "shape": [None, 3, 256, 256], "dtype": "float32"}],
             "outputs": [{"name": "mask", "shape": [None, 256, 256], "dtype": "float32"}],
         },
@@ -102,6 +111,7 @@ async def test_a_registered_object_is_answered_whole_with_its_address_and_revisi
     }
     assert body == full(project) | {
         "id": object_id,
+        "terms": TERMS,
         "files": [FILE | {"state": "expected", "href": f"/api/objects/{object_id}/files/data/soil.csv"}],
         "files_total": 1,
         "revision": 1,
@@ -133,6 +143,8 @@ async def test_what_is_left_out_of_a_registration_is_answered_with_its_default(c
         "id": registered["id"],
         "name": None,
         "external": [],
+        "subjects": [],
+        "terms": {},
         "description": "",
         "creators": [{"type": "person", "name": "Rivera, Ana"}],
         "keywords": [],
@@ -212,7 +224,7 @@ async def test_a_patch_merges_objects_replaces_lists_and_removes_what_is_null(cl
             "keywords": ["only"],
             "coverage": {"temporal": None, "spatial": {"box": None}},
             "custom": {"node": None, "height": {"value": 3}, "depth": 1},
-            "metadata": {"framework": None, "task": "detection"},
+            "metadata": {"framework": None, "task": "Objekterkennung"},
         },
         '"1"',
     )
@@ -228,7 +240,8 @@ async def test_a_patch_merges_objects_replaces_lists_and_removes_what_is_null(cl
         "keywords": ["only"],
         "coverage": {"spatial": {"place": spatial["place"], "point": spatial["point"]}},
         "custom": custom | {"height": {"value": 3.0, "unit": "m"}, "depth": 1},
-        "metadata": metadata | {"task": "detection"},
+        "metadata": metadata | {"task": DETECTION},
+        "terms": {"urn:x-catalog:formats:onnx": "Open Neural Network Exchange", DETECTION: "Object detection"},
         "revision": 2,
         "updated_at": changed["updated_at"],
     }

@@ -1,5 +1,7 @@
 """Vocabularies over HTTP: import as a difference, reading, finding, retiring, and who may."""
 
+import os
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -8,9 +10,11 @@ import pytest
 
 from catalog.database import Database
 from catalog.engines import Engines
-from catalog.vocabulary import looking_up
+from catalog.vocabulary import guarding, looking_up, skos
 from catalog.vocabulary.looking_up import Meaning, Near
+from catalog.vocabulary.terms import Vocabulary
 from tests.conftest import Clients
+from tests.docs.repository import ROOT
 from tests.vocabulary.files import soil, turtle
 
 TURTLE = "text/turtle"
@@ -65,6 +69,7 @@ async def test_an_imported_scheme_says_what_its_file_says(clients: Clients, name
         "retired": 0,
         "unchanged": 0,
         "uris": {"added": uris, "changed": [], "retired": []},
+        "warnings": [],
     }
     assert scheme == {
         "name": name,
@@ -121,7 +126,7 @@ async def test_a_second_import_changes_the_difference_and_removes_nothing(
         # It was deprecated before.
         "retired": [],
     }
-    counts = {"scheme": name, "added": 1, "changed": 2, "retired": 0, "unchanged": 1, "uris": fates}
+    counts = {"scheme": name, "added": 1, "changed": 2, "retired": 0, "unchanged": 1, "uris": fates, "warnings": []}
     assert (planned, untouched) == (counts | {"dry_run": True, "revision": 1}, "Precipitation")
     assert done == counts | {"dry_run": False, "revision": 2}
     assert (again["unchanged"], again["revision"]) == (4, 2)
@@ -173,12 +178,26 @@ async def test_a_concept_belongs_to_one_scheme_and_a_scheme_to_one_name(clients:
     assert (renamed.status_code, f"There is a vocabulary {name}" in renamed.json()["detail"]) == (409, True)
 
 
-async def test_a_replacement_must_be_there(clients: Clients, name: str, base: str) -> None:
+async def test_a_replacement_that_is_nowhere_is_kept_and_warned_of(clients: Clients, name: str, base: str) -> None:
     text = turtle(base, 'c:a skos:prefLabel "A" ; owl:deprecated true ; dcterms:isReplacedBy <urn:example:none>')
 
     answer = await put(clients.curator, name, text)
 
-    message = f"{base}:a is replaced by urn:example:none, which is in no vocabulary here, or deprecated"
+    warning = {
+        "uri": f"{base}:a",
+        "message": "is replaced by urn:example:none, which is in no vocabulary here; the link is kept",
+    }
+    assert (answer.status_code, answer.json()["warnings"]) == (200, [warning])
+    assert (await concept(clients, f"{base}:a"))["replaced_by"] == "urn:example:none"
+
+
+async def test_a_replacement_that_is_deprecated_itself_is_refused(clients: Clients, name: str, base: str) -> None:
+    await imported(clients, f"{name}-other", turtle(f"{base}-o", 'c:b skos:prefLabel "B" ; owl:deprecated true'))
+    text = turtle(base, f'c:a skos:prefLabel "A" ; owl:deprecated true ; dcterms:isReplacedBy <{base}-o:b>')
+
+    answer = await put(clients.curator, name, text)
+
+    message = f"{base}:a is replaced by {base}-o:b, which is deprecated itself"
     assert (answer.status_code, answer.json()["errors"]) == (400, [{"pointer": f"{base}:a", "message": message}])
     assert (await clients.anonymous.get(f"/api/vocabularies/{name}")).status_code == 404
 
@@ -352,3 +371,43 @@ async def test_a_preferred_label_goes_before_a_synonym_and_equal_ones_are_refuse
     assert (await meaning(engines, name, "unit")).problem == (
         f"several concepts are called 'unit': name one by its URI, {base}:a, {base}:b"
     )
+
+
+def exported(text: str) -> Vocabulary:
+    return guarding.judged(skos.read(text.encode(), skos.TURTLE))
+
+
+@pytest.mark.req("SAGE-STORAGE-28")
+async def test_what_is_exported_as_turtle_reads_the_same_again(clients: Clients, name: str, base: str) -> None:
+    text = soil(base) + 'c:rain skos:altLabel "a \\"quoted\\"\\n\\\\ text"@en .\n'
+    await imported(clients, name, text)
+
+    by_query = await clients.anonymous.get(f"/api/vocabularies/{name}", params={"format": "turtle"})
+    by_header = await clients.anonymous.get(f"/api/vocabularies/{name}", headers={"Accept": "text/turtle"})
+    again = await put(clients.curator, name, by_query.text)
+
+    assert (by_query.headers["content-type"].partition(";")[0], by_query.text) == ("text/turtle", by_header.text)
+    assert exported(by_query.text) == exported(text)
+    assert {fate: again.json()[fate] for fate in ("added", "changed", "retired")} == {
+        "added": 0,
+        "changed": 0,
+        "retired": 0,
+    }
+
+
+CORPORA = Path(os.environ.get("CORPORA", ROOT.parent / "shared" / "corpora"))
+
+
+@pytest.mark.req("SAGE-STORAGE-28")
+@pytest.mark.skipif(not (CORPORA / "skos").is_dir(), reason="no folder of corpora; name one in CORPORA")
+async def test_a_public_ontology_comes_out_as_it_went_in(clients: Clients, name: str) -> None:
+    text = (CORPORA / "skos" / "envo-basic.ttl").read_text(encoding="utf-8")
+
+    answer = await put(clients.curator, name, text)
+    came = await clients.anonymous.get(f"/api/vocabularies/{name}", params={"format": "turtle"})
+
+    vocabulary = exported(text)
+    nowhere = {term.replaced_by for term in vocabulary.terms} - {term.uri for term in vocabulary.terms} - {None}
+    assert (answer.status_code, answer.json()["added"]) == (200, len(vocabulary.terms))
+    assert (len(nowhere) > 100, len(answer.json()["warnings"])) == (True, 100)
+    assert exported(came.text) == vocabulary

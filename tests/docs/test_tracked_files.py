@@ -28,6 +28,8 @@ NAMES = {
     "ui.adsabs.harvard.edu": "the written form of a bibcode",
     "schema.org": "the names of schema.org's terms",
     "purl.org": "the names of RDF vocabularies",
+    "spdx.org": "the names of SPDX licences",
+    "creativecommons.org": "the names of licences",
 }
 # Texts of others, kept word for word, and what is compared with them.
 QUOTING = {

@@ -38,6 +38,10 @@ def test_an_object_is_projected_whole() -> None:
             state="published",
             quality="good",
             label_readers=["user:1"],
+            concepts=["urn:a:vad", "urn:a:audio", "urn:b:speech"],
+            terms=["Voice activity detection", "Sprachaktivitätserkennung", "Audio"],
+            subjects=["urn:b:speech"],
+            tasks=["urn:a:vad", "urn:a:audio"],
         )
     )
     assert told == {
@@ -59,6 +63,10 @@ def test_an_object_is_projected_whole() -> None:
         "format": ["application/onnx"],
         "members": ["decoder"],
         "paths": ["silero_vad.onnx"],
+        "concepts": ["urn:a:vad", "urn:a:audio", "urn:b:speech"],
+        "terms": ["Voice activity detection", "Sprachaktivitätserkennung", "Audio"],
+        "subject": ["urn:b:speech"],
+        "task": ["urn:a:vad", "urn:a:audio"],
         "visibility": "public",
         "state": "published",
         "quality": "good",

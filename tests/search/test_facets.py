@@ -28,6 +28,8 @@ VALUES_OF: dict[str, Callable[[Projection], list[Any]]] = {
     "format": lambda one: list(one.formats),
     "state": lambda one: [one.state],
     "quality": lambda one: [one.quality],
+    "subject": lambda one: list(one.subjects),
+    "task": lambda one: list(one.tasks),
 }
 SINGLE_VALUED = ("kind", "project", "licence", "year", "state", "quality")
 
@@ -41,6 +43,8 @@ def _some(dice: random.Random) -> Projection:
         year=dice.choice([None, *range(1990, 2020)]),
         creators=[CreatorProjection(PEOPLE[int(39 * dice.random() ** 2)]) for _ in range(dice.randint(1, 3))],
         formats=dice.sample(["text/csv", "image/png", "application/onnx"], dice.randint(0, 2)),
+        subjects=dice.sample(["urn:f:earth", "urn:f:soil", "urn:f:stars"], dice.randint(0, 2)),
+        tasks=dice.sample(["urn:t:regression", "urn:t:detection"], dice.randint(0, 1)),
         visibility=dice.choice(["public", "private"]),
         state=dice.choice(["draft", "published"]),
         quality=dice.choice(["excellent", "good", "fair", "poor"]),

@@ -4,6 +4,7 @@ from typing import Any
 
 from catalog.errors import Fault
 from catalog.web import objects, problems
+from catalog.web.search import State
 from tests.web import samples
 from tests.web.reading import Page
 
@@ -149,3 +150,18 @@ def test_a_problem_says_what_happened_and_leads_back() -> None:
 
 def test_a_status_without_words_of_its_own_has_a_heading() -> None:
     assert Page(problems.render_problem(418, "No.")).texts("h1") == ["This did not work"]
+
+
+def test_concepts_are_shown_by_their_labels_and_lead_to_what_else_has_them() -> None:
+    tasks, fields = "urn:x-catalog:ml-tasks:", "urn:x-catalog:scientific-fields:"
+    shown = page(
+        samples.entry(
+            subjects=[f"{fields}speech-science", f"{fields}unheard-of"],
+            metadata={"task": f"{tasks}voice-activity-detection", "framework": "torch"},
+            terms={f"{tasks}voice-activity-detection": "Voice <activity>", f"{fields}speech-science": "Speech science"},
+        )
+    )
+    facts = shown.facts()
+    assert (facts["Task"], facts["Framework"]) == ("Voice <activity>", "torch")
+    assert facts["Fields"] == f"Speech science {fields}unheard-of"
+    assert shown.links()["Speech science"] == State(chosen={"subject": (f"{fields}speech-science",)}).address()

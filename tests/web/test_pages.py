@@ -317,7 +317,7 @@ async def test_an_object_shows_what_it_came_from_and_what_was_made_of_it(clients
         return str((await register(clients.ingest, body))["id"])
 
     data, secret, gone = await made("Data"), await made("Secret"), await made("Wrong")
-    model = await made("Model <b>", kind="model", metadata={"task": "x"})
+    model = await made("Model <b>", kind="model", metadata={"task": "regression"})
     weights = await made("Weights", kind="weights", metadata={"model": model, "format": "onnx"})
     used = {"type": "run", "label": "Third run", "used": [data, secret], "generated": [model]}
     assert (await clients.ingest.post("/api/activities", json=used)).status_code == 201

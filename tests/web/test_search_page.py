@@ -54,7 +54,10 @@ def test_the_api_is_asked_what_the_address_says_with_every_facet_counted() -> No
         "sort": "title",
         "kind": ["model", "training-dataset"],
         "licence": ["CC-BY-4.0"],
-        "facet": ["kind", "project", "creator", "licence", "year", "format", "has_labels"],
+        "facet": [
+            *("kind", "project", "creator", "licence", "year", "format"),
+            *("state", "quality", "has_labels", "subject", "task"),
+        ],
     }
 
 

@@ -7,7 +7,7 @@ while we wait for them. Meanwhile results lie in a temporary file; memory holds 
 import asyncio
 import hashlib
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import IO, Any, Literal
 from uuid import UUID
 
@@ -21,7 +21,7 @@ from litestar.exceptions import InternalServerException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Stream
 
-from catalog.api import problems, requests
+from catalog.api import problems, requests, shapes
 from catalog.api.contract import Answer, Body, Operation, operation
 from catalog.api.requests import BODY_BYTES_MAX, IDEMPOTENCY_KEY, AnyRequest
 from catalog.errors import CatalogError, Fault, Invalid, Unsupported
@@ -39,7 +39,6 @@ BATCH_BYTES = 4 * 1024 * 1024
 # Between two looks at what else the process has to do; a row takes about a tenth of a millisecond.
 ROWS_AT_ONCE = 20
 RESULTS_IN_MEMORY_BYTES = 1024 * 1024
-ANSWER_BYTES = 64 * 1024
 # Two loads of the same names at once: the second finds them there when it tries again.
 ATTEMPTS_MAX = 5
 
@@ -249,12 +248,6 @@ def _failed(rows: Sequence[Row], why: str) -> list[Outcome]:
     return [Outcome(row.line, Fate.FAILED, faults=[Fault("", why)]) for row in rows]
 
 
-def _blocks(file: IO[bytes]) -> Iterator[bytes]:
-    with file:
-        while block := file.read(ANSWER_BYTES):
-            yield block
-
-
 ROW: dict[str, Any] = {
     "type": "string",
     "description": (
@@ -298,7 +291,7 @@ async def register_objects(request: AnyRequest) -> Response[Any]:
         told.close()
         raise Invalid("The connection was closed before the whole body had come.") from None
     told.seek(0)
-    return Stream(_blocks(told), media_type=NDJSON, status_code=200, headers={"Cache-Control": "no-store"})
+    return Stream(shapes.blocks(told), media_type=NDJSON, status_code=200, headers={"Cache-Control": "no-store"})
 
 
 ROUTES: list[HTTPRouteHandler] = [register_objects]

@@ -35,6 +35,7 @@ REGISTRATION: dict[str, Any] = {
         "creators": {"type": "array", "minItems": 1},
         "contact": {"type": "object"},
         "keywords": {"type": "array"},
+        "subjects": {"type": "array"},
         "licence": {"type": ["string", "null"], "description": "An SPDX licence expression."},
         "visibility": {"enum": ["public", "private"], "default": "private"},
         "dates": {"type": "array"},

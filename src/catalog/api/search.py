@@ -21,13 +21,18 @@ from catalog.objects.reading import Entry, FileView
 from catalog.objects.tables import FileState
 from catalog.search import query
 from catalog.storage.signing import Link
+from catalog.vocabulary import looking_up
 
 LIMIT_DEFAULT = 20
 LIMIT_MAX = 100
 DESCRIPTION_CHARS_SHOWN = 400
 CHOSEN_VALUES_MAX = 50
 
-Facet = Literal["kind", "project", "licence", "year", "creator", "format", "state", "quality", "has_labels"]
+Facet = Literal[
+    "kind", "project", "licence", "year", "creator", "format", "state", "quality", "has_labels", "subject", "task"
+]
+# Facets whose values are URIs of concepts.
+OF_CONCEPTS = ("subject", "task")
 Chosen = Annotated[
     list[Annotated[str, StringConstraints(min_length=1, max_length=300)]], Field(max_length=CHOSEN_VALUES_MAX)
 ]
@@ -60,7 +65,11 @@ class SearchQuery(BaseModel):
             "or only data sets without."
         ),
     )
-    facet: Annotated[list[Facet], Field(max_length=10)] = Field(
+    subject: Chosen = Field(
+        default=[], description="Only objects of these scientific fields or of narrower ones, as URIs of concepts."
+    )
+    task: Chosen = Field(default=[], description="Only objects for these tasks or narrower ones, as URIs of concepts.")
+    facet: Annotated[list[Facet], Field(max_length=12)] = Field(
         default=[], description="Which facets to count. A facet is not narrowed by its own filter."
     )
     sort: Literal["relevance", "newest", "oldest", "title"] | None = Field(
@@ -103,10 +112,11 @@ class Hit(msgspec.Struct, frozen=True):
 
 
 class FacetValue(msgspec.Struct, frozen=True):
-    """One value of a facet, and how many hits have it."""
+    """One value of a facet, and how many hits have it; `label` where the value is the URI of a concept."""
 
     value: str | int
     count: int
+    label: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class ShownFacet(msgspec.Struct, frozen=True):
@@ -145,8 +155,14 @@ async def answer(request: AnyRequest, asked: SearchQuery, caller: Caller | None 
     # What is gone or hidden since it was indexed is not in the database's answer, and so not in ours.
     sign = files.signing(request, now())
     hits = [_hit(entries[hit.id], hit.highlights, sign) for hit in found.hits if hit.id in entries]
+    uris = [str(value) for name in OF_CONCEPTS if name in found.facets for value, _ in found.facets[name].buckets]
+    labels = await looking_up.labels(engines.database, uris)
     facets = {
-        name: ShownFacet([FacetValue(value, count) for value, count in facet.buckets], facet.rest, facet.missing)
+        name: ShownFacet(
+            [FacetValue(value, count, labels.get(str(value), msgspec.UNSET)) for value, count in facet.buckets],
+            facet.rest,
+            facet.missing,
+        )
         for name, facet in found.facets.items()
     }
     cursor = None if found.last is None else requests.cursors(request).seal(found.last, *_bound_to(asked, caller))

@@ -1,8 +1,8 @@
 """What answers look like on the wire: plain structures, and how rows become them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import IO, Any, Literal
 from urllib.parse import quote
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from catalog.objects.tables import FileState, Upload
 from catalog.storage.s3 import Store
 
 FILES_SHOWN_MAX = 10
+ANSWER_BYTES = 64 * 1024
 
 
 class FoundBytes(msgspec.Struct, frozen=True):
@@ -37,7 +38,7 @@ class ShownFile(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ShownObject(msgspec.Struct, frozen=True):
-    """An object with its description; `metadata` holds what only its kind says."""
+    """An object with its description; `metadata` holds what only its kind says, `terms` the labels of its concepts."""
 
     id: UUID
     kind: str
@@ -48,6 +49,7 @@ class ShownObject(msgspec.Struct, frozen=True):
     creators: list[dict[str, Any]]
     contact: dict[str, Any]
     keywords: list[str]
+    subjects: list[str]
     licence: str | None
     visibility: Literal["public", "private"]
     dates: list[dict[str, Any]]
@@ -55,6 +57,7 @@ class ShownObject(msgspec.Struct, frozen=True):
     external: list[dict[str, Any]]
     custom: dict[str, Any]
     metadata: dict[str, Any]
+    terms: dict[str, str]
     files: list[ShownFile]
     files_total: int
     revision: int
@@ -167,6 +170,7 @@ def _fields(entry: Entry) -> dict[str, Any]:
         "creators": record["creators"],
         "contact": record["contact"],
         "keywords": record["keywords"],
+        "subjects": record.get("subjects", []),
         "licence": record.get("licence"),
         "visibility": record["visibility"],
         "dates": record["dates"],
@@ -174,6 +178,7 @@ def _fields(entry: Entry) -> dict[str, Any]:
         "external": record.get("external", []),
         "custom": record["custom"],
         "metadata": record["metadata"],
+        "terms": entry.terms,
         "files": [shown_file(entry.id, file) for file in entry.files],
         "files_total": entry.files_total,
         "revision": entry.revision,
@@ -199,6 +204,13 @@ def tickets_of(store: Store, uploads: Sequence[Upload]) -> list[ShownTicket]:
         )
         tickets.append(ShownTicket(upload.id, upload.path, "PUT", signed.url, dict(signed.headers), signed.expires_at))
     return tickets
+
+
+def blocks(file: IO[bytes]) -> Iterator[bytes]:
+    """Yield a file's bytes from where it stands, and close it."""
+    with file:
+        while block := file.read(ANSWER_BYTES):
+            yield block
 
 
 def json_response(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response[bytes]:

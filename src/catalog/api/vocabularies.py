@@ -1,17 +1,20 @@
 """`/api/vocabularies` and `/api/concepts`: controlled terms, and bringing a scheme to what a SKOS file says."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
+from litestar.response import Stream
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from catalog.api import contract, requests, shapes
 from catalog.api.contract import JSON, Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
-from catalog.vocabulary import guarding, importing, looking_up, skos
+from catalog.objects import schemes
+from catalog.vocabulary import guarding, importing, looking_up, skos, writing
 from catalog.vocabulary.importing import Difference
 from catalog.vocabulary.looking_up import ConceptView, SchemeView
 
@@ -19,6 +22,7 @@ LIMIT_DEFAULT = 20
 LIMIT_MAX = 100
 TEXT_CHARS_MAX = 200
 CHANGES_SHOWN_MAX = 100
+TURTLE_IN_MEMORY_BYTES = 1024 * 1024
 
 ETAG = {"ETag": "The scheme's revision, in quotes."}
 IF_MATCH = {
@@ -46,6 +50,16 @@ class ConceptQuery(BaseModel):
     )
     limit: int = Field(default=LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="How many concepts a page has at most.")
     cursor: str | None = Field(default=None, description="Where the page before ended.", max_length=4_000)
+
+
+class SchemeQuery(BaseModel):
+    """How to tell a vocabulary."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal["json", "turtle"] | None = Field(
+        default=None, description="json for the facts, turtle for all of it; left out, the Accept header decides."
+    )
 
 
 class ConceptAddress(BaseModel):
@@ -122,6 +136,13 @@ class ConceptPage(msgspec.Struct, frozen=True):
     cursor: str | None
 
 
+class RegrettedImport(msgspec.Struct, frozen=True):
+    """Something that was accepted and may be regretted, with the URI of its concept."""
+
+    uri: str
+    message: str
+
+
 class ShownDifference(msgspec.Struct, frozen=True):
     """What an import changes: how many concepts of each fate, and the first of them by URI."""
 
@@ -133,6 +154,7 @@ class ShownDifference(msgspec.Struct, frozen=True):
     retired: int
     unchanged: int
     uris: dict[str, list[str]]
+    warnings: list[RegrettedImport]
 
 
 def _shown_scheme(scheme: SchemeView) -> ShownScheme:
@@ -173,6 +195,7 @@ def _shown_difference(name: str, difference: Difference, *, revision: int, dry_r
         dry_run=dry_run,
         unchanged=difference.unchanged,
         uris={fate: list(uris[:CHANGES_SHOWN_MAX]) for fate, uris in fates.items()},
+        warnings=[RegrettedImport(one.pointer, one.message) for one in difference.warnings[:CHANGES_SHOWN_MAX]],
         **{fate: len(uris) for fate, uris in fates.items()},
     )
 
@@ -199,23 +222,46 @@ async def list_vocabularies(request: AnyRequest) -> Response[bytes]:
     "/api/vocabularies/{scheme:str}",
     Operation(
         id="read_vocabulary",
-        summary="Read a vocabulary's facts",
+        summary="Read a vocabulary's facts, or all of it as Turtle",
+        description="The Turtle has all concepts with all that is kept of them; importing it again changes nothing.",
         tag="vocabularies",
+        query=SchemeQuery,
         headers=(contract.IF_NONE_MATCH,),
-        answers={200: Answer("The vocabulary.", ShownScheme, headers=ETAG), 304: Answer("Still that revision.")},
+        answers={
+            200: Answer("The vocabulary.", ShownScheme, headers=ETAG, also=(skos.TURTLE,)),
+            304: Answer("Still that revision."),
+        },
         problems=(404,),
     ),
 )
 async def read_vocabulary(request: AnyRequest) -> Response[bytes]:
     """Read one vocabulary."""
+    asked = requests.query(request, SchemeQuery)
+    as_turtle = asked.format == "turtle" or (
+        asked.format is None and request.headers.get("accept", "").partition(";")[0].strip() == skos.TURTLE
+    )
     async with requests.engines(request).database.transaction() as session:
         found = await looking_up.scheme(session, request.path_params["scheme"])
-    tag = f'"{found.revision}"'
-    headers = {"ETag": tag, "Cache-Control": "no-cache"}
+    # The same revision is told in two ways.
+    tag = f'"{found.revision}{"-turtle" if as_turtle else ""}"'
+    headers = {"ETag": tag, "Cache-Control": "no-cache", "Vary": "Accept"}
     known = [one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")]
     if tag in known or "*" in known:
         return Response(b"", status_code=304, headers=headers)
+    if as_turtle:
+        return await _turtle(request, found, headers)
     return shapes.json_response(_shown_scheme(found), headers=headers)
+
+
+async def _turtle(request: AnyRequest, found: SchemeView, headers: dict[str, str]) -> Response[Any]:
+    # First into a file: a reader who takes long holds no transaction open, and memory holds some concepts at a time.
+    told = tempfile.SpooledTemporaryFile(TURTLE_IN_MEMORY_BYTES)  # ruff: ignore[SIM115] - closed when it was sent.
+    async with requests.engines(request).database.transaction() as session:
+        told.write(writing.scheme_text(found).encode())
+        async for concept in looking_up.every_concept(session, found.name):
+            told.write(writing.concept_text(concept, found.uri).encode())
+    told.seek(0)
+    return Stream(shapes.blocks(told), media_type=skos.TURTLE, status_code=200, headers=headers)
 
 
 @operation(
@@ -226,7 +272,8 @@ async def read_vocabulary(request: AnyRequest) -> Response[bytes]:
         summary="Bring a vocabulary to what a SKOS file says",
         description=(
             "Concepts that the file no longer has become deprecated; none is removed. All faults are told at once, "
-            f"each with the URI of its concept. `uris` lists the first {CHANGES_SHOWN_MAX} of each fate."
+            f"each with the URI of its concept. `uris` lists the first {CHANGES_SHOWN_MAX} of each fate, "
+            f"`warnings` the first {CHANGES_SHOWN_MAX} things that were accepted and may be regretted."
         ),
         tag="vocabularies",
         token=True,
@@ -250,7 +297,7 @@ async def import_vocabulary(request: AnyRequest) -> Response[bytes]:
         if asked.dry_run:
             difference = await importing.compare(session, name, vocabulary)
         else:
-            difference = await importing.load(
+            difference = await schemes.load(
                 session,
                 name,
                 vocabulary,
@@ -337,7 +384,7 @@ async def retire_concept(request: AnyRequest) -> Response[bytes]:
     asked = requests.parsed(await requests.body(request, media_types=(JSON,)), Retirement)
     name = request.path_params["scheme"]
     async with requests.engines(request).database.transaction() as session:
-        revision = await importing.retire(session, name, asked.uri, asked.replaced_by, by=principal_id)
+        revision = await schemes.retire(session, name, asked.uri, asked.replaced_by, by=principal_id)
         found = await looking_up.concept(session, asked.uri)
     return shapes.json_response(_shown_concept(found), headers={"ETag": f'"{revision}"'})
 

@@ -10,7 +10,19 @@ from typing import Annotated
 
 import typer
 
-from catalog.cli import curating, finding, linting, moving, operating, output, publishing, showing, stack, tracing
+from catalog.cli import (
+    curating,
+    finding,
+    linting,
+    moving,
+    operating,
+    output,
+    publishing,
+    showing,
+    stack,
+    tracing,
+    vocabularies,
+)
 from catalog.cli.output import EXIT_CODES, Invocation
 
 EPILOG = "Exit codes: " + ", ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items()) + "."
@@ -53,6 +65,7 @@ tracing.register(app)
 operating.register(app)
 showing.register(app)
 stack.register(app)
+vocabularies.register(app)
 
 
 def main() -> None:

@@ -11,12 +11,15 @@ from catalog.cli import output
 from catalog.cli.output import Invocation
 
 if TYPE_CHECKING:
-    from catalog.client.shapes import Hit, Object, SearchPage
+    from catalog.client.shapes import Bucket, Hit, Object, SearchPage
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
 SORTS = ("relevance", "newest", "oldest", "title")
-FACETS = ("kind", "project", "licence", "year", "creator", "format", "state", "quality", "has_labels")
+FACETS = (
+    *("kind", "project", "licence", "year", "creator", "format"),
+    *("state", "quality", "has_labels", "subject", "task"),
+)
 INDENT_BELOW = "  "
 
 
@@ -43,6 +46,10 @@ def search(
     state: Annotated[list[str] | None, typer.Option(help="Only draft, or only published.")] = None,
     quality: Annotated[list[str] | None, typer.Option(help="Only excellent, good, fair or poor records.")] = None,
     has_labels: Annotated[str | None, typer.Option(help="Only data sets with labels (yes) or without (no).")] = None,
+    subject: Annotated[
+        list[str] | None, typer.Option(help="Only of this scientific field or narrower, a concept's URI.")
+    ] = None,
+    task: Annotated[list[str] | None, typer.Option(help="Only for this task or narrower, a concept's URI.")] = None,
     facet: Annotated[list[str] | None, typer.Option(help=f"Also count values of {', '.join(FACETS)}.")] = None,
     sort: Annotated[str | None, typer.Option(help=f"{', '.join(SORTS)}.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100, help="How many objects to show.")] = 20,
@@ -64,6 +71,8 @@ def search(
         "state": state or [],
         "quality": quality or [],
         "has_labels": [has_labels] if has_labels else [],
+        "subject": subject or [],
+        "task": task or [],
         "facet": facet or [],
         "sort": sort,
         "limit": 100 if everything else limit,
@@ -165,7 +174,7 @@ def _show_page(page: "SearchPage") -> None:
         output.table(columns, [_row(hit) for hit in hits])
     for name, facet in page["facets"].items():
         output.data("")
-        rows: list[tuple[object, object]] = [(bucket["value"], bucket["count"]) for bucket in facet["buckets"]]
+        rows: list[tuple[object, object]] = [(_named(bucket), bucket["count"]) for bucket in facet["buckets"]]
         rows += [("(others)", facet["rest"])] if facet["rest"] else []
         rows += [("(not said)", facet["missing"])] if facet["missing"] else []
         output.table((name, "objects"), rows)
@@ -176,6 +185,10 @@ def _show_page(page: "SearchPage") -> None:
         output.say(f"{len(hits)} of {total}; --all shows all, --kind and other filters narrow")
     else:
         output.say(f"{total} found; `catalog show ID` tells more, `catalog get ID` downloads")
+
+
+def _named(bucket: "Bucket") -> str | int:
+    return f"{bucket['label']} <{bucket['value']}>" if "label" in bucket else bucket["value"]
 
 
 def _row(hit: "Hit") -> list[object]:

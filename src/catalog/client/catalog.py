@@ -43,6 +43,7 @@ from catalog.client.shapes import (
     WaitingPage,
 )
 from catalog.client.transfer import PART, Downloaded, Progress, Source, download, silent, upload
+from catalog.client.vocabularies import Vocabularies
 
 PATIENCE_SECONDS = 15.0
 PAGE_LIMIT = 100
@@ -80,6 +81,11 @@ class Catalog:
         return self._connection
 
     @property
+    def vocabularies(self) -> Vocabularies:
+        """Controlled terms: schemes, concepts and proposals."""
+        return Vocabularies(self._connection)
+
+    @property
     def url(self) -> str:
         """The catalog's address."""
         return self._connection.address
@@ -101,6 +107,8 @@ class Catalog:
         state: Values = (),
         quality: Values = (),
         has_labels: Sequence[Literal["yes", "no"]] = (),
+        subject: Values = (),
+        task: Values = (),
         facet: Values = (),
         sort: Sort | None = None,
         limit: int | None = None,
@@ -118,6 +126,8 @@ class Catalog:
             *_parameters("state", state),
             *_parameters("quality", quality),
             *_parameters("has_labels", has_labels),
+            *_parameters("subject", subject),
+            *_parameters("task", task),
             *_parameters("facet", facet),
             *_parameters("sort", [sort] if sort else []),
             *_parameters("limit", [] if limit is None else [limit]),

@@ -86,6 +86,7 @@ class Connection:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
         repeatable: bool = False,
+        answer_seconds: float = ANSWER_SECONDS_MAX,
         accept: frozenset[int] = frozenset(),
     ) -> httpx2.Response:
         """Return a successful answer, or one of the statuses in `accept`; raises Problem or Unreachable.
@@ -94,12 +95,18 @@ class Connection:
         passing refusals, and anything at all while no connection could be made.
         """
         content = body if body is None or isinstance(body, bytes) else encoded(body)
+        timeout = httpx2.Timeout(answer_seconds, connect=CONNECT_SECONDS_MAX)
         sent = {"accept": "application/json"} | ({} if body is None else {"content-type": "application/json"})
         patience = Patience(self.patience_seconds)
         while True:
             try:
                 response = self._catalog.request(
-                    method, path, params=list(parameters), content=content, headers=sent | dict(headers or {})
+                    method,
+                    path,
+                    params=list(parameters),
+                    content=content,
+                    headers=sent | dict(headers or {}),
+                    timeout=timeout,
                 )
             except httpx2.TransportError as fault:
                 unsent = isinstance(fault, httpx2.ConnectError | httpx2.ConnectTimeout)

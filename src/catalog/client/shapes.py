@@ -65,6 +65,7 @@ class Object(TypedDict):
     creators: list[dict[str, Any]]
     contact: dict[str, str]
     keywords: list[str]
+    subjects: list[str]
     licence: str | None
     visibility: Literal["public", "private"]
     dates: list[dict[str, str]]
@@ -72,6 +73,7 @@ class Object(TypedDict):
     external: list[dict[str, Any]]
     custom: dict[str, Any]
     metadata: dict[str, Any]
+    terms: dict[str, str]
     files: list[File]
     files_total: int
     revision: int
@@ -338,6 +340,7 @@ class Bucket(TypedDict):
 
     value: str | int
     count: int
+    label: NotRequired[str]
 
 
 class Facet(TypedDict):
@@ -427,3 +430,69 @@ class ProvenanceImport(TypedDict):
     changed: list[str]
     left_out: list[dict[str, str]]
     left_out_total: int
+
+
+class Scheme(TypedDict):
+    """A vocabulary, with how many concepts it has."""
+
+    name: str
+    uri: str
+    title: str
+    description: str
+    licence: str | None
+    source: str | None
+    version: str | None
+    revision: int
+    concepts: int
+    deprecated: int
+
+
+class Concept(TypedDict):
+    """A concept; texts are by language, "" where none was said."""
+
+    uri: str
+    scheme: str
+    label: str
+    notations: list[str]
+    preferred: dict[str, str]
+    alternative: dict[str, list[str]]
+    hidden: dict[str, list[str]]
+    definitions: dict[str, str]
+    broader: list[str]
+    narrower: list[str]
+    related: list[str]
+    exact_matches: list[str]
+    deprecated: bool
+    replaced_by: str | None
+
+
+class SchemeDifference(TypedDict):
+    """What an import changes: how many concepts, the first of them by URI, and what may be regretted."""
+
+    scheme: str
+    revision: int
+    dry_run: bool
+    added: int
+    changed: int
+    retired: int
+    unchanged: int
+    uris: dict[str, list[str]]
+    warnings: list[dict[str, str]]
+
+
+class Proposal(TypedDict):
+    """A term that somebody proposes, and what came of it."""
+
+    id: str
+    scheme: str
+    label: str
+    language: str
+    definition: str
+    broader: str | None
+    reason: str
+    state: Literal["open", "accepted", "merged", "declined"]
+    concept: str | None
+    answer: str | None
+    proposed_by: str
+    proposed_at: str
+    decided_at: str | None

@@ -12,6 +12,7 @@ import catalog.provenance.tables
 import catalog.quality.tables
 import catalog.queue
 import catalog.storage.unreadable
+import catalog.vocabulary.proposals
 import catalog.vocabulary.tables  # noqa: F401
 
 context.configure(

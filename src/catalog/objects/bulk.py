@@ -4,7 +4,7 @@ A row that names its object (`name`) creates it or brings it to what the row say
 its object once; any other row makes an object each time. Rows may name objects that come after them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -23,11 +23,12 @@ from catalog.access.audience import readers_of
 from catalog.access.principals import Caller
 from catalog.database import QUEUED
 from catalog.errors import CatalogError, Fault
-from catalog.objects import naming, resolving, validation, verbs
+from catalog.objects import describing, naming, resolving, validation, verbs
 from catalog.objects.references import Reference
 from catalog.objects.resolving import Known, Place
 from catalog.objects.tables import FileState, RememberedRequest
 from catalog.objects.verbs import Remember
+from catalog.vocabulary.looking_up import Meaning
 
 _objects = SQLModel.metadata.tables["object"]
 _files = SQLModel.metadata.tables["file"]
@@ -89,6 +90,16 @@ class _New:
     id: UUID
     row: Row
     references: list[Reference]
+    terms: list[describing.Use]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sound:
+    """A new object with the ids and URIs of all that it names, by their pointers."""
+
+    new: _New
+    ids: dict[str, UUID]
+    uris: dict[str, str]
 
 
 async def load(session: AsyncSession, rows: Sequence[Row], *, caller: Caller) -> list[Outcome]:
@@ -129,18 +140,35 @@ async def _load(session: AsyncSession, rows: Sequence[Row], caller: Caller) -> l
         elif row.place is not None and row.place in held:
             updates.append((held[row.place], row))
         else:
-            news.append(_New(uuid7(), row, list(row.draft.description.metadata.references())))
+            news.append(_New(uuid7(), row, list(row.draft.description.metadata.references()), _terms_of(row)))
     named = [(new.row.draft.description.project, one) for new in news for one in new.references]
     named += [(row.draft.description.project, one) for _, row in updates for one in _references_of(row)]
     there = await resolving.known(session, named, caller.audience)
-    sound, unsound = _sound(news, there)
+    # One look at the vocabularies for the whole batch, however many of its terms are wrong.
+    asked = [use for new in news for use in new.terms]
+    asked += [use for one, row in updates for use in _fresh_terms_of(one, row)]
+    meant = await describing.known(session, asked)
+    sound, unsound = _sound(news, there, meant)
     outcomes += unsound
     await _insert(session, sound, owner_id)
-    outcomes += [Outcome(new.row.line, Fate.CREATED, new.id, 1) for new, _ in sound]
+    outcomes += [Outcome(one.new.row.line, Fate.CREATED, one.new.id, 1) for one in sound]
     # In the order in which everybody locks queue entries.
     for one, row in sorted(updates, key=lambda update: str(update[0].id)):
-        outcomes.append(await _update(session, one, row, there, caller))
+        outcomes.append(await _update(session, one, row, caller, there=there, meant=meant))
     return outcomes
+
+
+def _terms_of(row: Row) -> list[describing.Use]:
+    return describing.uses(row.draft.kind, row.draft.description)
+
+
+def _kept_terms_of(held: _Held, row: Row) -> set[describing.Asked]:
+    return {use.asked for use in describing.uses(row.draft.kind, held.record)}
+
+
+def _fresh_terms_of(held: _Held, row: Row) -> list[describing.Use]:
+    kept = _kept_terms_of(held, row)
+    return [use for use in _terms_of(row) if use.asked not in kept]
 
 
 def _references_of(row: Row) -> list[Reference]:
@@ -202,8 +230,10 @@ async def _held(session: AsyncSession, places: Sequence[Place]) -> dict[Place, _
     }
 
 
-def _sound(news: Sequence[_New], there: Known) -> tuple[list[tuple[_New, dict[str, UUID]]], list[Outcome]]:
-    """Tell the new objects whose references hold, with the ids, from the others.
+def _sound(
+    news: Sequence[_New], there: Known, meant: Mapping[describing.Asked, Meaning]
+) -> tuple[list[_Sound], list[Outcome]]:
+    """Tell the new objects whose references and terms hold, with ids and URIs, from the others.
 
     A new object may name another new one. So all are counted as there, and whoever is left out takes along those that
     name it, until nobody falls.
@@ -213,11 +243,16 @@ def _sound(news: Sequence[_New], there: Known) -> tuple[list[tuple[_New, dict[st
     fallen: dict[UUID, Outcome] = {}
     ids: dict[UUID, dict[str, UUID]] = {}
     named_by: dict[UUID, list[_New]] = {}
-    looked_at = [new for new in news if new.references]
+    uris: dict[UUID, dict[str, str]] = {}
+    wrong: dict[UUID, list[Fault]] = {}
+    for new in news:
+        uris[new.id], wrong[new.id] = describing.resolved(meant, new.terms)
+    looked_at = [new for new in news if new.references or wrong[new.id]]
     while looked_at:
         falling = []
         for new in looked_at:
             ids[new.id], faults = resolving.resolved(there, new.row.draft.description.project, new.references)
+            faults += wrong[new.id]
             for target in set(ids[new.id].values()):
                 named_by.setdefault(target, []).append(new)
             if faults:
@@ -230,7 +265,8 @@ def _sound(news: Sequence[_New], there: Known) -> tuple[list[tuple[_New, dict[st
         # Each of these falls now, so nobody is looked at more than twice, however long a chain is.
         naming = {one.id: one for new in falling for one in named_by.get(new.id, ()) if one.id not in fallen}
         looked_at = list(naming.values())
-    return [(new, ids.get(new.id, {})) for new in news if new.id not in fallen], list(fallen.values())
+    sound = [_Sound(new, ids.get(new.id, {}), uris[new.id]) for new in news if new.id not in fallen]
+    return sound, list(fallen.values())
 
 
 def _fallen(row: Row, references: Sequence[Reference], faults: Sequence[Fault]) -> Outcome:
@@ -241,9 +277,10 @@ def _fallen(row: Row, references: Sequence[Reference], faults: Sequence[Fault]) 
     return Outcome(row.line, Fate.WAITING if waits else Fate.FAILED, faults=faults)
 
 
-async def _insert(session: AsyncSession, news: Sequence[tuple[_New, dict[str, UUID]]], owner_id: UUID) -> None:
-    if not news:
+async def _insert(session: AsyncSession, sound: Sequence[_Sound], owner_id: UUID) -> None:
+    if not sound:
         return
+    news = [one.new for one in sound]
     everybody = {
         visibility: readers_of(visibility=visibility, owner_id=owner_id) for visibility in ("public", "private")
     }
@@ -255,17 +292,17 @@ async def _insert(session: AsyncSession, news: Sequence[tuple[_New, dict[str, UU
             "object (id, kind, schema_version, project, name, owner_id, readers, revision, record)",
             (
                 (
-                    new.id,
-                    new.row.draft.kind.name,
-                    new.row.draft.kind.schema_version,
-                    new.row.draft.description.project,
-                    new.row.draft.description.name,
+                    one.new.id,
+                    one.new.row.draft.kind.name,
+                    one.new.row.draft.kind.schema_version,
+                    one.new.row.draft.description.project,
+                    one.new.row.draft.description.name,
                     owner_id,
-                    everybody[new.row.draft.description.visibility],
+                    everybody[one.new.row.draft.description.visibility],
                     1,
-                    _json_of(new.row.draft, ids),
+                    _json_of(one),
                 )
-                for new, ids in news
+                for one in sound
             ),
         )
         await _copy(
@@ -273,7 +310,7 @@ async def _insert(session: AsyncSession, news: Sequence[tuple[_New, dict[str, UU
             "file (id, object_id, path, size, sha256, media_type, state)",
             (
                 (uuid7(), new.id, file.path, file.size, file.sha256, file.media_type, FileState.EXPECTED.value)
-                for new, _ in news
+                for new in news
                 for file in new.row.draft.files
             ),
         )
@@ -282,16 +319,16 @@ async def _insert(session: AsyncSession, news: Sequence[tuple[_New, dict[str, UU
             "remembered_request (principal_id, key, digest, object_id)",
             (
                 (owner_id, new.row.remember.key, new.row.remember.digest, new.id)
-                for new, _ in news
+                for new in news
                 if new.row.remember is not None
             ),
         )
         await _copy(
             cursor,
             "audit (object_id, principal_id, action, to_revision)",
-            ((new.id, owner_id, "register", 1) for new, _ in news),
+            ((new.id, owner_id, "register", 1) for new in news),
         )
-        named = {new.id: naming.named_by(new.references, ids) for new, ids in news if new.references}
+        named = {one.new.id: naming.named_by(one.new.references, one.ids) for one in sound if one.new.references}
         await _copy(
             cursor,
             "reference (subject_id, target_id, bond, pointer)",
@@ -302,11 +339,12 @@ async def _insert(session: AsyncSession, news: Sequence[tuple[_New, dict[str, UU
             ),
         )
         # New ids: none of them can be in the queue.
-        await _copy(cursor, "queue (topic, subject)", ((verbs.INDEX, str(new.id)) for new, _ in news))
-        outside = (new.id for new, _ in news if next(new.row.draft.description.outside(), None) is not None)
+        await _copy(cursor, "queue (topic, subject)", ((verbs.INDEX, str(new.id)) for new in news))
+        outside = (new.id for new in news if next(new.row.draft.description.outside(), None) is not None)
         await _copy(cursor, "queue (topic, subject)", ((verbs.OUTSIDE, str(object_id)) for object_id in outside))
+    await describing.keep_new(session, [(one.new.id, uri) for one in sound for uri in one.uris.values()])
     session.info[QUEUED] = True
-    labelled = {one for several in named.values() for one in naming.labelled(several)} - {new.id for new, _ in news}
+    labelled = {one for several in named.values() for one in naming.labelled(several)} - {new.id for new in news}
     await queue.put(session, verbs.INDEX, [str(one) for one in labelled])
 
 
@@ -321,23 +359,35 @@ async def _copy(cursor: psycopg.AsyncCursor[Any], into: str, rows: Iterable[tupl
             await copy.write_row(row)
 
 
-def _json_of(draft: validation.Draft, ids: dict[str, UUID]) -> str:
-    if not ids:
+def _json_of(one: _Sound) -> str:
+    draft = one.new.row.draft
+    if not one.ids and not one.uris:
         return draft.description.model_dump_json(exclude={"files"}, exclude_none=True)
     record = validation.record_of(draft.description)
-    resolving.write_ids(record, ids)
+    resolving.write_ids(record, one.ids)
+    describing.write_uris(record, one.uris)
     return msgspec.json.encode(record).decode()
 
 
-async def _update(session: AsyncSession, held: _Held, row: Row, there: Known, caller: Caller) -> Outcome:
+async def _update(
+    session: AsyncSession,
+    held: _Held,
+    row: Row,
+    caller: Caller,
+    *,
+    there: Known,
+    meant: Mapping[describing.Asked, Meaning],
+) -> Outcome:
     if not caller.may_change(held.owner_id):
         message = "this name is taken by an object that belongs to another principal"
         return Outcome(row.line, Fate.FAILED, faults=[Fault("/name", message)])
     ids, faults = resolving.resolved(there, row.draft.description.project, _references_of(row))
-    if faults:
-        return _fallen(row, _references_of(row), faults)
+    uris, wrong = describing.resolved(meant, _terms_of(row), _kept_terms_of(held, row))
+    if faults or wrong:
+        return _fallen(row, _references_of(row), [*faults, *wrong])
     record = validation.record_of(row.draft.description)
     resolving.write_ids(record, ids)
+    describing.write_uris(record, uris)
     files = {file.path: (file.size, file.sha256, file.media_type) for file in row.draft.files}
     if record == held.record and files.items() <= held.files.items():
         return Outcome(row.line, Fate.UNCHANGED, held.id, held.revision)

@@ -13,6 +13,7 @@ from catalog.objects.metadata import (
     CUSTOM_KEYS_MAX,
     DATES_MAX,
     KEYWORDS_MAX,
+    SUBJECTS_MAX,
     Contact,
     Coverage,
     Creator,
@@ -26,8 +27,10 @@ from catalog.objects.metadata import (
     Project,
     Prose,
     Strict,
+    TermText,
     Title,
     Visibility,
+    term_of,
 )
 from catalog.objects.references import External, Outside, outside_external
 
@@ -49,6 +52,11 @@ class Description(Strict):
     creators: Annotated[list[Creator], Field(min_length=1, max_length=CREATORS_MAX)]
     contact: Contact
     keywords: Annotated[list[Keyword], Field(max_length=KEYWORDS_MAX), AfterValidator(_unrepeated)] = []
+    subjects: Annotated[
+        list[Annotated[TermText, term_of("scientific-fields")]],
+        Field(max_length=SUBJECTS_MAX, description="The scientific fields it belongs to."),
+        AfterValidator(_unrepeated),
+    ] = []
     licence: Licence | None = None
     visibility: Annotated[Visibility, Field(strict=False)] = Visibility.PRIVATE
     dates: Annotated[list[Dated], Field(max_length=DATES_MAX)] = []

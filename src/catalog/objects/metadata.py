@@ -23,6 +23,7 @@ from pydantic import (
     StringConstraints,
     model_validator,
 )
+from pydantic.config import JsonDict
 
 TITLE_CHARS_MAX = 300
 DESCRIPTION_CHARS_MAX = 20_000
@@ -31,6 +32,9 @@ CREATORS_MAX = 100
 KEYWORDS_MAX = 50
 KEYWORD_CHARS_MAX = 100
 DATES_MAX = 20
+SUBJECTS_MAX = 20
+# Labels are shorter, but the URI of a concept may have so many.
+TERM_CHARS_MAX = 500
 CUSTOM_KEYS_MAX = 100
 CUSTOM_CHARS_MAX = 1_000
 CUSTOM_VALUES_MAX = 100
@@ -183,7 +187,19 @@ ObjectName = Annotated[
     ),
 ]
 Project = Annotated[str, StringConstraints(pattern=PROJECT_PATTERN), Field(examples=["demo/weather"])]
+TermText = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=TERM_CHARS_MAX), AfterValidator(_one_line)
+]
 Sha256 = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[0-9A-Fa-f]{64}$")]
+
+
+def term_of(scheme: str, *, otherwise_text: bool = False) -> Any:
+    """Mark a text as a concept of a scheme: sent as URI, notation, label or synonym, and kept as the URI.
+
+    With `otherwise_text` the scheme cannot know them all, and what is no concept is kept as it was written.
+    """
+    told: JsonDict = {"x-scheme": scheme} | ({"x-scheme-open": True} if otherwise_text else {})
+    return Field(json_schema_extra=told)
 
 
 class Strict(BaseModel):

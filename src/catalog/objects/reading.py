@@ -23,13 +23,16 @@ from catalog.errors import Gone, NotFound
 from catalog.objects import kinds
 from catalog.objects.metadata import DateType
 from catalog.objects.references import External, Outside, outside_external
-from catalog.objects.tables import CatalogObject, FileState, Upload
+from catalog.objects.tables import CatalogObject, FileState, ObjectTerm, Upload
+from catalog.vocabulary.tables import Concept
 
 _objects = SQLModel.metadata.tables[CatalogObject.__tablename__]
 _files = SQLModel.metadata.tables["file"]
 _principals = SQLModel.metadata.tables[str(Principal.__tablename__)]
 _uploads = SQLModel.metadata.tables["upload"]
 _versions = SQLModel.metadata.tables["version"]
+_terms = SQLModel.metadata.tables[ObjectTerm.__tablename__]
+_concepts = SQLModel.metadata.tables[str(Concept.__tablename__)]
 
 
 RECORDS_AT_ONCE = 500
@@ -70,6 +73,14 @@ class Entry:
     version: int | None
     files: list[FileView]
     files_total: int
+    # What the concepts that describe it are called, by their URIs.
+    terms: dict[str, str]
+    relabelled: int
+
+    @property
+    def document_version(self) -> int:
+        """A number that grows whenever its document becomes another: by its revision, or by a label of a concept."""
+        return self.revision + self.relabelled
 
     @property
     def year(self) -> int | None:
@@ -105,6 +116,14 @@ def _entries(condition: sa.ColumnElement[bool], *, files_most: int | None) -> sa
         .scalar_subquery()
         .label("files_total")
     )
+    terms = (
+        sa.select(sa.func.jsonb_object_agg(_concepts.c.uri, _concepts.c.label))
+        .select_from(_terms.join(_concepts, _concepts.c.uri == _terms.c.concept))
+        .where(_terms.c.object_id == _objects.c.id)
+        .correlate(_objects)
+        .scalar_subquery()
+        .label("terms")
+    )
     return (
         sa.select(
             _objects.c.id,
@@ -122,6 +141,8 @@ def _entries(condition: sa.ColumnElement[bool], *, files_most: int | None) -> sa
             _objects.c.version,
             packed.c.files,
             total,
+            terms,
+            _objects.c.relabelled,
         )
         .join(_principals, _principals.c.id == _objects.c.owner_id)
         .join(packed, sa.true())
@@ -130,10 +151,10 @@ def _entries(condition: sa.ColumnElement[bool], *, files_most: int | None) -> sa
 
 
 def _entry(row: Any) -> Entry:
-    *columns, files, total = row
+    *columns, files, total, terms, relabelled = row
     views = [FileView(*packed) for packed in files or []]
     views.sort(key=_path_bytes)
-    return Entry(*columns, files=views, files_total=total)  # type: ignore[misc]  # As many columns as there are fields.
+    return Entry(*columns, files=views, files_total=total, terms=terms or {}, relabelled=relabelled)  # type: ignore[misc]  # As many columns as there are fields.
 
 
 def _path_bytes(file: FileView) -> bytes:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from pydantic import AfterValidator, StringConstraints
 
-from catalog.objects.metadata import Line, Strict
+from catalog.objects.metadata import Strict, TermText, term_of
 
 Accelerator = Literal["cpu", "cuda", "rocm", "metal", "tpu", "npu"]
 
@@ -21,6 +21,6 @@ def _version_range(text: str) -> str:
 class Requirement(Strict):
     """Something that must be there for it to run."""
 
-    name: Line
+    name: Annotated[TermText, term_of("software", otherwise_text=True)]
     version: Annotated[str, StringConstraints(max_length=100), AfterValidator(_version_range)] | None = None
     accelerator: Accelerator | None = None

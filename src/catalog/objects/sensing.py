@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Annotated
 
-from catalog.objects.metadata import Line, Strict
+from catalog.objects.metadata import Line, Strict, TermText, term_of
 from catalog.objects.references import Unit
 
 
@@ -11,6 +12,7 @@ class Sensor(Strict):
     """What took the measurements."""
 
     id: Line
+    type: Annotated[TermText, term_of("sensor-types")] | None = None
     model: Line | None = None
     manufacturer: Line | None = None
 
@@ -19,6 +21,7 @@ class Measured(Strict):
     """A quantity that was measured, with its unit."""
 
     name: Line
+    type: Annotated[TermText, term_of("measurement-types")] | None = None
     unit: Unit
 
 

@@ -77,6 +77,18 @@ class CatalogObject(SQLModel, table=True):
     withdrawn_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
     withdrawal_reason: str | None = Field(default=None, sa_type=sa.Text)
     version: int | None = Field(default=None, description="The newest published version that was not withdrawn.")
+    # How often what its concepts are called has changed: its document is another then, the object is not.
+    relabelled: int = Field(default=0, sa_column=sa.Column(sa.BigInteger, nullable=False, server_default="0"))
+
+
+class ObjectTerm(SQLModel, table=True):
+    """A concept that describes an object: derived from its record, in the transaction that changes it."""
+
+    __tablename__ = "object_term"
+
+    object_id: UUID = Field(foreign_key="object.id", primary_key=True)
+    # Concepts are never removed, so no key has to be checked for each of many rows.
+    concept: str = Field(sa_type=sa.Text, primary_key=True, index=True)
 
 
 class NamedObject(SQLModel, table=True):

@@ -30,7 +30,7 @@ from catalog.errors import (
     TooLarge,
     Unprocessable,
 )
-from catalog.objects import kinds, naming, reading, resolving, validation
+from catalog.objects import describing, kinds, naming, reading, resolving, validation
 from catalog.objects.description import Description
 from catalog.objects.metadata import FILES_MAX, FileDeclaration
 from catalog.objects.naming import Named
@@ -136,6 +136,7 @@ async def register(
         )
     if named:
         await naming.write(session, object_id, named)
+    await describing.keep(session, object_id, draft.kind, record)
     await _look_outside(session, object_id, draft.description)
     if draft.files:
         await _expect(session, object_id, draft.files)
@@ -204,7 +205,7 @@ async def revise(
 
 
 async def _describe(session: AsyncSession, entry: Entry, description: Description, caller: Caller) -> Entry:
-    record, named = await _record_of(session, description, caller, before=reading.metadata_of(entry))
+    record, named = await _record_of(session, description, caller, before=entry)
     changes = difference(entry.record, record)
     if not changes:
         return entry
@@ -223,6 +224,7 @@ async def _describe(session: AsyncSession, entry: Entry, description: Descriptio
             name=description.name,
             readers=readers_of(visibility=description.visibility, owner_id=entry.owner_id),
         )
+    await describing.keep(session, entry.id, reading.kind_of(entry), record)
     await _look_outside(session, entry.id, description)
     return await reading.find(session, entry.id, caller.audience)
 
@@ -589,23 +591,33 @@ async def _locked(session: AsyncSession, object_id: UUID, caller: Caller, revisi
 
 
 async def _record_of(
-    session: AsyncSession, description: Description, caller: Caller, *, before: kinds.Metadata | None = None
+    session: AsyncSession, description: Description, caller: Caller, *, before: Entry | None = None
 ) -> tuple[dict[str, Any], list[Named]]:
-    """Return the description as it is kept, with an id wherever it names an object, and what it names.
+    """Return the description as it is kept, with ids for objects and URIs for terms, and what objects it names.
 
-    Refuses what is not there for this caller, or is of another kind than belongs there. What was accepted before
-    stays: whoever mends a title need not see every member.
+    Refuses what is not there for this caller, or is of another kind than belongs there, and what is no term. What was
+    accepted before stays: whoever mends a title need not see every member, nor replace a term retired since.
     """
-    kept = set() if before is None else {reference.target for reference in before.references()}
+    kind = kinds.named(description.kind)
+    kept: set[str] = set()
+    kept_terms: set[describing.Asked] = set()
+    if before is not None:
+        kept = {reference.target for reference in reading.metadata_of(before).references()}
+        kept_terms = {use.asked for use in describing.uses(kind, before.record)}
     metadata: kinds.Metadata = description.metadata
     named = [reference for reference in metadata.references() if reference.target not in kept]
     project = description.project
     there = await resolving.known(session, ((project, reference) for reference in named), caller.audience)
     ids, faults = resolving.resolved(there, project, named)
-    if faults:
-        raise Unprocessable("The request names objects that are not there or do not fit.", faults=faults)
+    terms = describing.uses(kind, description)
+    meant = await describing.known(session, (use for use in terms if use.asked not in kept_terms))
+    uris, wrong = describing.resolved(meant, terms, kept_terms)
+    if faults or wrong:
+        what = " and ".join(filter(None, ("objects" if faults else "", "terms" if wrong else "")))
+        raise Unprocessable(f"The request names {what} that are not there or do not fit.", faults=[*faults, *wrong])
     record = validation.record_of(description)
     resolving.write_ids(record, ids)
+    describing.write_uris(record, uris)
     return record, naming.named_by(metadata.references(), ids)
 
 

@@ -16,6 +16,7 @@ Document: TypeAlias = dict[str, Any]
 # What a person types is far below, what a generated archive lists can be far above. Text past these is not searched.
 PATHS_CHARS_MAX = 200_000
 MEMBERS_CHARS_MAX = 200_000
+TERMS_CHARS_MAX = 200_000
 # A longer name is found by its words and stands in no facet: Lucene refuses a document with a term over 32,766 bytes.
 NAME_CHARS_MAX = 1_000
 
@@ -53,6 +54,11 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
     # Who may see that it has labels: the readers of any labels that name it, its own if they are in it.
     label_readers: Sequence[str] = ()
     withdrawn: bool
+    # The concepts that describe it and all that are broader: their URIs, and all they are called in any language.
+    concepts: Sequence[str] = ()
+    terms: Sequence[str] = ()
+    subjects: Sequence[str] = ()
+    tasks: Sequence[str] = ()
 
 
 def document_from(entry: Projection) -> Document:
@@ -79,6 +85,10 @@ def document_from(entry: Projection) -> Document:
         "format": entry.formats,
         "members": _within(entry.member_texts, MEMBERS_CHARS_MAX),
         "paths": _within(entry.file_paths, PATHS_CHARS_MAX),
+        "concepts": entry.concepts,
+        "terms": _within(entry.terms, TERMS_CHARS_MAX),
+        "subject": entry.subjects,
+        "task": entry.tasks,
         "visibility": entry.visibility,
         "state": entry.state,
         "quality": entry.quality,
@@ -173,6 +183,11 @@ MAPPING: dict[str, Any] = {
         # Without norms: an object is no worse an answer for having many files or members.
         "members": _names(norms=False, **_LONG),
         "paths": _names(norms=False, **_LONG),
+        "concepts": {"type": "keyword"},
+        # Without norms, as above: many languages make a concept no worse an answer.
+        "terms": _prose(norms=False, **_LONG),
+        "subject": _FACET,
+        "task": _FACET,
         "visibility": {"type": "keyword"},
         "state": _FACET,
         "quality": _FACET,

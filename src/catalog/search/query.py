@@ -22,11 +22,13 @@ from catalog.objects.kinds.labels import DATA_SETS
 SEARCHED = (
     "id^8",  # Who pastes an identifier wants that one object.
     "creator_ids^8",  # As above, for an ORCID or ROR.
+    "concepts^8",  # As above, for the URI of a concept, which may be a broader one.
     "title^4",  # What an object is called says best what it is.
     "keywords^2",  # Chosen by a person to be found by.
     "creators^2",  # A surname is rarely meant as a topic.
     "description",
     "members",
+    "terms",  # What its concepts and all broader ones are called, in any language.
     "paths",
 )
 # A word in several fields counts a little more than in its best field alone; a full sum would let long texts win.
@@ -52,6 +54,8 @@ FACETS: Mapping[str, str] = {
     "format": "format",
     "state": "state",
     "quality": "quality",
+    "subject": "subject",
+    "task": "task",
 }
 # Whether a data set has labels that the caller may see: asked of readers, not of values.
 HAS_LABELS = "has_labels"
@@ -291,6 +295,7 @@ HIGHLIGHT: dict[str, Any] = {
         "keywords": {},
         "creators": {},
         "members": {},
+        "terms": {},
         "paths": {},
     },
 }

@@ -6,7 +6,7 @@ Nothing is ever removed: objects are described by concepts, and what vanishes fr
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -18,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 
 from catalog.errors import Conflict, Fault, Invalid, NotFound, PreconditionFailed, Unprocessable
-from catalog.vocabulary.tables import Concept, Scheme, SchemeChange
-from catalog.vocabulary.terms import Term, Vocabulary, folded
+from catalog.vocabulary.tables import Concept, ConceptLabel, Scheme, SchemeChange
+from catalog.vocabulary.terms import Label, Term, Vocabulary, folded
 
 SCHEME_NAME_PATTERN = r"^[a-z][a-z0-9-]{1,62}$"
 # What a concept has for a digest when its scheme no longer names it: any text of it is a change then.
@@ -28,6 +28,7 @@ NUL = "\x00"
 
 _schemes = SQLModel.metadata.tables[str(Scheme.__tablename__)]
 _concepts = SQLModel.metadata.tables[str(Concept.__tablename__)]
+_labels = SQLModel.metadata.tables[ConceptLabel.__tablename__]
 _changes = SQLModel.metadata.tables[SchemeChange.__tablename__]
 
 
@@ -44,6 +45,8 @@ class Difference:
     changed: Sequence[str]
     retired: Sequence[str]
     unchanged: int
+    # What was accepted and may be regretted.
+    warnings: Sequence[Fault] = ()
 
     @property
     def touched(self) -> list[str]:
@@ -76,10 +79,12 @@ async def load(
     digest: bytes,
     by: UUID | None,
     revisions: Sequence[int] | None = None,
+    only_add: bool = False,
 ) -> Difference:
     """Make the scheme what the file says, or make it; the same file again changes nothing, not even the revision.
 
-    `revisions` are those the caller accepts, None for any. Raises Invalid for a replacement that is nowhere,
+    `revisions` are those the caller accepts, None for any. With `only_add` what is there already stays as it is. A
+    replacement that is in no vocabulary here is kept and warned of. Raises Invalid for one that is deprecated itself,
     SchemeTaken, PreconditionFailed.
     """
     _must_be_name(name)
@@ -98,6 +103,10 @@ async def load(
     if held is not None and revisions is not None and held.revision not in revisions:
         raise PreconditionFailed(f"The scheme {name} is at revision {held.revision}; look at it again.")
     difference, digests = await _compared(session, name, vocabulary)
+    if only_add:
+        left = difference.unchanged + len(difference.changed)
+        difference = replace(difference, changed=[], retired=[], unchanged=left)
+        row = {}
     same = held is not None and all(getattr(held, column) == value for column, value in row.items())
     if not (difference.added or difference.touched) and same and difference.revision:
         await session.execute(_schemes.update().where(_schemes.c.name == name).values(digest=digest))
@@ -113,6 +122,20 @@ async def load(
     return difference
 
 
+async def changed_by_people(session: AsyncSession, name: str) -> bool:
+    """Whether anybody but the catalog itself has changed the scheme."""
+    by_people = sa.select(_changes.c.id).where(_changes.c.scheme == name, _changes.c.principal_id.is_not(None))
+    return (await session.execute(by_people.limit(1))).one_or_none() is not None
+
+
+async def digest_held(session: AsyncSession, name: str) -> bytes | None:
+    """Return the digest of the file that the scheme was last imported from; None without such a scheme."""
+    held: bytes | None = (
+        await session.execute(sa.select(_schemes.c.digest).where(_schemes.c.name == name))
+    ).scalar_one_or_none()
+    return held
+
+
 async def retire(session: AsyncSession, name: str, uri: str, replacement: str | None, *, by: UUID) -> int:
     """Deprecate a concept, with what takes its place if anything does, and return the scheme's new revision.
 
@@ -120,11 +143,7 @@ async def retire(session: AsyncSession, name: str, uri: str, replacement: str | 
     """
     if NUL in name + uri:
         raise NotFound("There is no such concept: Postgres keeps no text with a NUL.")
-    revision = (
-        await session.execute(sa.select(_schemes.c.revision).where(_schemes.c.name == name).with_for_update())
-    ).scalar_one_or_none()
-    if revision is None:
-        raise NotFound(f"There is no vocabulary {name!r}.")
+    revision = await _locked_revision(session, name)
     here = sa.select(_concepts.c.uri).where(_concepts.c.uri == uri, _concepts.c.scheme == name)
     if (await session.execute(here)).one_or_none() is None:
         raise NotFound(f"The vocabulary {name} has no concept {uri[:200]}.")
@@ -136,12 +155,56 @@ async def retire(session: AsyncSession, name: str, uri: str, replacement: str | 
     await session.execute(
         _concepts.update().where(_concepts.c.uri == uri).values(deprecated=True, replaced_by=replacement)
     )
+    changes = {"uri": uri, "replaced_by": replacement}
+    await _raise_revision(session, name, by=by, action="retire", revision=revision, changes=changes)
+    return revision + 1
+
+
+async def add(session: AsyncSession, name: str, term: Term, *, by: UUID) -> int:
+    """Add one concept to a scheme and return the scheme's new revision; raises NotFound, Conflict where it is there."""
+    revision = await _locked_revision(session, name)
+    there = sa.select(_concepts.c.uri).where(_concepts.c.uri == term.uri)
+    if (await session.execute(there)).one_or_none() is not None:
+        raise Conflict(f"There is a concept {term.uri} already.")
+    difference = Difference(revision, [term.uri], [], [], 0)
+    await _write(session, name, [term], {term.uri: digest_of(term)}, difference)
+    await _raise_revision(session, name, by=by, action="add", revision=revision, changes={"uri": term.uri})
+    return revision + 1
+
+
+async def add_label(session: AsyncSession, name: str, uri: str, label: Label, *, by: UUID) -> int:
+    """Give a concept one more name and return the scheme's new revision; raises NotFound."""
+    revision = await _locked_revision(session, name)
+    here = sa.select(_concepts.c.uri).where(_concepts.c.uri == uri, _concepts.c.scheme == name, ~_concepts.c.deprecated)
+    if NUL in uri or (await session.execute(here)).one_or_none() is None:
+        raise NotFound(f"The vocabulary {name} has no concept {uri[:200]} that is in use.")
+    values = {"kind": label.kind.value, "language": label.language, "text": label.text, "folded": folded(label.text)}
+    await session.execute(_labels.insert().values(concept=uri, scheme=name, **values))
+    # What the next file says of the concept is a change then, and shown as one.
+    await session.execute(_concepts.update().where(_concepts.c.uri == uri).values(digest=VANISHED))
+    changes = {"uri": uri, "label": label.text}
+    await _raise_revision(session, name, by=by, action="add label", revision=revision, changes=changes)
+    return revision + 1
+
+
+async def _locked_revision(session: AsyncSession, name: str) -> int:
+    if NUL in name:
+        raise NotFound("There is no such vocabulary: Postgres keeps no text with a NUL.")
+    revision: int | None = (
+        await session.execute(sa.select(_schemes.c.revision).where(_schemes.c.name == name).with_for_update())
+    ).scalar_one_or_none()
+    if revision is None:
+        raise NotFound(f"There is no vocabulary {name!r}.")
+    return revision
+
+
+async def _raise_revision(
+    session: AsyncSession, name: str, *, by: UUID, action: str, revision: int, changes: dict[str, Any]
+) -> None:
     await session.execute(
         _schemes.update().where(_schemes.c.name == name).values(revision=revision + 1, updated_at=sa.func.now())
     )
-    changes = {"uri": uri, "replaced_by": replacement}
-    await _note(session, name, by=by, action="retire", revision=revision, changes=changes)
-    return int(revision) + 1
+    await _note(session, name, by=by, action=action, revision=revision, changes=changes)
 
 
 async def _note(
@@ -181,18 +244,24 @@ async def _compared(session: AsyncSession, name: str, vocabulary: Vocabulary) ->
     held = {row.uri: _Held(row.digest, row.deprecated) for row in rows}
     digests = {term.uri: digest_of(term) for term in vocabulary.terms}
     added = [uri for uri in digests if uri not in held]
-    await _must_fit(session, vocabulary, added, digests)
+    warnings = await _must_fit(session, vocabulary, added, digests)
     changed = [uri for uri, digest in digests.items() if uri in held and held[uri].digest != digest]
     retired = [uri for uri, one in held.items() if uri not in digests and not one.deprecated]
     difference = Difference(
-        revision, added, changed, sorted(retired), unchanged=len(digests) - len(added) - len(changed)
+        revision,
+        added,
+        changed,
+        sorted(retired),
+        unchanged=len(digests) - len(added) - len(changed),
+        warnings=warnings,
     )
     return difference, digests
 
 
 async def _must_fit(
     session: AsyncSession, vocabulary: Vocabulary, added: Sequence[str], digests: dict[str, bytes]
-) -> None:
+) -> list[Fault]:
+    """Return what is odd and accepted; raises Invalid with what cannot be."""
     replacements = {
         term.replaced_by
         for term in vocabulary.terms
@@ -212,12 +281,19 @@ async def _must_fit(
     faults = [
         Fault(uri, f"{uri} belongs to the vocabulary {there[uri].scheme} already") for uri in added if uri in there
     ]
+    warnings = []
     for term in vocabulary.terms:
-        if term.replaced_by in replacements and (term.replaced_by not in there or there[term.replaced_by].deprecated):
-            message = f"{term.uri} is replaced by {term.replaced_by}, which is in no vocabulary here, or deprecated"
-            faults.append(Fault(term.uri, message))
+        if term.replaced_by not in replacements:
+            continue
+        if term.replaced_by not in there:
+            # A part of a larger vocabulary names what it leaves out: the link is worth keeping.
+            message = f"is replaced by {term.replaced_by}, which is in no vocabulary here; the link is kept"
+            warnings.append(Fault(term.uri, message))
+        elif there[term.replaced_by].deprecated:
+            faults.append(Fault(term.uri, f"{term.uri} is replaced by {term.replaced_by}, which is deprecated itself"))
     if faults:
         raise Invalid(f"The vocabulary has {len(faults)} faults.", faults=faults[:100])
+    return warnings
 
 
 async def _write(

@@ -3,7 +3,7 @@
 A text is a concept's URI, notation, label or synonym in any language; case, accents and doubled spaces do not matter.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 
+from catalog.database import Database
 from catalog.errors import NotFound
 from catalog.vocabulary.tables import Scheme
 from catalog.vocabulary.terms import folded
@@ -22,6 +23,9 @@ NUL = "\x00"
 NEAR_SIMILARITIES = (0.4, 0.1)
 # A retired concept's replacement may be retired later, and so on; nobody follows further.
 REPLACEMENTS_FOLLOWED_MAX = 10
+# The nearest concepts of a text cost up to some ten milliseconds; one who writes more wrong terms at once sees the rest
+# when these are mended.
+EXPLAINED_MAX = 20
 
 _schemes = SQLModel.metadata.tables[str(Scheme.__tablename__)]
 
@@ -157,6 +161,37 @@ async def concepts(session: AsyncSession, uris: Collection[str]) -> list[Concept
     return [ConceptView(*row) for row in rows]
 
 
+CONCEPTS_AT_ONCE = 1_000
+
+
+async def every_concept(session: AsyncSession, name: str) -> AsyncIterator[ConceptView]:
+    """Yield all concepts of a scheme in the order of their URIs, some at a time."""
+    after = ""
+    while True:
+        rows = await session.execute(
+            sa.text(
+                'SELECT uri FROM concept WHERE scheme = :scheme AND uri COLLATE "C" > :after'
+                ' ORDER BY uri COLLATE "C" LIMIT :most'
+            ),
+            {"scheme": name, "after": after, "most": CONCEPTS_AT_ONCE},
+        )
+        uris = [row.uri for row in rows]
+        if not uris:
+            return
+        found = {one.uri: one for one in await concepts(session, uris)}
+        for uri in uris:
+            yield found[uri]
+        after = uris[-1]
+
+
+async def labels(database: Database, uris: Collection[str]) -> dict[str, str]:
+    """Return what the concepts of these URIs are called, as far as they are there."""
+    if not uris:
+        return {}
+    rows = await database.rows("SELECT uri, label FROM concept WHERE uri = ANY (%(uris)s)", {"uris": sorted(set(uris))})
+    return dict(rows)
+
+
 async def concept(session: AsyncSession, uri: str) -> ConceptView:
     """Return the concept of that URI; raises NotFound."""
     found = [] if NUL in uri else await concepts(session, [uri])
@@ -173,7 +208,8 @@ _MEANT = """
         SELECT place, uri, 0 AS rank FROM asked JOIN concept ON concept.uri = asked.text
             AND concept.scheme = asked.scheme
         UNION ALL
-        SELECT place, concept AS uri, CASE kind WHEN 'preferred' THEN 1 WHEN 'notation' THEN 1 ELSE 2 END
+        SELECT place, concept AS uri, CASE WHEN kind IN ('preferred', 'notation') THEN 1 ELSE 3 END
+            + CASE WHEN concept_label.text = asked.text THEN 0 ELSE 1 END
         FROM asked JOIN concept_label USING (scheme, folded)
     )
     SELECT place, concept.uri, concept.label, deprecated, replaced_by, min(rank) AS rank
@@ -182,8 +218,13 @@ _MEANT = """
     """
 
 
-async def meanings(session: AsyncSession, asked: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Meaning]:
-    """Return what each text means in its scheme: one query for all that are right, and one more for each wrong one."""
+async def meanings(
+    session: AsyncSession, asked: Iterable[tuple[str, str]], *, unexplained: Collection[tuple[str, str]] = ()
+) -> dict[tuple[str, str], Meaning]:
+    """Return what each text means in its scheme, by one query for all that are right.
+
+    Those that are wrong are explained with the nearest concepts, up to a number; `unexplained` ones never are.
+    """
     wanted = sorted(set(asked))
     if not wanted:
         return {}
@@ -199,13 +240,8 @@ async def meanings(session: AsyncSession, asked: Iterable[tuple[str, str]]) -> d
     found: dict[int, list[Any]] = {}
     for row in rows:
         found.setdefault(row.place, []).append(row)
-    meant = {}
-    for place, (name, text) in enumerate(wanted):
-        candidates = found.get(place, [])
-        meant[name, text] = (
-            await _decided(session, text, candidates) if candidates else await _unknown(session, name, text)
-        )
-    return meant
+    meant = {one: await _decided(session, one[1], found[place]) for place, one in enumerate(wanted) if place in found}
+    return meant | await _unknown(session, [one for one in wanted if one not in meant], unexplained)
 
 
 async def _decided(session: AsyncSession, text: str, candidates: Sequence[Any]) -> Meaning:
@@ -238,8 +274,28 @@ async def _replacement(session: AsyncSession, uri: str) -> Near | None:
     return None if row is None else Near(row.uri, row.label)
 
 
-async def _unknown(session: AsyncSession, name: str, text: str) -> Meaning:
-    return Meaning(None, f"there is no term {text[:80]!r} in {name}", await nearest(session, name, text))
+async def _unknown(
+    session: AsyncSession, wanted: Sequence[tuple[str, str]], unexplained: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], Meaning]:
+    if not wanted:
+        return {}
+    names = {name for name, _ in wanted}
+    there = set((await session.execute(sa.select(_schemes.c.name).where(_schemes.c.name.in_(names)))).scalars())
+    told = {}
+    explained = 0
+    for name, text in wanted:
+        near: Sequence[Near] = ()
+        if name not in there:
+            problem = (
+                f"the vocabulary {name} is not loaded here, and nothing can be named in it; `catalog migrate` loads it"
+            )
+        else:
+            problem = f"there is no term {text[:80]!r} in {name}"
+            if (name, text) not in unexplained and explained < EXPLAINED_MAX:
+                explained += 1
+                near = await nearest(session, name, text)
+        told[name, text] = Meaning(None, problem, near)
+    return told
 
 
 async def nearest(session: AsyncSession, name: str, text: str) -> list[Near]:

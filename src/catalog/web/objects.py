@@ -101,7 +101,8 @@ def render_object(
     shown_version = entry.get("shown_version")
     address = f"{today}/versions/{shown_version['number']}" if shown_version else today
     cited = f"{public_url.rstrip('/')}{address}"
-    metadata = dict(entry.get("metadata") or {})
+    terms = entry.get("terms") or {}
+    metadata: dict[str, Any] = _labelled(dict(entry.get("metadata") or {}), terms)
     members = _members(metadata)
     if members:
         metadata.pop("members")
@@ -116,6 +117,9 @@ def render_object(
         creators=[_creator(creator) for creator in entry["creators"]],
         contact_address=f"mailto:{quote(entry['contact']['email'], safe='@')}",
         keywords=[(word, State(q=word).address()) for word in entry.get("keywords") or ()],
+        subjects=[
+            (terms.get(uri, uri), State(chosen={"subject": (uri,)}).address()) for uri in entry.get("subjects") or ()
+        ],
         project_address=State(chosen={"project": (entry["project"],)}).address(),
         kind_address=State(chosen={"kind": (entry["kind"],)}).address(),
         licence=entry.get("licence"),
@@ -150,6 +154,19 @@ def _version(version: Mapping[str, Any], today: str, shown: Mapping[str, Any] | 
         withdrawn_at=version["withdrawn_at"],
         reason=version["reason"],
     )
+
+
+def _labelled(value: Any, terms: Mapping[str, str]) -> Any:
+    """Return metadata with what concepts are called in place of their URIs."""
+    match value:
+        case Mapping():
+            return {name: _labelled(inner, terms) for name, inner in value.items()}
+        case list():
+            return [_labelled(inner, terms) for inner in value]
+        case str():
+            return terms.get(value, value)
+        case _:
+            return value
 
 
 def _creator(creator: Mapping[str, Any]) -> Creator:

@@ -24,8 +24,11 @@ FACETS = {
     "state": "State",
     "quality": "Quality of the record",
     "has_labels": "Labels",
+    "subject": "Field",
+    "task": "Task",
 }
 LABELS = {"yes": "With labels", "no": "Without labels"}
+_OF_CONCEPTS = {"subject", "task"}
 SORTS = {"relevance": "Relevance", "newest": "Newest", "oldest": "Oldest", "title": "Title"}
 # Enough to compare at a glance; the others fold away without being lost.
 FACET_VALUES_SHOWN = 6
@@ -33,7 +36,7 @@ CARD_FILES_SHOWN = 3
 CARD_CREATORS_SHOWN = 4
 # Hits tell where else the words were found; these fields are already marked in place.
 _MARKED_IN_PLACE = {"title", "description"}
-_MARKED_ELSEWHERE = {"paths": "Files"}
+_MARKED_ELSEWHERE = {"paths": "Files", "terms": "Terms"}
 # What a fault's pointer names, as people see it on the page.
 _PLACES = {**FACETS, "sort": "Order", "cursor": "Next page", "limit": "Results per page", "": "Address"}
 
@@ -203,6 +206,7 @@ def facets_of(counted: Mapping[str, Any], state: State) -> list[Facet]:
 
 def _facet(name: str, counted: Mapping[str, Any], state: State) -> Facet:
     counts = {str(bucket["value"]): int(bucket["count"]) for bucket in counted.get("buckets", ())}
+    labels = {str(bucket["value"]): bucket["label"] for bucket in counted.get("buckets", ()) if bucket.get("label")}
     chosen = state.chosen.get(name, ())
     values = [*(value for value in chosen if value not in counts), *counts]
     if name == "year":
@@ -210,7 +214,7 @@ def _facet(name: str, counted: Mapping[str, Any], state: State) -> Facet:
     choices = [
         Choice(
             value=value,
-            label=_value_label(name, value),
+            label=labels.get(value) or _value_label(name, value),
             count=counts.get(value),
             chosen=value in chosen,
             only=state.with_only(name, value).address(),
@@ -232,6 +236,9 @@ def _facet(name: str, counted: Mapping[str, Any], state: State) -> Facet:
 def _value_label(name: str, value: str) -> str:
     if name == "has_labels":
         return LABELS.get(value, value)
+    if name in _OF_CONCEPTS:
+        # Where nothing was counted, as for a choice without hits, the URI says it as well as it can.
+        return value.rpartition(":")[2].replace("-", " ")
     return wording.kind_title(value) if name == "kind" else value
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from catalog.objects.kinds import Kind, Metadata
-from catalog.objects.metadata import Line
+from catalog.objects.metadata import Line, TermText, term_of
 from catalog.objects.references import Bond, ObjectId, Reference, Url
 
 # What labels may be about.
@@ -18,8 +18,8 @@ class Labels(Metadata):
 
     dataset: Annotated[ObjectId, Field(description="The data set that these labels annotate.")]
     dataset_version: Annotated[Line, Field(description="The data set's version, where it has several.")] | None = None
-    task: Line | None = None
-    format: Line | None = None
+    task: Annotated[TermText, term_of("ml-tasks")] | None = None
+    format: Annotated[TermText, term_of("formats")] | None = None
     classes: Annotated[list[Line], Field(max_length=1_000)] = []
     instances: Annotated[int, Field(ge=0, le=2**53, description="How many instances are labelled.")] | None = None
     made_by: Literal["people", "model", "both"] | None = None
@@ -41,6 +41,7 @@ KIND = Kind(
     title="Labels",
     description="Annotations of a data set that is an object of its own.",
     metadata=Labels,
+    schema_version=2,
     example={
         "kind": "labels",
         "project": "demo/vision",

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from catalog.objects.kinds import Kind, Metadata
-from catalog.objects.metadata import Line, Strict
+from catalog.objects.metadata import Line, Strict, TermText, term_of
 from catalog.objects.running import Requirement
 
 
@@ -21,9 +21,9 @@ class Tensor(Strict):
 class Model(Metadata):
     """What only a model says."""
 
-    task: Line | None = None
-    framework: Line | None = None
-    format: Line | None = None
+    task: Annotated[TermText, term_of("ml-tasks")] | None = None
+    framework: Annotated[TermText, term_of("software")] | None = None
+    format: Annotated[TermText, term_of("formats")] | None = None
     parameters: Annotated[int, Field(ge=0, le=2**53, description="How many trained numbers it has.")] | None = None
     runtime: Annotated[list[Requirement], Field(max_length=50)] = []
     inputs: Annotated[list[Tensor], Field(max_length=100)] = []
@@ -40,6 +40,7 @@ KIND = Kind(
     title="Model",
     description="A trained model, with what it takes to run it.",
     metadata=Model,
+    schema_version=2,
     example={
         "kind": "model",
         "project": "demo/vision",

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from catalog.objects.kinds import Kind, Metadata
-from catalog.objects.metadata import Line
+from catalog.objects.metadata import Line, TermText, term_of
 from catalog.objects.references import Bond, ObjectId, Reference
 
 
@@ -18,8 +18,8 @@ class Weights(Metadata):
         Annotated[Line, Field(description="The model's version, by number or label; one of those that are published.")]
         | None
     ) = None
-    framework: Line | None = None
-    format: Line | None = None
+    framework: Annotated[TermText, term_of("software")] | None = None
+    format: Annotated[TermText, term_of("formats")] | None = None
     precision: Literal["float64", "float32", "bfloat16", "float16", "float8", "int8", "int4", "mixed"] | None = None
     parameters: Annotated[int, Field(ge=0, le=2**53, description="How many numbers there are.")] | None = None
     trained_on: Annotated[list[ObjectId], Field(max_length=100, description="The data sets of the training.")] = []
@@ -49,6 +49,7 @@ KIND = Kind(
     title="Model weights",
     description="The trained numbers of a model, apart from the model they belong to.",
     metadata=Weights,
+    schema_version=2,
     example={
         "kind": "weights",
         "project": "demo/vision",
