@@ -368,7 +368,8 @@ def _wide(connection: psycopg.Connection[Any], wire: Wire, owner_id: UUID, ids: 
         status, told = wire.send("GET", f"/api/objects/{hub}/provenance?direction=down&depth={LINEAGE_DEPTH}")
         assert (status, b'"truncated":true' in told) == (200, len(children) > NODES_MAX), told[:500]
         status, told = wire.send("GET", f"/api/objects/{hub}/impact")
-        assert (status, msgspec.json.decode(told)["total"]) == (200, len(children)), told[:500]
+        assert status == 200, told[:500]
+        assert msgspec.json.decode(told)["total"] == len(children), told[:500]
 
     def bare() -> None:
         found = connection.execute("SELECT later_id FROM relation WHERE earlier_id = %s", [hub]).fetchall()
