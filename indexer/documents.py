@@ -1,7 +1,7 @@
 """Index objects: read the rows, project them, write them with their revisions, and judge every item's result."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -15,6 +15,7 @@ from catalog.objects.describing import Indexed
 from catalog.objects.kinds.training_dataset import TrainingDataset
 from catalog.objects.naming import Labelling
 from catalog.objects.reading import Entry
+from catalog.objects.running import range_of
 from catalog.quality import assessing, tables
 from catalog.quality import facts as quality
 from catalog.quality.assessing import Report, Told
@@ -67,11 +68,26 @@ def projection_of(
         subjects=described.subjects,
         tasks=described.tasks,
         file_paths=[file.path for file in entry.files],
+        sensors=list(told.metadata.instruments()),
+        runtimes=[(need.name, *range_of(need.version)) for need in told.metadata.runtimes()],
+        holds=_holds(told),
         state=versions.state_of(entry),
         quality=None if report is None else report.band,
         label_readers=_label_readers(entry, told.metadata, labelling),
         withdrawn=entry.withdrawn_at is not None,
     )
+
+
+def _holds(told: Told) -> tuple[datetime, datetime | None] | None:
+    """Return from when to when an object holds: as its kind says, else by the time that it covers."""
+    said = told.metadata.validity()
+    if said is not None:
+        return said
+    span = (told.entry.record.get("coverage") or {}).get("temporal")
+    if span is None:
+        return None
+    end = span.get("end")
+    return datetime.fromisoformat(span["start"]), None if end is None else datetime.fromisoformat(end)
 
 
 def _label_readers(entry: Entry, metadata: kinds.Metadata, labelling: Labelling | None) -> list[str]:

@@ -337,3 +337,82 @@ async def test_labels_registered_in_bulk_label_their_data_set(clients: Clients, 
 
     assert '"created"' in answer.text
     await settles(clients.anonymous, word, yes=[f"First {word}"], no=[])
+
+
+async def titles(client: httpx2.AsyncClient, project: str, **asked: Any) -> list[str]:
+    """Return the titles of what is found in a project."""
+    answer = await client.get("/api/search", params={"project": project, "sort": "title", **asked})
+    assert answer.status_code == 200, answer.text
+    return [hit["title"] for hit in answer.json()["hits"]]
+
+
+@pytest.mark.req("SAGE-STORAGE-12")
+async def test_models_are_found_by_what_they_run_on(clients: Clients) -> None:
+    project = f"search/r{uuid4().hex[:10]}"
+    needs: dict[str, list[dict[str, str]]] = {
+        "Any": [{"name": "PyTorch"}],
+        "Newer": [{"name": "torch", "version": ">=2.1,<3"}],
+        "Older": [{"name": "PyTorch", "version": "<2"}],
+        "Other": [{"name": "TensorFlow", "version": ">=2.1"}, {"name": "PyTorch", "version": "==1.8.*"}],
+        "Own": [{"name": "our-runtime", "version": ">=7"}],
+    }
+    for title, runtime in needs.items():
+        body = draft(title, kind="model", project=project, visibility="public", metadata={"runtime": runtime})
+        await register(clients.ingest, body)
+
+    async def all_found() -> bool:
+        return len(await titles(clients.anonymous, project)) == len(needs)
+
+    await eventually(all_found)
+    assert await titles(clients.anonymous, project, runtime="pytorch") == ["Any", "Newer", "Older", "Other"]
+    assert await titles(clients.anonymous, project, runtime="pytorch>=2.1") == ["Any", "Newer"]
+    assert await titles(clients.anonymous, project, runtime="PyTorch==1.8.1") == ["Any", "Older", "Other"]
+    assert await titles(clients.anonymous, project, runtime="Our-Runtime >= 6") == ["Own"]
+    assert await titles(clients.anonymous, project, runtime=["our-runtime<7", "tensorflow"]) == ["Other"]
+    wrong = await clients.anonymous.get("/api/search", params={"runtime": "pytorch>=2.1,what"})
+    assert wrong.json()["errors"] == [
+        {"pointer": "/runtime/0", "message": "'>=2.1,what' is no version range; write it as >=2.1,<3 (PEP 440)"}
+    ]
+
+
+@pytest.mark.req("SAGE-STORAGE-21")
+async def test_calibrations_are_found_by_their_sensor_and_by_when_they_hold(clients: Clients) -> None:
+    project = f"search/c{uuid4().hex[:10]}"
+    parameters = [{"name": "gain", "value": 2.0, "unit": "1"}]
+    spans = {"First": ("2023-01-01T00:00:00Z", "2024-01-01T00:00:00Z"), "Second": ("2024-01-01T00:00:01Z", None)}
+    for title, (start, end) in spans.items():
+        for sensor in ("S1", "S2"):
+            valid = {"start": start} | ({} if end is None else {"end": end})
+            said = {"sensor": {"id": sensor}, "parameters": parameters, "valid": valid}
+            body = draft(
+                f"{title} of {sensor}", kind="calibration", project=project, visibility="public", metadata=said
+            )
+            await register(clients.ingest, body)
+
+    async def all_found() -> bool:
+        return len(await titles(clients.anonymous, project)) == 4
+
+    await eventually(all_found)
+    asked = {"kind": "calibration", "sensor": "S1"}
+    assert await titles(clients.anonymous, project, **asked) == ["First of S1", "Second of S1"]
+    assert await titles(clients.anonymous, project, **asked, valid_at="2024-05-01T00:00:00Z") == ["Second of S1"]
+    assert await titles(clients.anonymous, project, **asked, valid_at="2023-05-01T00:00:00+02:00") == ["First of S1"]
+    assert await titles(clients.anonymous, project, valid_at="2022-12-31T23:59:59Z") == []
+    page = await clients.anonymous.get("/api/search", params={"project": project, "facet": "sensor"})
+    assert page.json()["facets"]["sensor"]["buckets"] == [{"value": "S1", "count": 2}, {"value": "S2", "count": 2}]
+
+
+@pytest.mark.req("SAGE-STORAGE-9")
+async def test_training_data_sets_are_found_as_a_kind_wherever_their_bytes_are(clients: Clients) -> None:
+    project = f"search/t{uuid4().hex[:10]}"
+    there = [{"type": "url", "url": "https://example.org/penguins.csv"}]
+    await register(clients.ingest, draft("Elsewhere", project=project, visibility="public", external=there))
+    await register(clients.ingest, draft("Here", project=project, visibility="public"))
+    other = {"kind": "model", "metadata": {}}
+    await register(clients.ingest, draft("A model", project=project, visibility="public", **other))
+
+    async def all_found() -> bool:
+        return len(await titles(clients.anonymous, project)) == 3
+
+    await eventually(all_found)
+    assert await titles(clients.anonymous, project, kind="training-dataset") == ["Elsewhere", "Here"]

@@ -27,6 +27,7 @@ VALUES_OF: dict[str, Callable[[Projection], list[Any]]] = {
     "creator": lambda one: sorted({creator.name for creator in one.creators}),
     "format": lambda one: list(one.formats),
     "state": lambda one: [one.state],
+    "sensor": lambda one: list(one.sensors),
     "quality": lambda one: [one.quality],
     "subject": lambda one: list(one.subjects),
     "task": lambda one: list(one.tasks),
@@ -47,6 +48,7 @@ def _some(dice: random.Random) -> Projection:
         tasks=dice.sample(["urn:t:regression", "urn:t:detection"], dice.randint(0, 1)),
         visibility=dice.choice(["public", "private"]),
         state=dice.choice(["draft", "published"]),
+        sensors=dice.sample(["S1", "S2", "BME680"], dice.randint(0, 2)),
         quality=dice.choice(["excellent", "good", "fair", "poor"]),
     )
 

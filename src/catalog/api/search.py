@@ -1,6 +1,6 @@
 """`/api/search`: the index finds, the database decides, and what is shown carries links that work."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from catalog.access.principals import Caller
 from catalog.api import files, requests, shapes
@@ -16,7 +16,7 @@ from catalog.api.contract import JSON, Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
 from catalog.database import now
 from catalog.errors import Fault, Invalid
-from catalog.objects import kinds, reading
+from catalog.objects import kinds, reading, running
 from catalog.objects.reading import Entry, FileView
 from catalog.objects.tables import FileState
 from catalog.search import query
@@ -29,7 +29,18 @@ DESCRIPTION_CHARS_SHOWN = 400
 CHOSEN_VALUES_MAX = 50
 
 Facet = Literal[
-    "kind", "project", "licence", "year", "creator", "format", "state", "quality", "has_labels", "subject", "task"
+    "kind",
+    "project",
+    "licence",
+    "year",
+    "creator",
+    "format",
+    "state",
+    "quality",
+    "sensor",
+    "has_labels",
+    "subject",
+    "task",
 ]
 # Facets whose values are URIs of concepts.
 OF_CONCEPTS = ("subject", "task")
@@ -69,7 +80,15 @@ class SearchQuery(BaseModel):
         default=[], description="Only objects of these scientific fields or of narrower ones, as URIs of concepts."
     )
     task: Chosen = Field(default=[], description="Only objects for these tasks or narrower ones, as URIs of concepts.")
-    facet: Annotated[list[Facet], Field(max_length=12)] = Field(
+    sensor: Chosen = Field(default=[], description="Only what comes from these sensors, or is for them: their ids.")
+    runtime: Chosen = Field(
+        default=[],
+        description="Only what runs on one of these: software, alone or with the versions that you have: pytorch>=2.1.",
+    )
+    valid_at: AwareDatetime | None = Field(
+        default=None, description="Only what holds at this moment: a calibration by its validity, else its coverage."
+    )
+    facet: Annotated[list[Facet], Field(max_length=13)] = Field(
         default=[], description="Which facets to count. A facet is not narrowed by its own filter."
     )
     sort: Literal["relevance", "newest", "oldest", "title"] | None = Field(
@@ -141,8 +160,10 @@ async def answer(request: AnyRequest, asked: SearchQuery, caller: Caller | None 
     _known_kinds(asked)
     engines = requests.engines(request)
 
+    runtimes = await _runtimes(request, asked.runtime)
+
     async def find(caller: Caller) -> query.Found:
-        question = _question(request, asked, caller)
+        question = _question(request, asked, caller, runtimes)
         return await engines.index.find(query.body_of(question, caller.audience), question)
 
     if caller is None:
@@ -169,7 +190,27 @@ async def answer(request: AnyRequest, asked: SearchQuery, caller: Caller | None 
     return SearchAnswer(found.total, hits, facets, cursor)
 
 
-def _question(request: AnyRequest, asked: SearchQuery, caller: Caller) -> query.Question:
+async def _runtimes(request: AnyRequest, texts: Sequence[str]) -> list[query.Runtime]:
+    """Return the software that is asked for, by its concept where the scheme knows it; raises Invalid."""
+    wanted, faults = [], []
+    for place, text in enumerate(texts):
+        try:
+            wanted.append(running.asked(text))
+        except ValueError as wrong:
+            faults.append(Fault(f"/runtime/{place}", str(wrong)))
+    if faults:
+        raise Invalid("The query has faults.", faults=faults)
+    if not wanted:
+        return []
+    named = [(running.SOFTWARE, name) for name, _ in wanted]
+    async with requests.engines(request).database.transaction() as session:
+        meant = await looking_up.meanings(session, named, unexplained=named)
+    return [query.Runtime(meant[running.SOFTWARE, name].uri or name, *versions) for name, versions in wanted]
+
+
+def _question(
+    request: AnyRequest, asked: SearchQuery, caller: Caller, runtimes: Sequence[query.Runtime]
+) -> query.Question:
     after = None
     if asked.cursor is not None:
         after = tuple(requests.cursors(request).open(asked.cursor, *_bound_to(asked, caller)))
@@ -180,6 +221,8 @@ def _question(request: AnyRequest, asked: SearchQuery, caller: Caller) -> query.
         sort=asked.sort,
         limit=asked.limit,
         after=after,
+        runtimes=runtimes,
+        valid_at=asked.valid_at,
     )
 
 

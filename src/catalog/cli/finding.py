@@ -18,7 +18,7 @@ Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 SORTS = ("relevance", "newest", "oldest", "title")
 FACETS = (
     *("kind", "project", "licence", "year", "creator", "format"),
-    *("state", "quality", "has_labels", "subject", "task"),
+    *("state", "quality", "sensor", "has_labels", "subject", "task"),
 )
 INDENT_BELOW = "  "
 
@@ -50,6 +50,9 @@ def search(
         list[str] | None, typer.Option(help="Only of this scientific field or narrower, a concept's URI.")
     ] = None,
     task: Annotated[list[str] | None, typer.Option(help="Only for this task or narrower, a concept's URI.")] = None,
+    sensor: Annotated[list[str] | None, typer.Option(help="Only of this sensor, or for it: its id.")] = None,
+    runtime: Annotated[list[str] | None, typer.Option(help="Only what runs on this: pytorch, or pytorch>=2.1.")] = None,
+    valid_at: Annotated[str | None, typer.Option(help="Only what holds then, such as 2024-05-01T00:00:00Z.")] = None,
     facet: Annotated[list[str] | None, typer.Option(help=f"Also count values of {', '.join(FACETS)}.")] = None,
     sort: Annotated[str | None, typer.Option(help=f"{', '.join(SORTS)}.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100, help="How many objects to show.")] = 20,
@@ -73,6 +76,9 @@ def search(
         "has_labels": [has_labels] if has_labels else [],
         "subject": subject or [],
         "task": task or [],
+        "sensor": sensor or [],
+        "runtime": runtime or [],
+        "valid_at": valid_at,
         "facet": facet or [],
         "sort": sort,
         "limit": 100 if everything else limit,

@@ -59,6 +59,11 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
     terms: Sequence[str] = ()
     subjects: Sequence[str] = ()
     tasks: Sequence[str] = ()
+    sensors: Sequence[str] = ()
+    # Software that it runs on: name, and the versions from here on and below there as texts that sort like versions.
+    runtimes: Sequence[tuple[str, str, str]] = ()
+    # From when to when it holds; without an end it goes on.
+    holds: tuple[datetime, datetime | None] | None = None
 
 
 def document_from(entry: Projection) -> Document:
@@ -89,12 +94,22 @@ def document_from(entry: Projection) -> Document:
         "terms": _within(entry.terms, TERMS_CHARS_MAX),
         "subject": entry.subjects,
         "task": entry.tasks,
+        "sensor": entry.sensors,
+        "runtime": [{"name": name, "low": low, "high": high} for name, low, high in entry.runtimes],
+        "holds": _holds(entry.holds),
         "visibility": entry.visibility,
         "state": entry.state,
         "quality": entry.quality,
         "created_at": entry.created_at,
         "updated_at": entry.updated_at,
     }
+
+
+def _holds(span: tuple[datetime, datetime | None] | None) -> Document | None:
+    if span is None:
+        return None
+    start, end = span
+    return {"gte": start} if end is None else {"gte": start, "lte": end}
 
 
 def _within(texts: Iterable[str], chars_max: int) -> list[str]:
@@ -188,6 +203,17 @@ MAPPING: dict[str, Any] = {
         "terms": _prose(norms=False, **_LONG),
         "subject": _FACET,
         "task": _FACET,
+        "sensor": _FACET,
+        # Nested: name and versions of one requirement belong together.
+        "runtime": {
+            "type": "nested",
+            "properties": {
+                "name": {"type": "keyword", "normalizer": "folded", "ignore_above": NAME_CHARS_MAX},
+                "low": {"type": "keyword"},
+                "high": {"type": "keyword"},
+            },
+        },
+        "holds": {"type": "date_range"},
         "visibility": {"type": "keyword"},
         "state": _FACET,
         "quality": _FACET,

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -54,6 +55,7 @@ FACETS: Mapping[str, str] = {
     "format": "format",
     "state": "state",
     "quality": "quality",
+    "sensor": "sensor",
     "subject": "subject",
     "task": "task",
 }
@@ -105,6 +107,15 @@ class Term:
 
 
 @dataclass(frozen=True, slots=True)
+class Runtime:
+    """Software with its versions, from `low` on and below `high`; both sort as versions do."""
+
+    name: str
+    low: str
+    high: str
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """A question to the index. One that exists can be asked: raises Invalid with every fault when made of a wrong one.
 
@@ -117,6 +128,10 @@ class Question:
     sort: str | None = None
     limit: int = LIMIT_DEFAULT
     after: Place | None = None
+    # Software that somebody has, each with the versions: what runs on any of them is found.
+    runtimes: Sequence[Runtime] = ()
+    # Only what holds at this moment.
+    valid_at: datetime | None = None
     terms: Sequence[Term] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -214,6 +229,10 @@ def body_of(question: Question, audience: Audience) -> dict[str, Any]:
     # A facet is not narrowed by its own choice: a choice in an asked facet is applied after the counting.
     counted = {name: clause for name, clause in chosen.items() if name in question.facets}
     before = [clause for name, clause in chosen.items() if name not in counted]
+    if question.runtimes:
+        before.append({"bool": {"should": [_runs_on(one) for one in question.runtimes]}})
+    if question.valid_at is not None:
+        before.append({"term": {"holds": question.valid_at}})
     body: dict[str, Any] = {
         "query": {"bool": _asked(question, [audience.search_filter(), *before])},
         "sort": SORTS[question.order],
@@ -232,6 +251,13 @@ def body_of(question: Question, audience: Audience) -> dict[str, Any]:
     if question.wants_words:
         body["highlight"] = HIGHLIGHT
     return body
+
+
+def _runs_on(one: Runtime) -> dict[str, Any]:
+    """Return the filter for what runs on one of these versions: both ranges have some in common."""
+    asked: list[dict[str, Any]] = [{"term": {"runtime.name": one.name}}, {"range": {"runtime.high": {"gt": one.low}}}]
+    asked.append({"range": {"runtime.low": {"lt": one.high}}})
+    return {"nested": {"path": "runtime", "query": {"bool": {"filter": asked}}}}
 
 
 def _chosen(name: str, values: Sequence[Value], audience: Audience) -> dict[str, Any]:

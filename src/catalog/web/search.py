@@ -23,6 +23,7 @@ FACETS = {
     "format": "File format",
     "state": "State",
     "quality": "Quality of the record",
+    "sensor": "Sensor",
     "has_labels": "Labels",
     "subject": "Field",
     "task": "Task",

@@ -7,6 +7,7 @@ import importlib
 import pkgutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from difflib import get_close_matches
 from functools import cache
 from types import MappingProxyType
@@ -18,6 +19,7 @@ from catalog.errors import Fault, Invalid
 from catalog.objects.description import Description
 from catalog.objects.metadata import FILES_MAX, FileDeclaration, Strict
 from catalog.objects.references import Outside, Reference, pinned
+from catalog.objects.running import Requirement
 
 # Longer than any kind's name: to compare takes the longer the longer both are.
 NAME_CHARS_COMPARED = 80
@@ -43,6 +45,18 @@ class Metadata(Strict):
     def outside(self) -> Iterator[Outside]:
         """Name the addresses outside the catalog at which something of this object is."""
         return iter(())
+
+    def runtimes(self) -> Iterator[Requirement]:
+        """Name the software that must be there for it to run."""
+        return iter(())
+
+    def instruments(self) -> Iterator[str]:
+        """Name the sensors that it comes from or is for, by their ids."""
+        return iter(())
+
+    def validity(self) -> tuple[datetime, datetime | None] | None:
+        """Tell from when to when it holds, where the kind says so apart from the common coverage."""
+        return None
 
     def warnings(self) -> Iterator[Fault]:
         """Find what is accepted and may be regretted."""

@@ -48,6 +48,10 @@ class Binary(Metadata):
         if self.source is not None:
             yield Outside("/metadata/source", self.source.address)
 
+    def runtimes(self) -> Iterator[Requirement]:
+        """Name what it runs on."""
+        yield from self.runtime
+
     def searchable(self) -> Iterator[str | None]:
         """Tell where it runs and what made it."""
         yield from (self.platform, self.accelerator, self.compiler)

@@ -1,6 +1,7 @@
 """What turns the raw numbers of one sensor into quantities, and from when to when that holds."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Annotated, Self
 
 from pydantic import AwareDatetime, Field, model_validator
@@ -55,6 +56,14 @@ class Calibration(Metadata):
         """Name the certificate."""
         if self.certificate is not None:
             yield Outside("/metadata/certificate", self.certificate)
+
+    def instruments(self) -> Iterator[str]:
+        """Name the sensor."""
+        yield self.sensor.id
+
+    def validity(self) -> tuple[datetime, datetime | None]:
+        """Tell when it holds."""
+        return self.valid.start, self.valid.end
 
     def searchable(self) -> Iterator[str | None]:
         """Tell the instrument and the parameters' names."""

@@ -23,6 +23,10 @@ class EdgeCode(Metadata):
         """Name the source."""
         yield Outside("/metadata/source", self.source.address)
 
+    def runtimes(self) -> Iterator[Requirement]:
+        """Name what it runs on."""
+        yield from self.runtime
+
     def searchable(self) -> Iterator[str | None]:
         """Tell what it runs on and where its source is."""
         yield from (need.name for need in self.runtime)

@@ -29,6 +29,10 @@ class Model(Metadata):
     inputs: Annotated[list[Tensor], Field(max_length=100)] = []
     outputs: Annotated[list[Tensor], Field(max_length=100)] = []
 
+    def runtimes(self) -> Iterator[Requirement]:
+        """Name what it runs on."""
+        yield from self.runtime
+
     def searchable(self) -> Iterator[str | None]:
         """Tell what it does and what it runs on."""
         yield from (self.task, self.framework, self.format)

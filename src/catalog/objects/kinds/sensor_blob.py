@@ -18,6 +18,10 @@ class SensorBlob(Metadata):
     sampling_rate_hz: Annotated[float, Field(gt=0, le=1e12)] | None = None
     encoding: Line | None = None
 
+    def instruments(self) -> Iterator[str]:
+        """Name the sensor."""
+        yield self.sensor.id
+
     def searchable(self) -> Iterator[str | None]:
         """Tell the instrument and what it measured."""
         yield from (self.sensor.id, self.sensor.model, self.sensor.manufacturer, self.encoding)

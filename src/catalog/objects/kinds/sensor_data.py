@@ -25,6 +25,10 @@ class SensorData(Metadata):
         if self.calibration is not None:
             yield Reference("/metadata/calibration", self.calibration, ("calibration",))
 
+    def instruments(self) -> Iterator[str]:
+        """Name the sensors."""
+        yield from (sensor.id for sensor in self.sensors)
+
     def searchable(self) -> Iterator[str | None]:
         """Tell the instruments and what they measured."""
         for sensor in self.sensors:
