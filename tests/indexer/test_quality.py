@@ -117,6 +117,29 @@ async def test_a_withdrawn_object_that_is_named_is_told_only_where_all_readers_m
     assert "references" not in hidden
 
 
+async def test_an_object_whose_reference_is_withdrawn_comes_into_the_queue_of_broken_ones(scene: Scene) -> None:
+    named = await scene.registered("Model", kind="model", metadata={}, visibility="public")
+    said = {"version": "1.0", "members": [{"type": "object", "id": str(named["Model"])}]}
+    bundle, _ = await scene.register(kind="ecr-bundle", title="Bundle", metadata=said)
+    await scene.work()
+
+    async def failed() -> list[str]:
+        async with scene.engines.database.transaction() as session:
+            rows = await session.execute(sa.text("SELECT failed FROM quality WHERE object_id = :id"), {"id": bundle.id})
+            found: list[str] = rows.scalar_one()
+            return found
+
+    before = await failed()
+    await scene.withdraw(named["Model"])
+    await scene.work()
+
+    assert ("references" in before, "references" in await failed()) == (False, True)
+    assert await scene.entries() == []
+    # Its document was written anew, though nobody revised it.
+    versions = await scene.engines.index.versions([bundle.id])
+    assert (versions, (await scene.entry(bundle.id)).revision) == ({bundle.id: 2}, 1)
+
+
 def test_the_score_weighs_what_must_hold_and_a_failing_record_is_at_most_fair() -> None:
     def check(level: Level, *, holds: bool) -> Check:
         return Check(

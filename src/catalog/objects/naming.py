@@ -72,6 +72,21 @@ async def write(session: AsyncSession, subject_id: UUID, named: Sequence[Named])
         )
 
 
+_NAMING = sa.text(
+    """
+    UPDATE object SET relabelled = relabelled + 1 WHERE id IN (
+        SELECT subject_id FROM reference JOIN object AS subject ON subject.id = reference.subject_id
+        WHERE target_id = :id AND NOT former AND subject.withdrawn_at IS NULL
+    ) RETURNING id
+    """
+)
+
+
+async def renumber_those_that_name(session: AsyncSession, object_id: UUID) -> list[UUID]:
+    """Give the documents of all objects that name this one a higher number, to be written again; return which."""
+    return list((await session.execute(_NAMING, {"id": object_id})).scalars())
+
+
 @dataclass(frozen=True, slots=True)
 class Labelling:
     """Who may see labels of a data set, and how often any that ever named it have changed: that only grows."""

@@ -77,7 +77,8 @@ class CatalogObject(SQLModel, table=True):
     withdrawn_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
     withdrawal_reason: str | None = Field(default=None, sa_type=sa.Text)
     version: int | None = Field(default=None, description="The newest published version that was not withdrawn.")
-    # How often what its concepts are called has changed: its document is another then, the object is not.
+    # How often its concepts were called otherwise, or what it names was withdrawn: its document is another then, the
+    # object is not.
     relabelled: int = Field(default=0, sa_column=sa.Column(sa.BigInteger, nullable=False, server_default="0"))
 
 

@@ -276,6 +276,9 @@ async def withdraw(
         withdrawn_at=sa.func.now(),
         withdrawal_reason=reason,
     )
+    # Their records name what is not there any more: their quality is another.
+    naming_it = await naming.renumber_those_that_name(session, entry.id)
+    await queue.put(session, INDEX, [str(one) for one in naming_it])
 
 
 async def declare_files(
