@@ -13,7 +13,7 @@ from catalog import queue
 from catalog.engines import Engines
 from catalog.errors import CatalogError, Unavailable
 from catalog.objects import verbs
-from indexer import documents, keys, outside
+from indexer import documents, dois, keys, outside
 
 log = structlog.get_logger("indexer")
 
@@ -62,6 +62,7 @@ async def prepare(engines: Engines) -> None:
                     await verbs.index_everything(session)
                 log.warning("index filled anew", note="every object is queued for it")
             await outside.prepare(engines)
+            await dois.prepare(engines)
         except (Unavailable, sa.exc.SQLAlchemyError) as fault:
             log.warning("waiting for the engines", reason=_line(fault))
             await asyncio.sleep(AWAY_SECONDS)
@@ -85,6 +86,7 @@ async def run(engines: Engines, stop: asyncio.Event) -> None:
                 *[documents.step] * DOCUMENT_LANES,
                 documents.purge_step,
                 outside.step,
+                dois.step,
             ]
             async with asyncio.TaskGroup() as lanes:
                 for step in steps:
@@ -149,11 +151,11 @@ async def drain(engines: Engines, limit: timedelta) -> None:
     last = ""
     while clock() < ends:
         try:
-            handled = await keys.step(engines) + await documents.step(engines)
+            handled = await keys.step(engines) + await documents.step(engines) + await dois.step(engines)
             if handled:
                 continue
             async with engines.database.transaction() as session:
-                left = await queue.due(session, [verbs.KEY, verbs.INDEX])
+                left = await queue.due(session, [verbs.KEY, verbs.INDEX, verbs.DOI])
             if not left:
                 return
         except (Unavailable, sa.exc.SQLAlchemyError) as fault:

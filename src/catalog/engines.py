@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from catalog.database import Database
+from catalog.doi.describing import House
+from catalog.doi.registry import DataCiteRegistry, LocalRegistry, Registry
 from catalog.objects.verbs import Placement
 from catalog.outside.looking import Looker
 from catalog.queue import Bell
@@ -28,6 +30,8 @@ class Engines:
     placement: Placement
     # None: addresses outside the catalog are not looked at.
     looker: Looker | None
+    registry: Registry
+    house: House
 
 
 @asynccontextmanager
@@ -49,12 +53,27 @@ async def opened(settings: Settings) -> AsyncGenerator[Engines]:
     ringing = asyncio.create_task(bell.run(), name="bell")
     placement = Placement(BACKEND, settings.store_bucket, settings.store_prefix, settings.upload_lifetime)
     looker = Looker(settings.outside_networks) if settings.outside_checks else None
+    registry = _registry(settings)
+    house = House(str(settings.public_url).rstrip("/"), settings.publisher, settings.doi_prefix, registry.resolves)
     try:
-        yield Engines(database, index, store, bell, placement, looker)
+        yield Engines(database, index, store, bell, placement, looker, registry, house)
     finally:
         ringing.cancel()
         with suppress(asyncio.CancelledError):
             await ringing
+        await registry.close()
         await store.close()
         await index.close()
         await database.close()
+
+
+def _registry(settings: Settings) -> Registry:
+    if settings.doi_registry_url is None:
+        return LocalRegistry()
+    password = settings.doi_registry_password
+    return DataCiteRegistry(
+        str(settings.doi_registry_url),
+        user=settings.doi_registry_user or "",
+        password="" if password is None else password.get_secret_value(),
+        patience=settings.doi_registry_patience,
+    )

@@ -114,6 +114,32 @@ class Settings(BaseSettings):
         default=(), description="Networks beside the public ones that it may look into, as 10.1.0.0/16, comma between."
     )
 
+    publisher: str = Field(
+        default="Science Catalog",
+        min_length=1,
+        max_length=200,
+        description="Who is named as publisher in citations and DOIs where an object names nobody.",
+    )
+    doi_prefix: str = Field(
+        # DataCite's old test prefix (DataCite Support, "Test DOIs"): it resolves nowhere and is nobody's.
+        default="10.5072",
+        pattern=r"^10\.[0-9]{4,9}(\.[0-9]+)*$",
+        description="What every DOI of this catalog begins with, as the registry assigned it.",
+    )
+    doi_registry_url: Engine | None = Field(
+        default=None, description="DataCite's REST API. Not set: DOIs are kept here alone and resolve nowhere."
+    )
+    doi_registry_user: str | None = Field(default=None, description="The repository's account at the registry.")
+    doi_registry_password: SecretStr | None = Field(
+        default=None, repr=False, description="The password of the repository's account."
+    )
+    doi_registry_patience: Duration = Field(
+        default=timedelta(seconds=20),
+        ge=timedelta(milliseconds=100),
+        le=timedelta(minutes=5),
+        description="How long the registry may take to answer.",
+    )
+
     @property
     def store_link_url(self) -> HttpUrl:
         """The endpoint that links are signed for."""
@@ -122,7 +148,12 @@ class Settings(BaseSettings):
     @classmethod
     def from_environment(cls) -> Self:
         """Read and check the environment; raises WrongSettings that names every variable at fault."""
-        return _checked(cls)
+        found = _checked(cls)
+        together = ("doi_registry_url", "doi_registry_user", "doi_registry_password")
+        missing = [f"{PREFIX}{name.upper()}" for name in together if not getattr(found, name)]
+        if 0 < len(missing) < len(together):
+            raise WrongSettings(f"{' and '.join(missing)}: not set, and the registry of DOIs needs all three.")
+        return found
 
 
 class ClientSettings(BaseSettings):

@@ -27,8 +27,9 @@ NAMES = {
     "pubmed.ncbi.nlm.nih.gov": "the written form of a PubMed id",
     "ui.adsabs.harvard.edu": "the written form of a bibcode",
     "schema.org": "the names of schema.org's terms",
+    "datacite.org": "the name of DataCite's XML namespace",
+    "spdx.org": "the written form of an SPDX licence",
     "purl.org": "the names of RDF vocabularies",
-    "spdx.org": "the names of SPDX licences",
     "creativecommons.org": "the names of licences",
 }
 # Texts of others, kept word for word, and what is compared with them.

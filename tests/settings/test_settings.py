@@ -105,7 +105,28 @@ def test_what_must_be_said_is_enough_and_the_rest_has_defaults(say: Say) -> None
         "upload_lifetime": timedelta(hours=1),
         "outside_checks": False,
         "outside_networks": (),
+        "publisher": "Science Catalog",
+        "doi_prefix": "10.5072",
+        "doi_registry_url": None,
+        "doi_registry_user": None,
+        "doi_registry_password": None,
+        "doi_registry_patience": timedelta(seconds=20),
     }
+
+
+def test_a_registry_of_dois_needs_its_address_its_account_and_a_password(say: Say, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("of-the-repository\n")
+    account = {"DOI_REGISTRY_URL": "https://registry.example.org", "DOI_REGISTRY_USER": "LAB.SOIL"}
+
+    say(**REQUIRED, **account)
+    with pytest.raises(WrongSettings) as refused:
+        Settings.from_environment()
+    say(**REQUIRED, **account, DOI_REGISTRY_PASSWORD_FILE=str(tmp_path / "password"))
+    found = Settings.from_environment()
+
+    assert refused.value.detail == ("CATALOG_DOI_REGISTRY_PASSWORD: not set, and the registry of DOIs needs all three.")
+    assert plain(found)["doi_registry_password"] == "of-the-repository"
+    assert "of-the-repository" not in repr(found)
 
 
 def test_what_is_said_wins_over_the_defaults(say: Say) -> None:
@@ -261,7 +282,7 @@ def test_all_that_is_at_fault_is_told_in_one_error(say: Say, tmp_path: Path) -> 
 
 
 def test_the_secrets_are_these() -> None:
-    assert secrets_of(Settings) == [name.lower() for name in SECRETS]
+    assert secrets_of(Settings) == [*(name.lower() for name in SECRETS), "doi_registry_password"]
     assert secrets_of(Given) == ["database_url"]
 
 

@@ -1,5 +1,6 @@
 """The pages of a running catalog: what the API answers, for people."""
 
+import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -142,7 +143,11 @@ async def test_text_of_strangers_stays_text_all_the_way(clients: Clients, word: 
     shown = await page(clients.anonymous, f"/objects/{made['id']}")
     assert (found.texts("h3"), shown.texts("h1")) == ([hostile], [hostile])
     assert set(found.texts("mark")) == {word}
-    assert found.all("script") == shown.all("script") == []
+    assert found.all("script") == []
+    # The one there is holds data, in which the text is text as well.
+    (block,) = shown.all("script")
+    assert block.attributes == {"type": "application/ld+json"}
+    assert json.loads(block.text)["name"] == hostile
 
 
 async def test_what_is_private_is_on_no_page_even_with_its_owners_token(clients: Clients, word: str) -> None:

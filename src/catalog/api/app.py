@@ -18,8 +18,10 @@ from catalog.api import (
     bulk,
     contract,
     curation,
+    dois,
     files,
     history,
+    imports,
     kinds,
     members,
     notifications,
@@ -34,9 +36,11 @@ from catalog.api import (
     requests,
     search,
     shapes,
+    snapshots,
     versions,
     vocabularies,
 )
+from catalog.doi import names
 from catalog.engines import opened
 from catalog.settings import Settings
 
@@ -45,6 +49,9 @@ log = structlog.get_logger("catalog.access")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 # Asked every few seconds by whoever watches us; a line for each would drown the rest.
 UNLOGGED = frozenset({"/livez", "/readyz"})
+
+# A DOI is accepted wherever an object's id is. Its slash may be written %2F: this is the path as it was decoded.
+OBJECT_BY_DOI = re.compile(r"(?P<before>/(?:api/)?objects/)(?P<doi>10[.][0-9.]{4,40}/[0-9A-Za-z.-]{1,60})(?=/|$)")
 
 ROUTES: list[HTTPRouteHandler] = [
     *objects.ROUTES,
@@ -58,6 +65,9 @@ ROUTES: list[HTTPRouteHandler] = [
     *provenance.ROUTES,
     *bulk.ROUTES,
     *curation.ROUTES,
+    *imports.ROUTES,
+    *dois.ROUTES,
+    *snapshots.ROUTES,
     *files.ROUTES,
     *search.ROUTES,
     *kinds.ROUTES,
@@ -112,8 +122,9 @@ def litestar(settings: Settings, pages: Sequence[ControllerRouterHandler] = ()) 
 class Outermost:
     """What every request passes, whatever the route: an id, a log line without secrets, HEAD as GET without a body."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, doi_prefix: str | None = None) -> None:
         self._app = app
+        self._doi_prefix = doi_prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI 3)."""
@@ -127,6 +138,9 @@ class Outermost:
         asked: Any = scope
         method: str = asked["method"]
         inner: Any = {**asked, "method": "GET"} if method == "HEAD" else asked
+        named = OBJECT_BY_DOI.match(asked["path"])
+        if named is not None and self._doi_prefix is not None:
+            inner = {**inner, "path": _with_id(asked["path"], named, self._doi_prefix)}
         status = 0
 
         async def out(message: Message) -> None:
@@ -157,6 +171,18 @@ class Outermost:
                 )
 
 
+def _with_id(path: str, named: re.Match[str], prefix: str) -> str:
+    """Return a path with the id of an object in the place of its DOI: the one is made from the other.
+
+    The DOI of a version leads to the version. What is no DOI of ours stays as it is, and leads nowhere.
+    """
+    subject = names.subject_of(prefix, named["doi"])
+    if subject is None:
+        return path
+    version = "" if subject.version is None else f"/versions/{subject.version}"
+    return f"{named['before']}{subject.id}{version}{path[named.end() :]}"
+
+
 def create_app(settings: Settings, pages: Sequence[ControllerRouterHandler] = ()) -> ASGIApp:
     """Return the application that a server runs."""
-    return Outermost(litestar(settings, pages))
+    return Outermost(litestar(settings, pages), doi_prefix=settings.doi_prefix)

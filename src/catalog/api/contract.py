@@ -44,11 +44,12 @@ IDEMPOTENCY_KEY = {
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A request body: its JSON Schema or model, and its media type."""
+    """A request body: its JSON Schema or model, and its media type; `also` are those that hold the same otherwise."""
 
     schema: type[BaseModel] | Mapping[str, Any]
     media_type: str = JSON
     example: Any = None
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ TAGS = {
     "objects": "Registering, reading and changing objects.",
     "files": "Bytes: uploads and downloads, by signed links to the store.",
     "versions": "Published states of an object, and what it went through.",
+    "dois": "Digital object identifiers: made, registered, and what stands in the way.",
     "provenance": "Where objects come from, and what was made of them.",
     "search": "Finding objects, with facets and links.",
     "kinds": "What an object can be.",
@@ -210,7 +212,8 @@ def _operation(path: str, promise: Operation, schemas: dict[str, Any]) -> dict[s
         content: dict[str, Any] = {"schema": _schema(promise.body.schema, schemas)}
         if promise.body.example is not None:
             content["example"] = promise.body.example
-        described["requestBody"] = {"required": True, "content": {promise.body.media_type: content}}
+        others: dict[str, Any] = {media_type: {"schema": {"type": "string"}} for media_type in promise.body.also}
+        described["requestBody"] = {"required": True, "content": {promise.body.media_type: content} | others}
     return described
 
 

@@ -1,5 +1,6 @@
 """`/api/objects`: register, read, revise, withdraw, list."""
 
+from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -11,7 +12,10 @@ from catalog.access.principals import Caller
 from catalog.api import contract, requests, shapes
 from catalog.api.contract import JSON, MERGE_PATCH, Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
+from catalog.doi import describing
 from catalog.errors import Invalid
+from catalog.exchange.formats import FORMATS
+from catalog.exchange.work import Work
 from catalog.objects import kinds, reading, validation, verbs
 from catalog.objects.metadata import OBJECT_NAME_PATTERN, PROJECT_PATTERN, printable
 from catalog.objects.reading import Entry
@@ -34,6 +38,12 @@ REGISTRATION: dict[str, Any] = {
         "description": {"type": "string"},
         "creators": {"type": "array", "minItems": 1},
         "contact": {"type": "object"},
+        "contributors": {"type": "array"},
+        "publisher": {"type": ["object", "null"]},
+        "titles": {"type": "array"},
+        "language": {"type": ["string", "null"]},
+        "funding": {"type": "array"},
+        "identifiers": {"type": "array"},
         "keywords": {"type": "array"},
         "subjects": {"type": "array"},
         "licence": {"type": ["string", "null"], "description": "An SPDX licence expression."},
@@ -76,6 +86,44 @@ class Reason(BaseModel):
         AfterValidator(printable),
         Field(description="Why it is withdrawn, for whoever looks for it."),
     ]
+
+
+class ObjectFormat(StrEnum):
+    """How an object is written."""
+
+    JSON = "json"
+    DATACITE = "datacite"
+    DATACITE_XML = "datacite-xml"
+    SCHEMA_ORG = "schema-org"
+    CSL = "csl"
+    BIBTEX = "bibtex"
+    RIS = "ris"
+    APA = "apa"
+    VANCOUVER = "vancouver"
+
+
+MEDIA_TYPES = {ObjectFormat.JSON: JSON} | {ObjectFormat(name): one.media_type for name, one in FORMATS.items()}
+OTHERS = tuple(dict.fromkeys(one.media_type for one in FORMATS.values()))
+
+
+class ReadQuery(BaseModel):
+    """How an object is told."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: ObjectFormat | None = Field(
+        default=None, description="The catalog's own JSON, or a format of others; left out, the Accept header decides."
+    )
+
+
+def written(work: Work, wanted: ObjectFormat) -> Response[bytes]:
+    """Return a work in a format of others."""
+    form = FORMATS[wanted]
+    return Response(
+        form.write(work),
+        media_type=form.media_type,
+        headers={"Cache-Control": "no-cache", "Vary": "Authorization, Accept"},
+    )
 
 
 def etag(revision: int) -> str:
@@ -180,20 +228,30 @@ async def list_objects(request: AnyRequest) -> Response[bytes]:
     "/api/objects/{object_id:str}",
     Operation(
         id="read_object",
-        summary="Read an object",
+        summary="Read an object, as JSON or in a format of others",
+        description="DataCite JSON and XML, schema.org's JSON-LD, CSL-JSON, BibTeX, RIS, and lines to cite it by.",
         tag="objects",
+        query=ReadQuery,
         headers=(contract.IF_NONE_MATCH,),
-        answers={200: Answer("The object.", shapes.ShownObject, headers=ETAG), 304: Answer("Still that revision.")},
+        answers={200: Answer("The object.", shapes.ShownObject, also=OTHERS), 304: Answer("Still that revision.")},
         problems=(404, 410),
     ),
 )
 async def read_object(request: AnyRequest) -> Response[bytes]:
     """Read one object."""
     object_id = requests.object_id(request)
+    asked = requests.query(request, ReadQuery)
     caller = await requests.caller(request)
+    wanted = asked.format or requests.accepted(request, MEDIA_TYPES) or ObjectFormat.JSON
+    if wanted != ObjectFormat.JSON:
+        engines = requests.engines(request)
+        async with engines.database.transaction() as session:
+            entry = await reading.find(session, object_id, caller.audience)
+            work = await describing.work_of(session, entry, engines.house, caller.audience)
+        return written(work, wanted)
     entry = await read(request, object_id, caller)
     tag = etag(entry.revision)
-    headers = {"ETag": tag, "Cache-Control": "no-cache", "Vary": "Authorization"}
+    headers = {"ETag": tag, "Cache-Control": "no-cache", "Vary": "Authorization, Accept"}
     known = [one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")]
     if tag in known or "*" in known:
         return Response(b"", status_code=304, headers=headers)

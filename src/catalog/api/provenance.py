@@ -1,6 +1,5 @@
 """`/api/objects/{id}/provenance`: what an object came from, and what came of it; `/api/provenance`: PROV-JSON in."""
 
-import re
 from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
@@ -111,7 +110,7 @@ async def read_provenance(request: AnyRequest) -> Response[bytes]:
     caller = await requests.caller(request)
     graph = await read(request, object_id, caller, direction=asked.direction, depth=asked.depth)
     headers = {"Cache-Control": "no-cache", "Vary": "Authorization, Accept"}
-    written = asked.format or _accepted(request.headers.get("accept", ""))
+    written = asked.format or requests.accepted(request, MEDIA_TYPES) or Format.JSON
     if written == Format.JSON:
         return shapes.json_response(graph, headers=headers)
     base = _base(request)
@@ -135,18 +134,6 @@ async def read(
     async with requests.engines(request).database.transaction() as session:
         await lineage.consistently(session)
         return await lineage.graph_of(session, object_id, caller.audience, direction=direction, depth=depth, most=most)
-
-
-def _accepted(header: str) -> Format:
-    """Return the format that is asked for most (RFC 9110, section 12.5.1); JSON when none of ours is."""
-    wanted: list[tuple[float, Format]] = []
-    for one in header.split(","):
-        media_type, *parameters = [part.strip().lower() for part in one.split(";")]
-        found = next((name for name, ours in MEDIA_TYPES.items() if ours == media_type), None)
-        weight = next((part[2:] for part in parameters if part.startswith("q=")), "1")
-        if found is not None and re.fullmatch(r"[01](\.\d{1,3})?", weight) and float(weight) > 0:
-            wanted.append((float(weight), found))
-    return max(wanted, key=lambda pair: pair[0])[1] if wanted else Format.JSON
 
 
 class ImpactQuery(BaseModel):

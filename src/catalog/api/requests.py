@@ -28,10 +28,12 @@ from catalog.objects.verbs import Remember
 AnyRequest = Request[Any, Any, Any]
 Model = TypeVar("Model", bound=BaseModel)
 Told = TypeVar("Told")
+Name = TypeVar("Name", bound=str)
 
 # A description with a thousand declared files is about 300 kB.
 BODY_BYTES_MAX = 2 * 1024 * 1024
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,200}")
+QUALITY = re.compile(r"[01](\.\d{1,3})?")
 CONTENT_LENGTH = re.compile(r"[0-9]{1,20}")
 NONCE_BYTES = 12
 # Some 500 bytes each; who is not among them is asked for first.
@@ -199,6 +201,18 @@ def remember(request: AnyRequest, sent: bytes) -> Remember | None:
         raise Invalid("The Idempotency-Key is not usable.", faults=[Fault("/Idempotency-Key", message)])
     digest = hashlib.sha256(f"{request.method} {request.scope['path']}\n".encode() + sent).digest()
     return Remember(key, digest)
+
+
+def accepted(request: AnyRequest, offered: Mapping[Name, str]) -> Name | None:
+    """Return the name of the offered media type that is asked for most (RFC 9110, section 12.5.1); none if none is."""
+    wanted: list[tuple[float, Name]] = []
+    for one in request.headers.get("accept", "").split(","):
+        media_type, *parameters = [part.strip().lower() for part in one.split(";")]
+        found = next((name for name, ours in offered.items() if ours == media_type), None)
+        weight = next((part[2:] for part in parameters if part.startswith("q=")), "1")
+        if found is not None and QUALITY.fullmatch(weight) and float(weight) > 0:
+            wanted.append((float(weight), found))
+    return max(wanted, key=lambda pair: pair[0])[1] if wanted else None
 
 
 class Cursors:

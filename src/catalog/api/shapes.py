@@ -48,6 +48,12 @@ class ShownObject(msgspec.Struct, frozen=True):
     description: str
     creators: list[dict[str, Any]]
     contact: dict[str, Any]
+    contributors: list[dict[str, Any]]
+    publisher: dict[str, Any] | None
+    titles: list[dict[str, Any]]
+    language: str | None
+    funding: list[dict[str, Any]]
+    identifiers: list[dict[str, Any]]
     keywords: list[str]
     subjects: list[str]
     licence: str | None
@@ -169,6 +175,13 @@ def _fields(entry: Entry) -> dict[str, Any]:
         "description": record["description"],
         "creators": record["creators"],
         "contact": record["contact"],
+        # What was registered before there were these fields has none of them.
+        "contributors": record.get("contributors", []),
+        "publisher": record.get("publisher"),
+        "titles": record.get("titles", []),
+        "language": record.get("language"),
+        "funding": record.get("funding", []),
+        "identifiers": record.get("identifiers", []),
         "keywords": record["keywords"],
         "subjects": record.get("subjects", []),
         "licence": record.get("licence"),

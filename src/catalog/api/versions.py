@@ -12,9 +12,10 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from catalog.access.principals import Caller
 from catalog.api import contract, requests, shapes
 from catalog.api.contract import JSON, Answer, Body, Operation, operation
-from catalog.api.objects import ETAG, Reason
+from catalog.api.objects import ETAG, MEDIA_TYPES, OTHERS, ObjectFormat, Reason, written
 from catalog.api.requests import AnyRequest
 from catalog.database import now
+from catalog.doi import describing
 from catalog.errors import Conflict, NotFound
 from catalog.objects import reading, versions
 from catalog.objects.metadata import Prose, Strict
@@ -56,6 +57,9 @@ class WhichVersion(BaseModel):
 
     at: AwareDatetime | None = Field(
         default=None, description="As it was published at that moment; versions of later are left out of sight."
+    )
+    format: ObjectFormat | None = Field(
+        default=None, description="The catalog's own JSON, or a format of others; left out, the Accept header decides."
     )
 
 
@@ -183,7 +187,7 @@ async def publish_version(request: AnyRequest) -> Response[bytes]:
         )
         entry = await reading.find(session, object_id, caller.audience)
     return shapes.json_response(
-        _shown_whole(published, entry.kind),
+        shown_whole(published, entry.kind),
         status=201,
         headers={"Location": _href(published.version), "ETag": f'"{published.version.revision}"'},
     )
@@ -198,16 +202,25 @@ async def publish_version(request: AnyRequest) -> Response[bytes]:
         description="With `at`, `latest` is the one that was the newest at that moment: the object as of a date.",
         tag="versions",
         query=WhichVersion,
-        answers={200: Answer("The version.", ShownPublished)},
+        answers={200: Answer("The version.", ShownPublished, also=OTHERS)},
         problems=(404, 410),
     ),
 )
 async def read_version(request: AnyRequest) -> Response[bytes]:
     """Read one version."""
     asked = requests.query(request, WhichVersion)
+    object_id = requests.object_id(request)
     caller = await requests.caller(request)
-    shown = await read(request, requests.object_id(request), _name(request), caller, at=asked.at)
-    return shapes.json_response(shown, headers={"Cache-Control": "no-cache", "Vary": "Authorization"})
+    wanted = asked.format or requests.accepted(request, MEDIA_TYPES) or ObjectFormat.JSON
+    if wanted != ObjectFormat.JSON:
+        engines = requests.engines(request)
+        async with engines.database.transaction() as session:
+            entry, kept = await versions.listed(session, object_id, caller.audience)
+            published = await versions.read(session, versions.named(object_id, kept, _name(request), at=asked.at))
+            work = await describing.work_of(session, entry, engines.house, caller.audience, published=published)
+        return written(work, wanted)
+    shown = await read(request, object_id, _name(request), caller, at=asked.at)
+    return shapes.json_response(shown, headers={"Cache-Control": "no-cache", "Vary": "Authorization, Accept"})
 
 
 async def read(
@@ -217,7 +230,7 @@ async def read(
     async with requests.engines(request).database.transaction() as session:
         entry, kept = await versions.listed(session, object_id, caller.audience)
         published = await versions.read(session, versions.named(object_id, kept, name, at=at))
-    return _shown_whole(published, entry.kind)
+    return shown_whole(published, entry.kind)
 
 
 async def listing(request: AnyRequest, object_id: UUID, caller: Caller) -> list[ShownVersion]:
@@ -354,7 +367,8 @@ def _shown(version: VersionView) -> ShownVersion:
     )
 
 
-def _shown_whole(published: Published, kind: str) -> ShownPublished:
+def shown_whole(published: Published, kind: str) -> ShownPublished:
+    """Return a version as the wire shows it."""
     version = published.version
     return ShownPublished(
         object=version.object_id,

@@ -12,6 +12,7 @@ import typer
 
 from catalog.cli import (
     curating,
+    dois,
     finding,
     linting,
     moving,
@@ -63,6 +64,7 @@ moving.register(app)
 publishing.register(app)
 tracing.register(app)
 operating.register(app)
+dois.register(app)
 showing.register(app)
 stack.register(app)
 vocabularies.register(app)

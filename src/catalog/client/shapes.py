@@ -64,6 +64,12 @@ class Object(TypedDict):
     description: str
     creators: list[dict[str, Any]]
     contact: dict[str, str]
+    contributors: list[dict[str, Any]]
+    publisher: dict[str, str] | None
+    titles: list[dict[str, str]]
+    language: str | None
+    funding: list[dict[str, str]]
+    identifiers: list[dict[str, str]]
     keywords: list[str]
     subjects: list[str]
     licence: str | None

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 
 from catalog.access.principals import LOOKS_AFTER_ALL, Caller, Principal
+from catalog.doi.tables import Doi, DoiState
 from catalog.errors import NotFound
 from catalog.objects.tables import CatalogObject, FileState
 from catalog.quality.tables import Quality
@@ -22,6 +23,7 @@ from catalog.quality.tables import Quality
 _objects = SQLModel.metadata.tables[CatalogObject.__tablename__]
 _principals = SQLModel.metadata.tables[str(Principal.__tablename__)]
 _quality = SQLModel.metadata.tables[str(Quality.__tablename__)]
+_dois = SQLModel.metadata.tables[str(Doi.__tablename__)]
 _files = SQLModel.metadata.tables["file"]
 
 WRONG_BYTES = (FileState.MISMATCHED.value, FileState.MISSING.value)
@@ -60,6 +62,11 @@ def _wrong_bytes() -> sa.ColumnElement[bool]:
     return sa.or_(_failing("published-files"), sa.and_(_failing("files"), wrong.exists()))
 
 
+def _refused() -> sa.ColumnElement[bool]:
+    trouble = sa.or_(_dois.c.state == DoiState.FAILED, _dois.c.errors.is_not(None))
+    return sa.select(sa.literal(1)).where(_dois.c.object_id == _objects.c.id, trouble).exists()
+
+
 QUEUES: Mapping[str, Queue] = MappingProxyType(
     {
         queue.name: queue
@@ -68,6 +75,7 @@ QUEUES: Mapping[str, Queue] = MappingProxyType(
             Queue("broken-references", "It names what is not there", _failing("outside", "references")),
             Queue("wrong-files", "Bytes are not what was declared or published", _wrong_bytes()),
             Queue("without-bytes", "It has no bytes and names none elsewhere", _failing("bytes")),
+            Queue("failed-dois", "The registry refused its DOI, or its last change", _refused()),
             Queue("not-passing", "Something that must hold does not", _quality.c.passes.is_(False)),
         )
     }

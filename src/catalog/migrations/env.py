@@ -6,11 +6,13 @@ from sqlmodel import SQLModel
 # These imports declare the tables that the metadata below holds.
 import catalog.access.principals
 import catalog.curation.tables
+import catalog.doi.tables
 import catalog.objects.tables
 import catalog.outside.tables
 import catalog.provenance.tables
 import catalog.quality.tables
 import catalog.queue
+import catalog.snapshots.tables
 import catalog.storage.unreadable
 import catalog.vocabulary.proposals
 import catalog.vocabulary.tables  # noqa: F401

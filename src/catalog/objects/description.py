@@ -8,6 +8,18 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
+from catalog.objects.attribution import (
+    CONTRIBUTORS_MAX,
+    FUNDING_MAX,
+    IDENTIFIERS_MAX,
+    TITLES_MAX,
+    Contributor,
+    Funding,
+    Language,
+    OtherIdentifier,
+    OtherTitle,
+    Publisher,
+)
 from catalog.objects.metadata import (
     CREATORS_MAX,
     CUSTOM_KEYS_MAX,
@@ -51,6 +63,16 @@ class Description(Strict):
     description: Prose = ""
     creators: Annotated[list[Creator], Field(min_length=1, max_length=CREATORS_MAX)]
     contact: Contact
+    contributors: Annotated[list[Contributor], Field(max_length=CONTRIBUTORS_MAX)] = []
+    publisher: Annotated[Publisher | None, Field(description="Left out: this catalog.")] = None
+    titles: Annotated[
+        list[OtherTitle], Field(max_length=TITLES_MAX, description="Titles beside the first: subtitles, translations.")
+    ] = []
+    language: Annotated[Language | None, Field(description="The language of the object, as BCP 47 writes it.")] = None
+    funding: Annotated[list[Funding], Field(max_length=FUNDING_MAX)] = []
+    identifiers: Annotated[
+        list[OtherIdentifier], Field(max_length=IDENTIFIERS_MAX, description="What it is called elsewhere.")
+    ] = []
     keywords: Annotated[list[Keyword], Field(max_length=KEYWORDS_MAX), AfterValidator(_unrepeated)] = []
     subjects: Annotated[
         list[Annotated[TermText, term_of("scientific-fields")]],

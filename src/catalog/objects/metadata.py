@@ -70,7 +70,8 @@ def printable(text: str) -> str:
     return text
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Refuse line breaks and tabs, and what is not printable."""
     if "\n" in text or "\t" in text:
         raise ValueError("must stand on one line")
     return printable(text)
@@ -156,10 +157,10 @@ def _composed(text: Any) -> Any:
 
 
 Line = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=NAME_CHARS_MAX), AfterValidator(_one_line)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=NAME_CHARS_MAX), AfterValidator(one_line)
 ]
 Title = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=TITLE_CHARS_MAX), AfterValidator(_one_line)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=TITLE_CHARS_MAX), AfterValidator(one_line)
 ]
 Prose = Annotated[
     str, StringConstraints(strip_whitespace=True, max_length=DESCRIPTION_CHARS_MAX), AfterValidator(printable)
@@ -167,7 +168,7 @@ Prose = Annotated[
 Keyword = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=KEYWORD_CHARS_MAX),
-    AfterValidator(_one_line),
+    AfterValidator(one_line),
     BeforeValidator(_composed),
 ]
 Orcid = Annotated[str, AfterValidator(_orcid), Field(examples=["0000-0002-1825-0097"])]
@@ -177,7 +178,7 @@ Licence = Annotated[
 ]
 DateText = Annotated[str, StringConstraints(max_length=80), AfterValidator(_dated), Field(examples=["2024-05-17"])]
 MediaType = Annotated[str, StringConstraints(to_lower=True, pattern=MEDIA_TYPE_PATTERN)]
-Email = Annotated[str, StringConstraints(strip_whitespace=True, pattern=EMAIL_PATTERN), AfterValidator(_one_line)]
+Email = Annotated[str, StringConstraints(strip_whitespace=True, pattern=EMAIL_PATTERN), AfterValidator(one_line)]
 ObjectName = Annotated[
     str,
     StringConstraints(pattern=OBJECT_NAME_PATTERN),
@@ -188,7 +189,7 @@ ObjectName = Annotated[
 ]
 Project = Annotated[str, StringConstraints(pattern=PROJECT_PATTERN), Field(examples=["demo/weather"])]
 TermText = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=TERM_CHARS_MAX), AfterValidator(_one_line)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=TERM_CHARS_MAX), AfterValidator(one_line)
 ]
 Sha256 = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[0-9A-Fa-f]{64}$")]
 
@@ -222,12 +223,14 @@ class DateType(StrEnum):
     AVAILABLE = "Available"
     COLLECTED = "Collected"
     COPYRIGHTED = "Copyrighted"
+    COVERAGE = "Coverage"
     CREATED = "Created"
     ISSUED = "Issued"
     OTHER = "Other"
     SUBMITTED = "Submitted"
     UPDATED = "Updated"
     VALID = "Valid"
+    WITHDRAWN = "Withdrawn"
 
 
 class Affiliation(Strict):
@@ -268,6 +271,7 @@ class Dated(Strict):
 
     type: DateType
     date: DateText
+    information: Annotated[Line | None, Field(description="What the date means, where its type does not say.")] = None
 
 
 class Point(Strict):

@@ -41,6 +41,8 @@ from catalog.storage import keys
 INDEX = "index"
 KEY = "key"
 OUTSIDE = "outside"
+# Look at a DOI, by its text.
+DOI = "doi"
 
 # A notification that was lost costs this long: the key is looked at anyway.
 LOOK_ANYWAY = timedelta(minutes=5)
@@ -564,6 +566,7 @@ async def note_found(session: AsyncSession, object_id: UUID, *, action: str, cha
         )
     ).scalar_one()
     await _note(session, object_id, by=None, action=action, revisions=(revision - 1, revision), changes=changes)
+    await _look_at_dois(session, object_id)
 
 
 async def lock(session: AsyncSession, object_id: UUID) -> None:
@@ -733,6 +736,7 @@ async def _change(
     )
     revisions = (entry.revision, entry.revision + 1)
     await _note(session, entry.id, by=caller.id, action=action, revisions=revisions, changes=changes, labelled=labelled)
+    await _look_at_dois(session, entry.id)
 
 
 async def _note(
@@ -759,12 +763,20 @@ async def _note(
     await queue.put(session, INDEX, [str(one) for one in (object_id, *labelled)])
 
 
+async def _look_at_dois(session: AsyncSession, object_id: UUID) -> None:
+    """Queue the DOIs of an object, if it has any: what the registry knows of it may have become untrue."""
+    # The room of DOIs lies above this one, which knows its table by name alone.
+    found = await session.execute(sa.text("SELECT doi FROM doi WHERE object_id = :id"), {"id": object_id})
+    await queue.put(session, DOI, [row.doi for row in found])
+
+
 def difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     """Return the top-level fields that differ, each with its old and new value."""
     return {
         name: {"from": before.get(name), "to": after.get(name)}
         for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name)
+        # What was registered before there was such a field says as much as an empty one.
+        if (before.get(name) or None) != (after.get(name) or None)
     }
 
 

@@ -5,10 +5,17 @@ Pure. Nothing is left out because a template does not know it: what only the kin
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from catalog.web import citation, rendering, wording
+import msgspec
+from markupsafe import Markup
+
+from catalog.exchange import citation, schema_org
+from catalog.exchange.formats import FORMATS
+from catalog.exchange.work import Work
+from catalog.web import rendering, wording
 from catalog.web.details import Detail, Listing, Text, entries_of
 from catalog.web.lineage import Traced
 from catalog.web.search import State
@@ -65,6 +72,15 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class CitedDoi:
+    """The public DOI of what is shown; `resolves` where it leads here from anywhere."""
+
+    text: str
+    resolves: bool
+    page: str
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
     """One member of a bundle, in the bundle's order."""
 
@@ -90,6 +106,8 @@ def render_object(
     public_url: str,
     versions: Sequence[Mapping[str, Any]] = (),
     traced: Traced | None = None,
+    publisher: str = rendering.SITE_NAME,
+    doi: CitedDoi | None = None,
 ) -> str:
     """Return the page of an object as `GET /api/objects/{id}` answers it; `public_url` makes addresses to cite.
 
@@ -100,7 +118,21 @@ def render_object(
     today = wording.object_address(entry["id"])
     shown_version = entry.get("shown_version")
     address = f"{today}/versions/{shown_version['number']}" if shown_version else today
-    cited = f"{public_url.rstrip('/')}{address}"
+    cited = f"{public_url.rstrip('/')}{address}" if doi is None else doi.page
+    work = Work(
+        id=str(entry["id"]),
+        kind=entry["kind"],
+        record=entry,
+        address=cited,
+        publisher=publisher,
+        registered_at=datetime.fromisoformat(shown_version["published_at"] if shown_version else entry["created_at"]),
+        doi=None if doi is None else doi.text,
+        resolves=doi is not None and doi.resolves,
+        version=(shown_version["label"] or str(shown_version["number"])) if shown_version else None,
+        revision=entry["revision"],
+    )
+    private = entry["visibility"] == "private"
+    api_address = shown_version["href"] if shown_version else f"/api/objects/{entry['id']}"
     terms = entry.get("terms") or {}
     metadata: dict[str, Any] = _labelled(dict(entry.get("metadata") or {}), terms)
     members = _members(metadata)
@@ -112,7 +144,7 @@ def render_object(
         state=State(),
         entry=entry,
         kind_label=kind_label,
-        private=entry["visibility"] == "private",
+        private=private,
         paragraphs=[part.strip() for part in (entry.get("description") or "").split("\n\n") if part.strip()],
         creators=[_creator(creator) for creator in entry["creators"]],
         contact_address=f"mailto:{quote(entry['contact']['email'], safe='@')}",
@@ -123,7 +155,7 @@ def render_object(
         project_address=State(chosen={"project": (entry["project"],)}).address(),
         kind_address=State(chosen={"kind": (entry["kind"],)}).address(),
         licence=entry.get("licence"),
-        year=citation.year_of(entry),
+        year=work.year,
         files=files,
         files_total=entry.get("files_total", len(files)),
         files_size=_total(entry.get("files") or ()),
@@ -134,10 +166,16 @@ def render_object(
         coverage=_coverage(entry.get("coverage") or {}),
         dates=[(dated["type"], wording.date_text(dated["date"]), dated["date"]) for dated in entry.get("dates") or ()],
         custom=entries_of(entry.get("custom") or {}, labelled=False),
-        apa=citation.apa(entry, kind_label, rendering.SITE_NAME, cited),
-        bibtex=citation.bibtex(entry, rendering.SITE_NAME, cited),
+        apa=citation.apa(work),
+        vancouver=citation.vancouver(work),
+        bibtex=citation.bibtex(work),
+        formats=[(name, f"{api_address}?format={name}") for name in FORMATS],
+        doi=doi,
+        doi_address=wording.safe_address(f"https://doi.org/{doi.text}") if doi and doi.resolves else None,
+        json_ld=_data_block(schema_org.schema_org_from(work)) if not private else None,
+        credits=_credits(entry),
         cited=cited,
-        json_address=shown_version["href"] if shown_version else f"/api/objects/{entry['id']}",
+        json_address=api_address,
         shown_version=shown_version,
         versions=[_version(version, today, shown_version) for version in reversed(versions)],
         today_address=today,
@@ -167,6 +205,18 @@ def _labelled(value: Any, terms: Mapping[str, str]) -> Any:
             return terms.get(value, value)
         case _:
             return value
+
+
+def _data_block(value: Mapping[str, Any]) -> Markup:
+    """Return JSON as the text of a data block: nothing in it can end the element that it stands in."""
+    text = msgspec.json.encode(value).decode()
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704
+
+
+def _credits(entry: Mapping[str, Any]) -> list[tuple[str, Detail]]:
+    """Return who else had a part, who paid, and under which names it goes elsewhere."""
+    told = {name: entry.get(name) for name in ("titles", "language", "publisher", "contributors", "funding")}
+    return entries_of(told | {"identifiers": entry.get("identifiers")})
 
 
 def _creator(creator: Mapping[str, Any]) -> Creator:

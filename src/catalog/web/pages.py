@@ -5,6 +5,7 @@ Everybody is anonymous here until there is a sign-in: pages show what is public.
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from litestar import Response, Router, get
@@ -14,16 +15,21 @@ from litestar.static_files import create_static_files_router
 from litestar.types import ControllerRouterHandler
 
 from catalog.access.principals import NOBODY
+from catalog.api import dois as dois_api
 from catalog.api import objects as objects_api
 from catalog.api import problems as problems_api
 from catalog.api import provenance as provenance_api
 from catalog.api import requests, shapes
 from catalog.api import search as search_api
+from catalog.api import snapshots as snapshots_api
 from catalog.api import versions as versions_api
 from catalog.api.requests import AnyRequest
+from catalog.doi.names import Subject
 from catalog.errors import Fault, Invalid, Unavailable
+from catalog.exchange.formats import FORMATS
 from catalog.provenance.lineage import Direction
-from catalog.web import lineage, objects, problems, rendering, search
+from catalog.web import landing, lineage, objects, problems, rendering, search, wording
+from catalog.web.objects import CitedDoi
 
 ASSET_SECONDS_MAX = 365 * 24 * 60 * 60
 NO_STORE = {"Cache-Control": "no-store"}
@@ -64,7 +70,8 @@ async def show_object(request: AnyRequest) -> Response[str]:
         request, object_id, NOBODY, direction=Direction.BOTH, depth=1, most=lineage.STEPS_SHOWN_MAX + 1
     )
     traced = lineage.traced(msgspec.to_builtins(graph))
-    return _object_page(request, msgspec.to_builtins(shapes.shown_object(entry)), kept, traced)
+    cited = await _cited(request, object_id)
+    return _object_page(request, msgspec.to_builtins(shapes.shown_object(entry)), kept, traced, doi=cited)
 
 
 @get("/objects/{object_id:str}/versions/{version:str}", include_in_schema=False)
@@ -75,7 +82,8 @@ async def show_version(request: AnyRequest) -> Response[str]:
     published = await versions_api.read(request, object_id, str(request.path_params["version"]), NOBODY)
     kept = await versions_api.listing(request, object_id, NOBODY)
     today = msgspec.to_builtins(shapes.shown_object(entry))
-    return _object_page(request, objects.as_published(today, msgspec.to_builtins(published)), kept)
+    cited = await _cited(request, object_id, published.version.number)
+    return _object_page(request, objects.as_published(today, msgspec.to_builtins(published)), kept, doi=cited)
 
 
 def _object_page(
@@ -83,10 +91,76 @@ def _object_page(
     shown: Mapping[str, Any],
     kept: Sequence[versions_api.ShownVersion],
     traced: lineage.Traced | None = None,
+    *,
+    doi: CitedDoi | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Response[str]:
-    public_url = str(request.app.state.settings.public_url)
-    html = objects.render_object(shown, public_url=public_url, versions=msgspec.to_builtins(kept), traced=traced)
-    return _page(html, headers={"Cache-Control": "no-cache"})
+    house = requests.engines(request).house
+    html = objects.render_object(
+        shown,
+        public_url=house.address,
+        versions=msgspec.to_builtins(kept),
+        traced=traced,
+        publisher=house.publisher,
+        doi=doi,
+    )
+    return _page(html, headers={"Cache-Control": "no-cache", **(headers or {})})
+
+
+async def _cited(request: AnyRequest, object_id: UUID, version: int | None = None) -> CitedDoi | None:
+    """Return the public DOI of what a page shows."""
+    house = requests.engines(request).house
+    doi = await dois_api.public_doi(request, Subject(object_id, version))
+    return None if doi is None else CitedDoi(doi, house.resolves, house.page_of(doi))
+
+
+@get("/snapshots/{snapshot_id:str}", include_in_schema=False)
+async def show_snapshot(request: AnyRequest) -> Response[str]:
+    """Show what a question found at a moment."""
+    return await _snapshot_page(request, requests.object_id(request, "snapshot_id"))
+
+
+async def _snapshot_page(request: AnyRequest, snapshot_id: UUID) -> Response[str]:
+    shown = await snapshots_api.read(request, snapshot_id, start=0, limit=snapshots_api.LIMIT_DEFAULT)
+    work = await snapshots_api.work(request, snapshot_id)
+    html = landing.render_snapshot(msgspec.to_builtins(shown), work)
+    return _page(html, headers={"Cache-Control": "no-cache", "Vary": "Accept"})
+
+
+@get("/doi/{prefix:str}/{suffix:str}", include_in_schema=False)
+async def show_doi(request: AnyRequest) -> Response[Any]:
+    """Show what a DOI names, in the format that is asked for; of what was withdrawn, that it was."""
+    doi = f"{request.path_params['prefix']}/{request.path_params['suffix']}".lower()
+    found = await dois_api.landing_of(request, doi)
+    house = requests.engines(request).house
+    page = house.page_of(found.view.doi)
+    wanted = requests.accepted(request, {**objects_api.MEDIA_TYPES, "html": "text/html"})
+    if found.work is not None and wanted not in {None, "html", objects_api.ObjectFormat.JSON}:
+        return objects_api.written(found.work, objects_api.ObjectFormat(wanted))
+    if found.view.snapshot_id is not None:
+        return await _snapshot_page(request, found.view.snapshot_id)
+    if found.entry is None or found.work is None:
+        left = None if found.entry is None else wording.object_address(str(found.entry.id))
+        html = landing.render_tombstone(
+            found.view.registered or {}, doi=doi, page=page, detail=found.gone or "", left_address=left
+        )
+        return _page(html, headers={"Cache-Control": "no-cache", "Vary": "Accept"})
+    place = f"/api/objects/{found.entry.id}"
+    if found.published is not None:
+        place += f"/versions/{found.published.version.number}"
+    signposts = landing.signposts(
+        cite_as=found.work.link,
+        described_by=[(f"{house.address}{place}?format={name}", one.media_type) for name, one in FORMATS.items()],
+        record=found.work.record,
+    )
+    today = msgspec.to_builtins(shapes.shown_object(found.entry))
+    shown = today
+    if found.published is not None:
+        published = msgspec.to_builtins(versions_api.shown_whole(found.published, found.entry.kind))
+        shown = objects.as_published(today, published)
+    kept = [] if found.entry.version is None else await versions_api.listing(request, found.entry.id, NOBODY)
+    cited = CitedDoi(found.view.doi, house.resolves, page)
+    return _object_page(request, shown, kept, doi=cited, headers={"Link": signposts, "Vary": "Accept"})
 
 
 @get(["/{address:path}", "/objects", "/objects/{object_id:str}/{address:path}", "/static"], include_in_schema=False)
@@ -130,7 +204,11 @@ def _secure(response: Response[Any]) -> Response[Any]:
 
 
 ROUTES: list[ControllerRouterHandler] = [
-    Router("/", route_handlers=[show_search, show_object, show_version, show_nothing], exception_handlers=HANDLERS),
+    Router(
+        "/",
+        route_handlers=[show_search, show_object, show_version, show_doi, show_snapshot, show_nothing],
+        exception_handlers=HANDLERS,
+    ),
     create_static_files_router(
         rendering.STATIC_PATH,
         [rendering.STATIC_FOLDER],

@@ -1,0 +1,231 @@
+"""`/api/snapshots`: freeze what a question finds, so that it can be cited."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from litestar import Response
+from litestar.handlers import HTTPRouteHandler
+from pydantic import BaseModel, ConfigDict, Field
+
+from catalog.access.audience import ANONYMOUS
+from catalog.api import dois, requests, shapes
+from catalog.api.contract import JSON, Answer, Body, Operation, operation
+from catalog.api.objects import MEDIA_TYPES, OTHERS, ObjectFormat, written
+from catalog.api.requests import AnyRequest
+from catalog.api.search import CHOSEN_VALUES_MAX, Chosen
+from catalog.doi import describing, minting
+from catalog.exchange.work import Work
+from catalog.objects.metadata import CREATORS_MAX, Creator, Licence, Prose, Strict, Title
+from catalog.search.query import Q_CHARS_MAX, Question
+from catalog.snapshots import freezing
+
+SNAPSHOT_BYTES_MAX = 256 * 1024
+LIMIT_DEFAULT = 100
+LIMIT_MAX = 500
+
+
+class SnapshotQuestion(Strict):
+    """What is asked, as a search asks it."""
+
+    q: Annotated[str | None, Field(max_length=Q_CHARS_MAX)] = None
+    kind: Chosen = []
+    project: Chosen = []
+    licence: Chosen = []
+    year: Annotated[list[Annotated[int, Field(ge=0, le=9999)]], Field(max_length=CHOSEN_VALUES_MAX)] = []
+    creator: Chosen = []
+    format: Chosen = []
+
+
+class SnapshotDraft(Strict):
+    """A snapshot to take: what it is, who answers for it, and what is asked."""
+
+    title: Title
+    description: Prose = ""
+    creators: Annotated[list[Creator], Field(min_length=1, max_length=CREATORS_MAX)]
+    licence: Licence | None = None
+    query: SnapshotQuestion
+
+
+class SnapshotReading(BaseModel):
+    """Which members to show, and how."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(default=LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="How many members a page has at most.")
+    cursor: str | None = Field(default=None, description="Where the page before ended.", max_length=2_000)
+    format: ObjectFormat | None = Field(
+        default=None, description="The catalog's own JSON, or a format of others; left out, the Accept header decides."
+    )
+
+
+class FrozenMember(msgspec.Struct, frozen=True):
+    """An object as it was; `now`: whether it is still the same, and may still be seen."""
+
+    id: UUID
+    revision: int
+    version: int | None
+    kind: str | None
+    title: str | None
+    digest: str
+    now: Literal["same", "changed", "withdrawn", "hidden"]
+
+
+class ShownSnapshot(msgspec.Struct, frozen=True):
+    """What a question found at a moment; `digest` is the SHA-256 over the digests of all members, a line each."""
+
+    id: UUID
+    title: str
+    description: str
+    creators: list[dict[str, Any]]
+    licence: str | None
+    query: dict[str, Any]
+    taken_at: datetime
+    taken_by: str
+    doi: str | None
+    digest: str
+    members_total: int
+    members: list[FrozenMember]
+    cursor: str | None
+
+
+EXAMPLE = {
+    "title": "Soil moisture data of the prairie, as of May 2026",
+    "creators": [{"name": "Rivera, Ana", "orcid": "0000-0002-1825-0097"}],
+    "query": {"q": "soil moisture", "kind": ["sensor-data"]},
+}
+
+
+@operation(
+    "POST",
+    "/api/snapshots",
+    Operation(
+        id="take_snapshot",
+        summary="Freeze what a question finds now",
+        description=(
+            "The question is asked as anybody may ask it: a snapshot holds what is public. It never changes. At most "
+            f"{freezing.MEMBERS_MAX:,} objects."
+        ),
+        tag="dois",
+        token=True,
+        body=Body(SnapshotDraft, example=EXAMPLE),
+        answers={201: Answer("Taken.", ShownSnapshot, headers={"Location": "The snapshot's address."})},
+        problems=(403, 413, 415, 422),
+    ),
+)
+async def take_snapshot(request: AnyRequest) -> Response[bytes]:
+    """Take one snapshot."""
+    caller = await requests.caller(request)
+    caller.must_register()
+    sent = await requests.body(request, media_types=(JSON,), most_bytes=SNAPSHOT_BYTES_MAX)
+    draft = requests.parsed(sent, SnapshotDraft)
+    engines = requests.engines(request)
+    asked = draft.query.model_dump(mode="json", exclude_defaults=True)
+    filters = {name: tuple(values) for name, values in asked.items() if name != "q"}
+    ids = await freezing.found(engines.index, Question(draft.query.q, filters=filters))
+    record = draft.model_dump(mode="json", exclude={"query"}, exclude_none=True)
+    async with engines.database.transaction() as session:
+        snapshot_id = await freezing.freeze(session, ids, record=record, question=asked, caller=caller)
+    shown = await read(request, snapshot_id, start=0, limit=LIMIT_DEFAULT)
+    return shapes.json_response(shown, status=201, headers={"Location": f"/api/snapshots/{snapshot_id}"})
+
+
+async def read(request: AnyRequest, snapshot_id: UUID, *, start: int, limit: int) -> ShownSnapshot:
+    """Return a snapshot as everybody may see it; the pages read through here too."""
+    async with requests.engines(request).database.transaction() as session:
+        view = await freezing.find(session, snapshot_id)
+        found = await freezing.members_of(session, snapshot_id, ANONYMOUS, start=start, limit=limit + 1)
+        doi = await describing.snapshot_doi(session, snapshot_id)
+    members = [
+        FrozenMember(
+            one.object_id,
+            one.revision,
+            one.version,
+            None if now == "hidden" else one.kind,
+            None if now == "hidden" else one.title,
+            one.digest,
+            now,  # type: ignore[arg-type]  # One of the four words.
+        )
+        for one, now in found[:limit]
+    ]
+    more = len(found) > limit
+    cursor = requests.cursors(request).seal(start + limit, "snapshot", str(snapshot_id)) if more else None
+    return ShownSnapshot(
+        id=view.id,
+        title=view.record["title"],
+        description=view.record["description"],
+        creators=view.record["creators"],
+        licence=view.record.get("licence"),
+        query=view.question,
+        taken_at=view.taken_at,
+        taken_by=view.taken_by,
+        doi=doi,
+        digest=view.digest,
+        members_total=view.members,
+        members=members,
+        cursor=cursor,
+    )
+
+
+async def work(request: AnyRequest, snapshot_id: UUID) -> Work:
+    """Return a snapshot as formats of others describe it; raises NotFound."""
+    engines = requests.engines(request)
+    async with engines.database.transaction() as session:
+        view = await freezing.find(session, snapshot_id)
+        doi = await describing.snapshot_doi(session, snapshot_id)
+    return describing.snapshot_work(view, engines.house, doi=doi)
+
+
+@operation(
+    "GET",
+    "/api/snapshots/{snapshot_id:str}",
+    Operation(
+        id="read_snapshot",
+        summary="Read a snapshot, with its members page by page",
+        description="Everybody sees the same. A member that is hidden by now has neither kind nor title.",
+        tag="dois",
+        query=SnapshotReading,
+        answers={200: Answer("The snapshot.", ShownSnapshot, headers={"Link": "The next page."}, also=OTHERS)},
+        problems=(404,),
+    ),
+)
+async def read_snapshot(request: AnyRequest) -> Response[bytes]:
+    """Read one snapshot."""
+    snapshot_id = requests.object_id(request, "snapshot_id")
+    asked = requests.query(request, SnapshotReading)
+    await requests.caller(request)
+    wanted = asked.format or requests.accepted(request, MEDIA_TYPES) or ObjectFormat.JSON
+    if wanted != ObjectFormat.JSON:
+        return written(await work(request, snapshot_id), wanted)
+    bound_to = ("snapshot", str(snapshot_id))
+    start = 0 if asked.cursor is None else int(requests.cursors(request).open(asked.cursor, *bound_to))
+    shown = await read(request, snapshot_id, start=start, limit=asked.limit)
+    headers = {**requests.next_link(request, shown.cursor), "Cache-Control": "no-cache", "Vary": "Accept"}
+    return shapes.json_response(shown, headers=headers)
+
+
+@operation(
+    "POST",
+    "/api/snapshots/{snapshot_id:str}/doi",
+    Operation(
+        id="mint_snapshot_doi",
+        summary="Make a DOI for a snapshot",
+        tag="dois",
+        token=True,
+        answers=dois.MADE,
+        problems=(403, 404, 422),
+    ),
+)
+async def mint_snapshot_doi(request: AnyRequest) -> Response[bytes]:
+    """Make the DOI of one snapshot."""
+    snapshot_id = requests.object_id(request, "snapshot_id")
+    caller = await requests.caller(request)
+    caller.must_be_known()
+    engines = requests.engines(request)
+    async with engines.database.transaction() as session:
+        view, new = await minting.mint_snapshot(session, snapshot_id, caller=caller, house=engines.house)
+    return dois.made(request, view, new=new)
+
+
+ROUTES: list[HTTPRouteHandler] = [take_snapshot, read_snapshot, mint_snapshot_doi]

@@ -1,0 +1,1 @@
+"""DOIs: their states, their texts, and a registry that misbehaves."""
