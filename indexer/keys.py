@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import sqlalchemy as sa
@@ -12,7 +13,8 @@ from catalog import queue
 from catalog.database import now
 from catalog.engines import Engines
 from catalog.errors import CatalogError, Unavailable
-from catalog.objects import verbs, versions
+from catalog.objects import discovered, verbs, versions
+from catalog.objects.discovered import Lying
 from catalog.objects.verbs import Seen
 from catalog.queue import LEASE, Claim
 
@@ -86,14 +88,18 @@ async def _settle(engines: Engines, claim: Claim) -> None:
         backend, bucket, key = verbs.location_of(claim.subject)
     except ValueError:
         raise NoSuchKey from None
-    seen, kept = await _look(engines, backend, bucket, key)
+    look = await _look(engines, backend, bucket, key)
     async with engines.database.transaction() as session:
         if not await queue.hold(session, [claim]):
             # Another worker has looked since, and what it saw is newer: settling ours would undo it for good.
             log.info("look overtaken", subject=claim.subject)
             return
-        again_at = await verbs.settle(session, backend, bucket, key, seen)
-        lost_at = await versions.settle(session, (backend, bucket, key), seen, kept)
+        if not look.ours:
+            await discovered.note(session, backend, bucket, key, look.lying, prefix=engines.placement.prefix)
+            await queue.finish(session, [claim])
+            return
+        again_at = await verbs.settle(session, backend, bucket, key, look.seen)
+        lost_at = await versions.settle(session, (backend, bucket, key), look.seen, look.kept)
         if again_at is not None:
             await queue.postpone(session, claim, reason="awaiting bytes", after=again_at - now())
         elif lost_at is not None:
@@ -102,26 +108,41 @@ async def _settle(engines: Engines, claim: Claim) -> None:
             await queue.finish(session, [claim])
 
 
-async def _look(engines: Engines, backend: str, bucket: str, key: str) -> tuple[Seen | None, dict[str, bool]]:
-    """Return what lies under the key, and which of the published versions of it the store still has."""
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What lies under a key: of ours, with the published versions of it that the store still has; or of others."""
+
+    ours: bool
+    seen: Seen | None = None
+    kept: Mapping[str, bool] = field(default_factory=dict)
+    lying: Lying | None = None
+
+
+async def _look(engines: Engines, backend: str, bucket: str, key: str) -> _Look:
     async with engines.database.transaction() as session:
+        claimed = await verbs.is_claimed(session, backend, bucket, key)
         expected = await verbs.expected_size(session, backend, bucket, key)
         published = await versions.published_under(session, (backend, bucket, key))
-    if expected is None and not published:
-        # Nothing of ours: discovering foreign files is another room's work.
-        return None, {}
+    if claimed and expected is None and not published:
+        # The key of an upload that a newer one took over: whatever lies there is of no more use.
+        return _Look(ours=True)
     found = await engines.store.stat(key)
+    if not claimed and not published:
+        if found is None:
+            return _Look(ours=False)
+        lying = Lying(found.size, found.etag, found.media_type, found.version_id, found.modified_at)
+        return _Look(ours=False, lying=lying)
     kept = {}
     for store_version in filter(None, (name for name, _ in published)):
         there = found is not None and found.version_id == store_version
         kept[store_version] = there or await engines.store.stat(key, version_id=store_version) is not None
     if found is None:
-        return None, kept
+        return _Look(ours=True, kept=kept)
     sha256 = found.sha256
     if sha256 is None and found.size in {expected, *(size for _, size in published)}:
         # The store keeps no checksum of the whole: hash the bytes ourselves, in constant memory.
         sha256 = await engines.store.sha256_of(key, version_id=found.version_id)
-    return Seen(found.size, sha256, found.etag, found.version_id), kept
+    return _Look(ours=True, seen=Seen(found.size, sha256, found.etag, found.version_id), kept=kept)
 
 
 async def _later(engines: Engines, claim: Claim, fault: CatalogError) -> None:

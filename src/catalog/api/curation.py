@@ -9,13 +9,14 @@ from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from catalog.access.principals import LOOKS_AFTER_ALL
 from catalog.api import requests, shapes
 from catalog.api.contract import JSON, Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
 from catalog.curation import editing, queues
 from catalog.curation.editing import EDIT_OBJECTS_MAX, EditView, Planned, Selection
 from catalog.errors import Fault, Invalid
-from catalog.objects import kinds
+from catalog.objects import discovered, kinds
 from catalog.objects.metadata import PROJECT_PATTERN
 
 LIMIT_DEFAULT = 50
@@ -106,6 +107,27 @@ class WaitingPage(msgspec.Struct, frozen=True):
     cursor: str | None
 
 
+class ShownDiscovered(msgspec.Struct, frozen=True):
+    """Bytes in the bucket that no object claims; `project` is what the key's layout names, if anything."""
+
+    id: UUID
+    bucket: str
+    key: str
+    project: str | None
+    size: int
+    etag: str
+    media_type: str
+    modified_at: datetime
+    found_at: datetime
+
+
+class DiscoveredPage(msgspec.Struct, frozen=True):
+    """Some of these files, newest first, and where the next ones begin."""
+
+    items: list[ShownDiscovered]
+    cursor: str | None
+
+
 class ShownPlanned(msgspec.Struct, frozen=True):
     """What becomes of one object: its fields that change, each with its value before and after, or why it cannot."""
 
@@ -177,10 +199,14 @@ async def list_curation_queues(request: AnyRequest) -> Response[bytes]:
     caller.must_register()
     async with requests.engines(request).database.transaction() as session:
         counted = await queues.counts(session, caller)
+        foreign = await discovered.count(session) if caller.role in LOOKS_AFTER_ALL else None
     items = [
         ShownQueue(queue.name, queue.title, counted[queue.name], f"/api/curation/queues/{queue.name}")
         for queue in queues.QUEUES.values()
     ]
+    if foreign is not None:
+        title = "Somebody put them into the bucket, and no object claims them"
+        items.append(ShownQueue("discovered-files", title, foreign, "/api/curation/discovered"))
     return shapes.json_response(QueueList(items), headers={"Cache-Control": "no-store"})
 
 
@@ -241,6 +267,51 @@ _EXAMPLE: dict[str, Any] = {
     "select": {"project": "demo/weather", "queue": "without-licence"},
     "patch": {"licence": "CC-BY-4.0"},
 }
+
+
+@operation(
+    "GET",
+    "/api/curation/discovered",
+    Operation(
+        id="list_discovered_files",
+        summary="List files that others put into the bucket and that no object claims, newest first",
+        description="For curators. What is taken out of the bucket leaves this list.",
+        tag="curation",
+        token=True,
+        query=QueueQuery,
+        answers={200: Answer("A page of files.", DiscoveredPage, headers={"Link": "The next page."})},
+        problems=(403,),
+    ),
+)
+async def list_discovered_files(request: AnyRequest) -> Response[bytes]:
+    """List a page of files that no object claims."""
+    caller = await requests.caller(request)
+    caller.must_look_after_all()
+    asked = requests.query(request, QueueQuery)
+    bound_to = ("discovered", caller.id, asked.project)
+    sealer = requests.cursors(request)
+    after = None if asked.cursor is None else UUID(sealer.open(asked.cursor, *bound_to))
+    async with requests.engines(request).database.transaction() as session:
+        found = await discovered.page(session, project=asked.project, after=after, limit=asked.limit + 1)
+    items = found[: asked.limit]
+    cursor = sealer.seal(str(items[-1].id), *bound_to) if len(found) > asked.limit else None
+    shown = [
+        ShownDiscovered(
+            id=one.id,
+            bucket=one.bucket,
+            key=one.key,
+            project=one.project,
+            size=one.size,
+            etag=one.etag,
+            media_type=one.media_type,
+            modified_at=one.modified_at,
+            found_at=one.found_at,
+        )
+        for one in items
+    ]
+    return shapes.json_response(
+        DiscoveredPage(shown, cursor), headers={**requests.next_link(request, cursor), "Cache-Control": "no-store"}
+    )
 
 
 @operation(
@@ -413,6 +484,7 @@ def _shown(edit: EditView) -> ShownEdit:
 ROUTES: list[HTTPRouteHandler] = [
     list_curation_queues,
     read_curation_queue,
+    list_discovered_files,
     preview_edit,
     make_edit,
     list_edits,

@@ -7,6 +7,7 @@ from sqlmodel import SQLModel
 import catalog.access.principals
 import catalog.curation.tables
 import catalog.doi.tables
+import catalog.objects.discovered
 import catalog.objects.tables
 import catalog.outside.tables
 import catalog.provenance.tables

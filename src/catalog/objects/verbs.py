@@ -460,6 +460,12 @@ async def _without_arrival(session: AsyncSession, file: Any) -> dict[str, Any]:
     return {"state": state, "found_size": None, "found_sha256": None}
 
 
+async def is_claimed(session: AsyncSession, backend: str, bucket: str, key: str) -> bool:
+    """Whether an upload of ours was ever given this key."""
+    here = (_uploads.c.backend == backend, _uploads.c.bucket == bucket, _uploads.c.key == key)
+    return (await session.execute(sa.select(sa.literal(1)).select_from(_uploads).where(*here))).first() is not None
+
+
 async def expected_size(session: AsyncSession, backend: str, bucket: str, key: str) -> int | None:
     """Return how many bytes we await, or have, under this key; None when no upload of ours claims it."""
     row = await session.execute(

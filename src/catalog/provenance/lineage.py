@@ -113,10 +113,11 @@ class Graph(msgspec.Struct, frozen=True):
     edges: list[Edge]
 
 
-# One step up from `here`, whose statements and those of its visible neighbours are told.
+# One step up from `here`, whose statements and those of its visible neighbours are told. OFFSET 0 keeps the planner
+# from turning a look at each subject into a walk through all objects, once for every object on the way.
 _UP = """
-    SELECT relation.earlier_id AS id FROM relation JOIN object AS subject ON subject.id = relation.subject_id
-    WHERE relation.later_id = here.id AND {subject_seen}
+    SELECT relation.earlier_id AS id FROM relation WHERE relation.later_id = here.id
+        AND EXISTS (SELECT FROM object AS subject WHERE subject.id = relation.subject_id AND {subject_seen} OFFSET 0)
     UNION ALL
     SELECT used.object_id FROM involvement AS made JOIN involvement AS used USING (activity_id)
     WHERE made.object_id = here.id AND made.way = 'generated' AND used.way = 'used'
@@ -128,14 +129,14 @@ _SAID_BY_SEEN = """
     WHERE other.activity_id = used.activity_id AND other.way = 'generated' AND {subject_seen})
 """
 _DOWN = """
-    SELECT relation.later_id AS id FROM relation JOIN object AS subject ON subject.id = relation.subject_id
-    WHERE relation.earlier_id = here.id AND {subject_seen}
+    SELECT relation.later_id AS id FROM relation WHERE relation.earlier_id = here.id
+        AND EXISTS (SELECT FROM object AS subject WHERE subject.id = relation.subject_id AND {subject_seen} OFFSET 0)
     UNION ALL
     SELECT made.object_id FROM involvement AS used JOIN involvement AS made USING (activity_id)
     WHERE used.object_id = here.id AND used.way = 'used' AND made.way = 'generated' AND {said_by_seen}
     UNION ALL
-    SELECT reference.subject_id FROM reference JOIN object AS subject ON subject.id = reference.subject_id
-    WHERE reference.target_id = here.id AND NOT reference.former AND {subject_seen}
+    SELECT reference.subject_id FROM reference WHERE reference.target_id = here.id AND NOT reference.former
+        AND EXISTS (SELECT FROM object AS subject WHERE subject.id = reference.subject_id AND {subject_seen} OFFSET 0)
 """
 _WALK = """
     WITH RECURSIVE walk(depth, frontier, seen) AS (
