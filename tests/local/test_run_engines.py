@@ -12,7 +12,7 @@ from catalog.engines import opened
 from catalog.local import Stack
 from catalog.local.home import Home
 from tests import engines as engine_process
-from tests.conftest import make_world, prepare
+from tests.conftest import make_world, prepare, template
 from tests.docs.repository import ROOT
 from tests.local.conftest import READY_SECONDS_MAX, bare
 
@@ -74,5 +74,5 @@ async def test_engines_that_the_environment_names_are_used_and_hold_what_is_the_
             assert await engines.index.count() == 0
     own = world.settings.store_bucket
     assert started == {"postgres": False, "opensearch": False, "seaweedfs": True}
-    assert {name for (name,) in databases} == {"postgres", "catalog", own}
+    assert {name for (name,) in databases} == {"postgres", "catalog", own, template(database_url)}
     assert (world.settings.search_index, own) != (lent["CATALOG_SEARCH_INDEX"], lent["CATALOG_STORE_BUCKET"])

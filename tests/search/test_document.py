@@ -75,7 +75,7 @@ def test_an_object_is_projected_whole() -> None:
         "quality": "good",
         "sensor": ["S1"],
         "runtime": [{"name": "onnxruntime", "low": "", "high": "~"}],
-        "holds": {"gte": created},
+        "holds": {"gte": int(created.timestamp())},
         "created_at": created,
         "updated_at": updated,
     }

@@ -56,7 +56,7 @@ def test_the_api_is_asked_what_the_address_says_with_every_facet_counted() -> No
         "licence": ["CC-BY-4.0"],
         "facet": [
             *("kind", "project", "creator", "licence", "year", "format"),
-            *("state", "quality", "has_labels", "subject", "task"),
+            *("state", "quality", "sensor", "has_labels", "subject", "task"),
         ],
     }
 

@@ -5,7 +5,7 @@ Pure. Knows nothing of the engine's client, nor where an entry comes from.
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -109,7 +109,16 @@ def _holds(span: tuple[datetime, datetime | None] | None) -> Document | None:
     if span is None:
         return None
     start, end = span
-    return {"gte": start} if end is None else {"gte": start, "lte": end}
+    held = {"gte": epoch_seconds(start)}
+    return held if end is None else held | {"lte": epoch_seconds(end)}
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def epoch_seconds(moment: datetime) -> int:
+    """Return whole seconds since 1970: the engine reads no date before the year 1, which a zone may lead to."""
+    return (moment - _EPOCH) // timedelta(seconds=1)
 
 
 def _within(texts: Iterable[str], chars_max: int) -> list[str]:
@@ -213,7 +222,8 @@ MAPPING: dict[str, Any] = {
                 "high": {"type": "keyword"},
             },
         },
-        "holds": {"type": "date_range"},
+        # In seconds since 1970.
+        "holds": {"type": "long_range"},
         "visibility": {"type": "keyword"},
         "state": _FACET,
         "quality": _FACET,

@@ -18,6 +18,7 @@ import msgspec
 from catalog.access.audience import Audience
 from catalog.errors import Fault, Invalid, Unavailable
 from catalog.objects.kinds.labels import DATA_SETS
+from catalog.search.document import epoch_seconds
 
 # Where words are looked for, and how much a match there counts.
 SEARCHED = (
@@ -232,7 +233,7 @@ def body_of(question: Question, audience: Audience) -> dict[str, Any]:
     if question.runtimes:
         before.append({"bool": {"should": [_runs_on(one) for one in question.runtimes]}})
     if question.valid_at is not None:
-        before.append({"term": {"holds": question.valid_at}})
+        before.append({"term": {"holds": epoch_seconds(question.valid_at)}})
     body: dict[str, Any] = {
         "query": {"bool": _asked(question, [audience.search_filter(), *before])},
         "sort": SORTS[question.order],
