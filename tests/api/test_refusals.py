@@ -256,7 +256,11 @@ async def quiet(engines: Engines) -> dict[str, tuple[int, str]]:
     """Return all that is kept, once nothing is on its way any more."""
 
     async def nothing_due() -> bool:
-        due = "SELECT 1 FROM queue WHERE parked_at IS NULL AND ready_at <= now() + interval '1 minute'"
+        # A key that is looked at from time to time, because its bytes have not come, changes nothing but its entry.
+        due = (
+            "SELECT 1 FROM queue WHERE parked_at IS NULL"
+            " AND ready_at <= now() + CASE topic WHEN 'key' THEN interval '0' ELSE interval '1 minute' END"
+        )
         return not await rows(engines, due)
 
     await eventually(nothing_due)
