@@ -13,6 +13,7 @@ from catalog import queue
 from catalog.engines import Engines
 from catalog.errors import CatalogError, Unavailable
 from catalog.objects import verbs
+from catalog.search import unfound
 from indexer import documents, dois, keys, outside
 
 log = structlog.get_logger("indexer")
@@ -136,6 +137,7 @@ async def _keep_house(engines: Engines, stop: asyncio.Event) -> None:
         with suppress(sa.exc.SQLAlchemyError):
             async with engines.database.transaction() as session:
                 await verbs.forget_old_requests(session)
+                await unfound.forget_old(session)
         await _sleep(stop, HOUSEKEEPING_SECONDS)
 
 

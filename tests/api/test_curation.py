@@ -1,6 +1,7 @@
 """What needs attention, who finds it, and changes of many objects that are looked at first and can be undone."""
 
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 import pytest
@@ -227,3 +228,25 @@ async def test_the_desk_is_for_those_who_may_change_something(clients: Clients, 
         await client.get(address) for client in (clients.anonymous, clients.reader, clients.ingest, clients.curator)
     ]
     assert [answer.status_code for answer in asked] == [401, 403, 200, 200]
+
+
+@pytest.mark.req("SAGE-STORAGE-29")
+async def test_searches_that_found_nothing_are_counted_for_curators_alone(clients: Clients) -> None:
+    word = f"phlogiston{uuid4().hex[:8]}"
+    for client, text in (
+        (clients.anonymous, word),
+        (clients.ingest, f" {word.upper()} "),
+        (clients.reader, f"{word} é"),
+    ):
+        assert (await client.get("/api/search", params={"q": text})).json()["total"] == 0
+    # Narrowed by more than its text, a search says nothing of the words.
+    await clients.ingest.get("/api/search", params={"q": f"{word} narrowed", "kind": "model"})
+
+    answer = await clients.curator.get("/api/curation/unfound", params={"limit": 200})
+
+    told = {one["text"]: one["times"] for one in answer.json()["items"] if word in one["text"]}
+    assert told == {word: 2, f"{word} e": 1}
+    asked = [await one.get("/api/curation/unfound") for one in (clients.anonymous, clients.ingest)]
+    assert [one.status_code for one in asked] == [401, 403]
+    counted = {one["name"]: one["waiting"] for one in (await clients.curator.get("/api/curation")).json()["items"]}
+    assert counted["unfound-searches"] >= 2

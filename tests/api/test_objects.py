@@ -13,6 +13,7 @@ import pytest
 from catalog.access import principals
 from catalog.access.principals import Role
 from catalog.engines import Engines
+from catalog.objects import kinds
 from tests.api.conftest import BECAUSE, MERGE_PATCH, Draft, patch, plain, read, register
 from tests.api.problems import UNKNOWN_TOKEN, invalid, not_found, problem_of, simple
 from tests.api.truth import as_text, history, rows
@@ -92,6 +93,7 @@ def full(project: str) -> Draft:
     }
 
 
+@pytest.mark.req("SAGE-STORAGE-25")
 async def test_a_registered_object_is_answered_whole_with_its_address_and_revision(
     clients: Clients, project: str
 ) -> None:
@@ -111,6 +113,7 @@ async def test_a_registered_object_is_answered_whole_with_its_address_and_revisi
     }
     assert body == full(project) | {
         "id": object_id,
+        "schema_version": kinds.known()["model"].schema_version,
         "terms": TERMS,
         "contributors": [],
         "publisher": None,
@@ -147,6 +150,7 @@ async def test_what_is_left_out_of_a_registration_is_answered_with_its_default(c
 
     assert registered == draft | {
         "id": registered["id"],
+        "schema_version": kinds.known()["training-dataset"].schema_version,
         "name": None,
         "contributors": [],
         "publisher": None,

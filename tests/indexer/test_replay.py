@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
+import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -168,6 +169,7 @@ def last_of_each(subjects: Sequence[str]) -> list[str]:
     return [one for place, one in enumerate(subjects) if one not in subjects[place + 1 :]]
 
 
+@pytest.mark.req("SAGE-STORAGE-30")
 @settings(
     max_examples=20,
     deadline=None,

@@ -18,6 +18,7 @@ from catalog.curation.editing import EDIT_OBJECTS_MAX, EditView, Planned, Select
 from catalog.errors import Fault, Invalid
 from catalog.objects import discovered, kinds
 from catalog.objects.metadata import PROJECT_PATTERN
+from catalog.search import unfound
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 200
@@ -32,6 +33,14 @@ class PageQuery(BaseModel):
 
     limit: int = Field(default=LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="How many a page has at most.")
     cursor: str | None = Field(default=None, description="Where the page before ended.", max_length=2_000)
+
+
+class UnfoundQuery(BaseModel):
+    """How many."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(default=LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="How many at most.")
 
 
 class QueueQuery(PageQuery):
@@ -71,7 +80,7 @@ class Making(Looking):
 
 
 class ShownQueue(msgspec.Struct, frozen=True):
-    """A queue, and how many objects wait in it that you may change."""
+    """A queue, and how many objects wait in it that you may change; for curators files and searches too."""
 
     name: str
     title: str
@@ -126,6 +135,21 @@ class DiscoveredPage(msgspec.Struct, frozen=True):
 
     items: list[ShownDiscovered]
     cursor: str | None
+
+
+class ShownUnfound(msgspec.Struct, frozen=True):
+    """A text that found nothing, without case and accents, and how often it was asked."""
+
+    text: str
+    times: int
+    first_at: datetime
+    last_at: datetime
+
+
+class UnfoundList(msgspec.Struct, frozen=True):
+    """Texts that found nothing."""
+
+    items: list[ShownUnfound]
 
 
 class ShownPlanned(msgspec.Struct, frozen=True):
@@ -199,14 +223,17 @@ async def list_curation_queues(request: AnyRequest) -> Response[bytes]:
     caller.must_register()
     async with requests.engines(request).database.transaction() as session:
         counted = await queues.counts(session, caller)
-        foreign = await discovered.count(session) if caller.role in LOOKS_AFTER_ALL else None
+        everything = caller.role in LOOKS_AFTER_ALL
+        foreign = await discovered.count(session) if everything else 0
+        missed = await unfound.count(session) if everything else 0
     items = [
         ShownQueue(queue.name, queue.title, counted[queue.name], f"/api/curation/queues/{queue.name}")
         for queue in queues.QUEUES.values()
     ]
-    if foreign is not None:
+    if everything:
         title = "Somebody put them into the bucket, and no object claims them"
         items.append(ShownQueue("discovered-files", title, foreign, "/api/curation/discovered"))
+        items.append(ShownQueue("unfound-searches", "Searches that found nothing", missed, "/api/curation/unfound"))
     return shapes.json_response(QueueList(items), headers={"Cache-Control": "no-store"})
 
 
@@ -312,6 +339,31 @@ async def list_discovered_files(request: AnyRequest) -> Response[bytes]:
     return shapes.json_response(
         DiscoveredPage(shown, cursor), headers={**requests.next_link(request, cursor), "Cache-Control": "no-store"}
     )
+
+
+@operation(
+    "GET",
+    "/api/curation/unfound",
+    Operation(
+        id="list_unfound_searches",
+        summary="List texts that found nothing, those asked most often first",
+        description="For curators: words to add as terms, synonyms or objects. Kept without who asked, for 90 days.",
+        tag="curation",
+        token=True,
+        query=UnfoundQuery,
+        answers={200: Answer("The texts.", UnfoundList)},
+        problems=(403,),
+    ),
+)
+async def list_unfound_searches(request: AnyRequest) -> Response[bytes]:
+    """List searches that found nothing."""
+    caller = await requests.caller(request)
+    caller.must_look_after_all()
+    asked = requests.query(request, UnfoundQuery)
+    async with requests.engines(request).database.transaction() as session:
+        found = await unfound.commonest(session, limit=asked.limit)
+    items = [ShownUnfound(one.text, one.times, one.first_at, one.last_at) for one in found]
+    return shapes.json_response(UnfoundList(items), headers={"Cache-Control": "no-store"})
 
 
 @operation(
@@ -485,6 +537,7 @@ ROUTES: list[HTTPRouteHandler] = [
     list_curation_queues,
     read_curation_queue,
     list_discovered_files,
+    list_unfound_searches,
     preview_edit,
     make_edit,
     list_edits,

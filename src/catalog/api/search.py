@@ -1,11 +1,13 @@
 """`/api/search`: the index finds, the database decides, and what is shown carries links that work."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
+import sqlalchemy as sa
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
@@ -19,7 +21,7 @@ from catalog.errors import Fault, Invalid
 from catalog.objects import kinds, reading, running
 from catalog.objects.reading import Entry, FileView
 from catalog.objects.tables import FileState
-from catalog.search import query
+from catalog.search import query, unfound
 from catalog.storage.signing import Link
 from catalog.vocabulary import looking_up
 
@@ -173,6 +175,11 @@ async def answer(request: AnyRequest, asked: SearchQuery, caller: Caller | None 
     entries = await reading.find_each(
         engines.database, [hit.id for hit in found.hits], caller.audience, files_most=shapes.FILES_SHOWN_MAX
     )
+    if not found.total and asked.q and asked.cursor is None and not _narrowed(asked):
+        # A count for curators, of which nobody's answer depends.
+        with suppress(sa.exc.SQLAlchemyError):
+            async with engines.database.transaction() as session:
+                await unfound.note(session, asked.q)
     # What is gone or hidden since it was indexed is not in the database's answer, and so not in ours.
     sign = files.signing(request, now())
     hits = [_hit(entries[hit.id], hit.highlights, sign) for hit in found.hits if hit.id in entries]
@@ -188,6 +195,11 @@ async def answer(request: AnyRequest, asked: SearchQuery, caller: Caller | None 
     }
     cursor = None if found.last is None else requests.cursors(request).seal(found.last, *_bound_to(asked, caller))
     return SearchAnswer(found.total, hits, facets, cursor)
+
+
+def _narrowed(asked: SearchQuery) -> bool:
+    """Whether anything but the text decides what is found."""
+    return bool(asked.valid_at or asked.runtime or any(getattr(asked, name) for name in query.ASKABLE))
 
 
 async def _runtimes(request: AnyRequest, texts: Sequence[str]) -> list[query.Runtime]:

@@ -42,6 +42,7 @@ class ShownObject(msgspec.Struct, frozen=True):
 
     id: UUID
     kind: str
+    schema_version: int
     project: str
     name: str | None
     title: str
@@ -169,6 +170,7 @@ def _fields(entry: Entry) -> dict[str, Any]:
     return {
         "id": entry.id,
         "kind": entry.kind,
+        "schema_version": entry.schema_version,
         "project": entry.project,
         "name": record.get("name"),
         "title": record["title"],

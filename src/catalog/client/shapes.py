@@ -58,6 +58,7 @@ class Object(TypedDict):
 
     id: str
     kind: str
+    schema_version: int
     project: str
     name: str | None
     title: str

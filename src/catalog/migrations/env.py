@@ -13,6 +13,7 @@ import catalog.outside.tables
 import catalog.provenance.tables
 import catalog.quality.tables
 import catalog.queue
+import catalog.search.unfound
 import catalog.snapshots.tables
 import catalog.storage.unreadable
 import catalog.vocabulary.proposals

@@ -60,6 +60,8 @@ class Entry:
 
     id: UUID
     kind: str
+    # Of the kind's schema, as it was when the object was registered.
+    schema_version: int
     project: str
     owner_id: UUID
     owner: str
@@ -128,6 +130,7 @@ def _entries(condition: sa.ColumnElement[bool], *, files_most: int | None) -> sa
         sa.select(
             _objects.c.id,
             _objects.c.kind,
+            _objects.c.schema_version,
             _objects.c.project,
             _objects.c.owner_id,
             _principals.c.name.label("owner"),
