@@ -58,4 +58,7 @@ def test_queues_are_counted_and_listed(catalog: Catalog, draft: dict[str, Any], 
     listed = catalog("curate", "without-licence", "--project", draft["project"], "--json")
     assert {one["id"] for one in listed.json} <= set(objects)
     assert catalog("curate", "nothing").code == 4
+    for beside in ("discovered-files", "unfound-searches"):
+        assert isinstance(catalog("curate", beside, "--json", by="curator").json, list)
+        assert catalog("curate", beside, by="ingest").code == 3
     assert "queue" in catalog("curate").out

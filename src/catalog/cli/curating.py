@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 PANEL = "Curating"
 ROWS_SHOWN = 50
+# Lists beside the queues of objects, and what is shown of each.
+LISTS = {
+    "discovered-files": ("key", "size", "project", "modified_at"),
+    "unfound-searches": ("text", "times", "last_at"),
+}
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
@@ -44,6 +49,17 @@ def curate(
                 rows = [[one["name"], one["waiting"], one["title"]] for one in every]
                 output.table(("queue", "objects", "what is wrong"), rows)
                 output.say("`catalog curate QUEUE` lists them, `catalog lint ID` tells how to mend one")
+            return
+        if queue in LISTS:
+            found: list[Any] = (
+                list(catalog.discovered_files(project=project))
+                if queue == "discovered-files"
+                else catalog.unfound_searches()
+            )
+            if json:
+                output.as_json(found)
+            else:
+                output.table(LISTS[queue], [[one[column] for column in LISTS[queue]] for one in found])
             return
         found = list(catalog.waiting(queue, project=project))
     if json:

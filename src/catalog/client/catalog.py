@@ -18,6 +18,8 @@ from catalog.client.shapes import (
     ChangePage,
     CurationQueue,
     DifferenceList,
+    DiscoveredFile,
+    DiscoveredPage,
     Edit,
     EditPlan,
     File,
@@ -37,6 +39,7 @@ from catalog.client.shapes import (
     SearchPage,
     Ticket,
     Undone,
+    UnfoundSearch,
     Upload,
     VersionList,
     WaitingObject,
@@ -269,6 +272,29 @@ class Catalog:
             cursor = page["cursor"]
             if cursor is None:
                 return
+
+    def discovered_files(self, *, project: str | None = None) -> Iterator[DiscoveredFile]:
+        """Yield the files that others put into the bucket and that no object claims, newest first; for curators."""
+        cursor: str | None = None
+        while True:
+            page: DiscoveredPage = self._connection.json(
+                "GET",
+                "/api/curation/discovered",
+                parameters=[
+                    *_parameters("project", [] if project is None else [project]),
+                    *_parameters("cursor", [] if cursor is None else [cursor]),
+                ],
+                repeatable=True,
+            )
+            yield from page["items"]
+            cursor = page["cursor"]
+            if cursor is None:
+                return
+
+    def unfound_searches(self) -> list[UnfoundSearch]:
+        """Return texts that found nothing, those asked most often first; for curators."""
+        found: list[UnfoundSearch] = self._connection.json("GET", "/api/curation/unfound", repeatable=True)["items"]
+        return found
 
     def preview_edit(self, select: Mapping[str, Any], patch: Mapping[str, Any]) -> EditPlan:
         """Return what a merge patch would do to many objects; `select` has objects, or any of project, kind, queue."""

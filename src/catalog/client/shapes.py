@@ -258,6 +258,36 @@ class WaitingPage(TypedDict):
     cursor: str | None
 
 
+class DiscoveredFile(TypedDict):
+    """Bytes in the bucket that no object claims."""
+
+    id: str
+    bucket: str
+    key: str
+    project: str | None
+    size: int
+    etag: str
+    media_type: str
+    modified_at: str
+    found_at: str
+
+
+class DiscoveredPage(TypedDict):
+    """Some of these files, and where the next ones begin."""
+
+    items: list[DiscoveredFile]
+    cursor: str | None
+
+
+class UnfoundSearch(TypedDict):
+    """A text that found nothing, and how often it was asked."""
+
+    text: str
+    times: int
+    first_at: str
+    last_at: str
+
+
 class PlannedChange(TypedDict):
     """What becomes of one object, or why it cannot."""
 

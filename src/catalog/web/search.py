@@ -30,6 +30,8 @@ FACETS = {
 }
 LABELS = {"yes": "With labels", "no": "Without labels"}
 _OF_CONCEPTS = {"subject", "task"}
+# Facets whose values are words of ours.
+_WORDS = {"state", "quality"}
 SORTS = {"relevance": "Relevance", "newest": "Newest", "oldest": "Oldest", "title": "Title"}
 # Enough to compare at a glance; the others fold away without being lost.
 FACET_VALUES_SHOWN = 6
@@ -240,6 +242,8 @@ def _value_label(name: str, value: str) -> str:
     if name in _OF_CONCEPTS:
         # Where nothing was counted, as for a choice without hits, the URI says it as well as it can.
         return value.rpartition(":")[2].replace("-", " ")
+    if name in _WORDS:
+        return value.capitalize()
     return wording.kind_title(value) if name == "kind" else value
 
 
