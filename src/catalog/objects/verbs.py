@@ -118,7 +118,7 @@ async def register(
     owner_id = caller.must_register()
     object_id = uuid7()
     if remember is not None:
-        first = await _remembered_object(session, owner_id, remember, object_id)
+        first = await first_made(session, owner_id, remember, object_id)
         if first != object_id:
             return await _repeated(session, first, caller, placement)
     record, named = await _record_of(session, draft.description, caller)
@@ -151,7 +151,11 @@ async def register(
     return Registered(await reading.find(session, object_id, caller.audience), uploads)
 
 
-async def _remembered_object(session: AsyncSession, principal_id: UUID, remember: Remember, object_id: UUID) -> UUID:
+async def first_made(session: AsyncSession, principal_id: UUID, remember: Remember, object_id: UUID) -> UUID:
+    """Return what the Idempotency-Key made first, `object_id` itself unless the request was accepted before.
+
+    Raises Unprocessable when the key came with another request.
+    """
     # A second request with the same key waits here until the first has committed or rolled back.
     taken = insert(_remembered).values(
         principal_id=principal_id, key=remember.key, digest=remember.digest, object_id=object_id
@@ -201,7 +205,7 @@ async def revise(
     `revisions` are those the caller accepts, None for any. Raises NotFound, Gone, Forbidden, PreconditionFailed,
     Invalid, NameTaken, Unprocessable.
     """
-    entry = await _locked(session, object_id, caller, revisions)
+    entry = await locked(session, object_id, caller, revisions)
     description = validation.revised_from(reading.kind_of(entry), entry.record, patch)
     return await _describe(session, entry, description, caller)
 
@@ -215,7 +219,7 @@ async def _describe(session: AsyncSession, entry: Entry, description: Descriptio
     if set(before) != set(named):
         await naming.write(session, entry.id, named)
     with _naming(description):
-        await _change(
+        await change(
             session,
             entry,
             caller,
@@ -237,7 +241,7 @@ async def replace(session: AsyncSession, object_id: UUID, draft: validation.Draf
     Files that it does not name stay. Raises Forbidden, and Unprocessable when bytes that are there would be replaced:
     that needs a ticket, which only declaring the file gives.
     """
-    entry = await _locked(session, object_id, caller, None)
+    entry = await locked(session, object_id, caller, None)
     held = {file.path: file for file in entry.files}
     faults = [
         Fault(
@@ -254,7 +258,7 @@ async def replace(session: AsyncSession, object_id: UUID, draft: validation.Draf
     if not fresh:
         return entry
     await _declare(session, entry, fresh)
-    await _change(session, entry, caller, action="declare files", changes={"files": [file.path for file in fresh]})
+    await change(session, entry, caller, action="declare files", changes={"files": [file.path for file in fresh]})
     return await reading.find(session, object_id, caller.audience)
 
 
@@ -266,9 +270,9 @@ async def withdraw(
     session: AsyncSession, object_id: UUID, reason: str, *, caller: Caller, revisions: Sequence[int] | None
 ) -> None:
     """Take the object out of every list and search, and say why; its row and history stay, as do its versions."""
-    entry = await _locked(session, object_id, caller, revisions)
+    entry = await locked(session, object_id, caller, revisions)
     labelled = naming.labelled(await naming.named_now(session, entry.id))
-    await _change(
+    await change(
         session,
         entry,
         caller,
@@ -293,12 +297,12 @@ async def declare_files(
     placement: Placement,
 ) -> Registered:
     """Add files, or replace those at the same paths; replaced bytes are served until the new ones have arrived."""
-    entry = await _locked(session, object_id, caller, revisions)
+    entry = await locked(session, object_id, caller, revisions)
     await _declare(session, entry, files)
     uploads = await _issue(
         session, object_id, entry.project, files, principal_id=caller.must_be_known(), placement=placement
     )
-    await _change(session, entry, caller, action="declare files", changes={"files": [file.path for file in files]})
+    await change(session, entry, caller, action="declare files", changes={"files": [file.path for file in files]})
     return Registered(await reading.find(session, object_id, caller.audience), uploads)
 
 
@@ -337,7 +341,7 @@ async def remove_file(
     session: AsyncSession, object_id: UUID, path: str, *, caller: Caller, revisions: Sequence[int] | None
 ) -> None:
     """Take a file out of the object; raises NotFound when it has none at that path."""
-    entry = await _locked(session, object_id, caller, revisions)
+    entry = await locked(session, object_id, caller, revisions)
     if path not in {file.path for file in entry.files}:
         raise NotFound(f"The object has no file at {path!r}.")
     await session.execute(_files.delete().where(_files.c.object_id == object_id, _files.c.path == path))
@@ -346,12 +350,12 @@ async def remove_file(
         .where(_uploads.c.object_id == object_id, _uploads.c.path == path)
         .values(state=UploadState.SUPERSEDED)
     )
-    await _change(session, entry, caller, action="remove file", changes={"files": [path]})
+    await change(session, entry, caller, action="remove file", changes={"files": [path]})
 
 
 async def reissue(session: AsyncSession, object_id: UUID, path: str, *, caller: Caller, placement: Placement) -> Upload:
     """Return a fresh upload for a file that is not available; raises NotFound, Forbidden, Conflict."""
-    entry = await _locked(session, object_id, caller, None)
+    entry = await locked(session, object_id, caller, None)
     file = next((file for file in entry.files if file.path == path), None)
     if file is None:
         raise NotFound(f"The object has no file at {path!r}.")
@@ -377,7 +381,7 @@ async def settle(session: AsyncSession, backend: str, bucket: str, key: str, see
     if object_id is None:
         return None
     # The object's row is the lock for everything below it, here as in every verb: one order, no deadlock.
-    await _lock(session, object_id)
+    await lock(session, object_id)
     upload = (await session.execute(sa.select(_uploads).where(*here))).one()
     if upload.state == UploadState.SUPERSEDED:
         return None
@@ -538,27 +542,10 @@ async def _move_file(session: AsyncSession, file: Any, values: dict[str, Any]) -
     await note_found(session, file.object_id, action=f"file {values['state']}", changes={"files": [file.path]})
 
 
-async def _lock(session: AsyncSession, object_id: UUID) -> None:
+async def lock(session: AsyncSession, object_id: UUID) -> None:
+    """Hold the object against every other change until the transaction ends."""
     # Ids never change, so rows that only name this object need not wait.
     await session.execute(sa.select(_objects.c.id).where(_objects.c.id == object_id).with_for_update(key_share=True))
-
-
-async def locked(session: AsyncSession, object_id: UUID, caller: Caller, revisions: Sequence[int] | None) -> Entry:
-    """Return an object that this caller may change, locked until the transaction ends: for rooms that build on this.
-
-    `revisions` are those the caller accepts, None for any. Raises NotFound, Gone, Forbidden, PreconditionFailed.
-    """
-    return await _locked(session, object_id, caller, revisions)
-
-
-async def change(
-    session: AsyncSession, entry: Entry, caller: Caller, *, action: str, changes: dict[str, Any], **values: Any
-) -> None:
-    """Count a change to what belongs to a locked object: its revision, an audit row, an entry for the index.
-
-    `values` are columns of the object that change with it.
-    """
-    await _change(session, entry, caller, action=action, changes=changes, **values)
 
 
 async def note_found(session: AsyncSession, object_id: UUID, *, action: str, changes: dict[str, Any]) -> None:
@@ -575,23 +562,14 @@ async def note_found(session: AsyncSession, object_id: UUID, *, action: str, cha
     await _look_at_dois(session, object_id)
 
 
-async def lock(session: AsyncSession, object_id: UUID) -> None:
-    """Hold the object against every other change until the transaction ends."""
-    await _lock(session, object_id)
+async def locked(session: AsyncSession, object_id: UUID, caller: Caller, revisions: Sequence[int] | None) -> Entry:
+    """Return an object that this caller may change, locked until the transaction ends.
 
-
-async def first_made(session: AsyncSession, principal_id: UUID, remember: Remember, made: UUID) -> UUID:
-    """Return what the Idempotency-Key made first, which is `made` itself unless the request was accepted before.
-
-    Raises Unprocessable when the key came with another request.
+    `revisions` are those the caller accepts, None for any. Raises NotFound, Gone, Forbidden, PreconditionFailed.
     """
-    return await _remembered_object(session, principal_id, remember, made)
-
-
-async def _locked(session: AsyncSession, object_id: UUID, caller: Caller, revisions: Sequence[int] | None) -> Entry:
     caller.must_be_known()
     # The lock first, then the read: what is read is what the lock protects.
-    await _lock(session, object_id)
+    await lock(session, object_id)
     entry = await reading.find(session, object_id, caller.audience)
     if not caller.may_change(entry.owner_id):
         raise Forbidden("You may read this object but not change it: it belongs to another principal.")
@@ -725,7 +703,7 @@ async def _supersede_other_content(session: AsyncSession, object_id: UUID, files
         )
 
 
-async def _change(
+async def change(
     session: AsyncSession,
     entry: Entry,
     caller: Caller,
@@ -735,6 +713,10 @@ async def _change(
     labelled: Collection[UUID] = (),
     **values: Any,
 ) -> None:
+    """Count a change to a locked object, or to what belongs to it: its revision, an audit row, an entry for the index.
+
+    `labelled` are the data sets whose labels it is, or was; `values` are columns of the object that change with it.
+    """
     await session.execute(
         _objects.update()
         .where(_objects.c.id == entry.id)
