@@ -120,14 +120,14 @@ class _Look:
 
 async def _look(engines: Engines, backend: str, bucket: str, key: str) -> _Look:
     async with engines.database.transaction() as session:
-        claimed = await verbs.is_claimed(session, backend, bucket, key)
-        expected = await verbs.expected_size(session, backend, bucket, key)
+        claim = await verbs.claim_on(session, backend, bucket, key)
         published = await versions.published_under(session, (backend, bucket, key))
-    if claimed and expected is None and not published:
+    expected = None if claim is None else claim.size
+    if claim is not None and expected is None and not published:
         # The key of an upload that a newer one took over: whatever lies there is of no more use.
         return _Look(ours=True)
     found = await engines.store.stat(key)
-    if not claimed and not published:
+    if claim is None and not published:
         if found is None:
             return _Look(ours=False)
         lying = Lying(found.size, found.etag, found.media_type, found.version_id, found.modified_at)

@@ -74,16 +74,14 @@ async def write(session: AsyncSession, subject_id: UUID, named: Sequence[Named])
 
 _NAMING = sa.text(
     """
-    UPDATE object SET relabelled = relabelled + 1 WHERE id IN (
-        SELECT subject_id FROM reference JOIN object AS subject ON subject.id = reference.subject_id
-        WHERE target_id = :id AND NOT former AND subject.withdrawn_at IS NULL
-    ) RETURNING id
+    SELECT id FROM object WHERE withdrawn_at IS NULL
+    AND id IN (SELECT subject_id FROM reference WHERE target_id = :id AND NOT former) ORDER BY id FOR NO KEY UPDATE
     """
 )
 
 
-async def renumber_those_that_name(session: AsyncSession, object_id: UUID) -> list[UUID]:
-    """Give the documents of all objects that name this one a higher number, to be written again; return which."""
+async def naming_it(session: AsyncSession, object_id: UUID) -> list[UUID]:
+    """Return the objects that name this one, locked in the order in which everybody locks them."""
     return list((await session.execute(_NAMING, {"id": object_id})).scalars())
 
 

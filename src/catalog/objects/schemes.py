@@ -7,9 +7,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from catalog import queue
 from catalog.errors import Fault, Unprocessable
-from catalog.objects.verbs import INDEX
+from catalog.objects import verbs
 from catalog.vocabulary import importing, looking_up, proposals, shipped
 from catalog.vocabulary.importing import Difference
 from catalog.vocabulary.proposals import ProposalState, TermProposal
@@ -152,10 +151,5 @@ async def index_described(
         sa.text(_DESCRIBED), {"scheme": name, "changed": list(changed), "retired": list(retired)}
     )
     ids = list(found.scalars())
-    if ids:
-        # The index refuses to go back: what is written anew needs a higher number, though no object was revised.
-        await session.execute(
-            sa.text("UPDATE object SET relabelled = relabelled + 1 WHERE id = ANY (:ids)"), {"ids": ids}
-        )
-        await queue.put(session, INDEX, [str(one) for one in ids])
+    await verbs.write_documents_anew(session, ids)
     return len(ids)

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 from uuid_utils.compat import uuid7
@@ -283,8 +283,7 @@ async def withdraw(
         withdrawal_reason=reason,
     )
     # Their records name what is not there any more: their quality is another.
-    naming_it = await naming.renumber_those_that_name(session, entry.id)
-    await queue.put(session, INDEX, [str(one) for one in naming_it])
+    await write_documents_anew(session, await naming.naming_it(session, entry.id))
 
 
 async def declare_files(
@@ -464,24 +463,20 @@ async def _without_arrival(session: AsyncSession, file: Any) -> dict[str, Any]:
     return {"state": state, "found_size": None, "found_sha256": None}
 
 
-async def is_claimed(session: AsyncSession, backend: str, bucket: str, key: str) -> bool:
-    """Whether an upload of ours was ever given this key."""
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A key that was given to an upload of ours: how many bytes are awaited or there, None where a newer one took over."""
+
+    size: int | None
+
+
+async def claim_on(session: AsyncSession, backend: str, bucket: str, key: str) -> Claimed | None:
+    """Return what our uploads have to do with this key; None when none was ever given it."""
     here = (_uploads.c.backend == backend, _uploads.c.bucket == bucket, _uploads.c.key == key)
-    return (await session.execute(sa.select(sa.literal(1)).select_from(_uploads).where(*here))).first() is not None
-
-
-async def expected_size(session: AsyncSession, backend: str, bucket: str, key: str) -> int | None:
-    """Return how many bytes we await, or have, under this key; None when no upload of ours claims it."""
-    row = await session.execute(
-        sa.select(_uploads.c.size).where(
-            _uploads.c.backend == backend,
-            _uploads.c.bucket == bucket,
-            _uploads.c.key == key,
-            _uploads.c.state != UploadState.SUPERSEDED,
-        )
-    )
-    size: int | None = row.scalar_one_or_none()
-    return size
+    row = (await session.execute(sa.select(_uploads.c.size, _uploads.c.state).where(*here))).one_or_none()
+    if row is None:
+        return None
+    return Claimed(None if row.state == UploadState.SUPERSEDED else row.size)
 
 
 async def index_everything(session: AsyncSession) -> None:
@@ -492,6 +487,15 @@ async def index_everything(session: AsyncSession) -> None:
 async def look_outside_everywhere(session: AsyncSession) -> None:
     """Queue every object to have what it names outside looked at."""
     await _queue_everything(session, OUTSIDE)
+
+
+async def write_documents_anew(session: AsyncSession, ids: Sequence[UUID]) -> None:
+    """Have the documents of these objects written again, though nobody revised them; the objects are locked."""
+    if ids:
+        # The index refuses to go back: what is written anew needs a higher number.
+        renumbered = _objects.update().where(_objects.c.id == sa.any_(sa.bindparam("ids", list(ids), ARRAY(sa.Uuid))))
+        await session.execute(renumbered.values(relabelled=_objects.c.relabelled + 1))
+        await queue.put(session, INDEX, [str(one) for one in ids])
 
 
 async def _queue_everything(session: AsyncSession, topic: str) -> None:
