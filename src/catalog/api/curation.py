@@ -257,19 +257,17 @@ async def read_curation_queue(request: AnyRequest) -> Response[bytes]:
     queue = queues.named(str(request.path_params["queue"]))
     asked = requests.query(request, QueueQuery)
     bound_to = ("curation", queue.name, caller.id, asked.project)
-    sealer = requests.cursors(request)
+    page = requests.paging(request, asked, UUID, *bound_to)
     async with requests.engines(request).database.transaction() as session:
         found = await queues.page(
             session,
             queue,
             caller=caller,
             project=asked.project,
-            after=None if asked.cursor is None else UUID(sealer.open(asked.cursor, *bound_to)),
-            # One more than asked tells whether there is a next page.
-            limit=asked.limit + 1,
+            after=page.after,
+            limit=page.one_more,
         )
-    items = found[: asked.limit]
-    cursor = sealer.seal(str(items[-1].id), *bound_to) if len(found) > asked.limit else None
+    items, cursor = page.cut(found, lambda one: one.id)
     shown = [
         ShownWaiting(
             id=one.id,
@@ -316,12 +314,10 @@ async def list_discovered_files(request: AnyRequest) -> Response[bytes]:
     caller.must_look_after_all()
     asked = requests.query(request, QueueQuery)
     bound_to = ("discovered", caller.id, asked.project)
-    sealer = requests.cursors(request)
-    after = None if asked.cursor is None else UUID(sealer.open(asked.cursor, *bound_to))
+    page = requests.paging(request, asked, UUID, *bound_to)
     async with requests.engines(request).database.transaction() as session:
-        found = await discovered.page(session, project=asked.project, after=after, limit=asked.limit + 1)
-    items = found[: asked.limit]
-    cursor = sealer.seal(str(items[-1].id), *bound_to) if len(found) > asked.limit else None
+        found = await discovered.page(session, project=asked.project, after=page.after, limit=page.one_more)
+    items, cursor = page.cut(found, lambda one: one.id)
     shown = [
         ShownDiscovered(
             id=one.id,
@@ -444,12 +440,10 @@ async def list_edits(request: AnyRequest) -> Response[bytes]:
     caller.must_register()
     asked = requests.query(request, PageQuery)
     bound_to = ("edits", caller.id)
-    sealer = requests.cursors(request)
-    after = None if asked.cursor is None else UUID(sealer.open(asked.cursor, *bound_to))
+    page = requests.paging(request, asked, UUID, *bound_to)
     async with requests.engines(request).database.transaction() as session:
-        found = await editing.page(session, caller=caller, after=after, limit=asked.limit + 1)
-    items = found[: asked.limit]
-    cursor = sealer.seal(str(items[-1].id), *bound_to) if len(found) > asked.limit else None
+        found = await editing.page(session, caller=caller, after=page.after, limit=page.one_more)
+    items, cursor = page.cut(found, lambda one: one.id)
     return shapes.json_response(
         EditPage([_shown(one) for one in items], cursor),
         headers={**requests.next_link(request, cursor), "Cache-Control": "no-store"},

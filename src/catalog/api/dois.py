@@ -276,18 +276,17 @@ async def list_dois(request: AnyRequest) -> Response[bytes]:
     caller = await requests.caller(request)
     caller.must_be_known()
     bound_to = ("dois", caller.id, asked.state, asked.attention)
-    sealer = requests.cursors(request)
+    page = requests.paging(request, asked, str, *bound_to)
     async with requests.engines(request).database.transaction() as session:
         found = await minting.page(
             session,
             caller,
             state=asked.state,
             attention=asked.attention,
-            after=None if asked.cursor is None else str(sealer.open(asked.cursor, *bound_to)),
-            limit=asked.limit + 1,
+            after=page.after,
+            limit=page.one_more,
         )
-    views = found[: asked.limit]
-    cursor = sealer.seal(views[-1].doi, *bound_to) if len(found) > asked.limit else None
+    views, cursor = page.cut(found, lambda one: one.doi)
     return shapes.json_response(
         DoiPage([_shown(request, view) for view in views], cursor),
         headers={**requests.next_link(request, cursor), "Cache-Control": "no-cache", "Vary": "Authorization"},

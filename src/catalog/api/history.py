@@ -77,15 +77,12 @@ async def read_history(request: AnyRequest) -> Response[bytes]:
     asked = requests.query(request, HistoryQuery)
     caller = await requests.caller(request)
     bound_to = ("history", caller.id, str(object_id), None if asked.until is None else asked.until.isoformat())
-    sealer = requests.cursors(request)
-    before = None if asked.cursor is None else int(sealer.open(asked.cursor, *bound_to))
+    page = requests.paging(request, asked, int, *bound_to)
     async with requests.engines(request).database.transaction() as session:
-        # One more than asked tells whether there is a next page.
         found = await history.page(
-            session, object_id, caller=caller, until=asked.until, before=before, limit=asked.limit + 1
+            session, object_id, caller=caller, until=asked.until, before=page.after, limit=page.one_more
         )
-    items = found[: asked.limit]
-    cursor = sealer.seal(items[-1].id, *bound_to) if len(found) > asked.limit else None
+    items, cursor = page.cut(found, lambda one: one.id)
     shown = [ShownChange(one.at, one.by, one.action, one.from_revision, one.to_revision, one.changes) for one in items]
     return shapes.json_response(
         HistoryPage(shown, cursor), headers={**requests.next_link(request, cursor), "Cache-Control": "no-store"}

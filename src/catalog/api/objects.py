@@ -202,7 +202,7 @@ async def list_objects(request: AnyRequest) -> Response[bytes]:
         raise Invalid("The query has faults.", faults=[kinds.unknown("/kind", asked.kind)])
     caller = await requests.caller(request)
     bound_to = ("objects", caller.id, asked.kind, asked.project, asked.mine)
-    sealer = requests.cursors(request)
+    page = requests.paging(request, asked, UUID, *bound_to)
     async with requests.engines(request).database.transaction() as session:
         entries = await reading.page(
             session,
@@ -210,13 +210,11 @@ async def list_objects(request: AnyRequest) -> Response[bytes]:
             kind=asked.kind,
             project=asked.project,
             owner_id=caller.must_be_known() if asked.mine else None,
-            after=None if asked.cursor is None else UUID(sealer.open(asked.cursor, *bound_to)),
-            # One more than asked tells whether there is a next page.
-            limit=asked.limit + 1,
+            after=page.after,
+            limit=page.one_more,
             files_most=shapes.FILES_SHOWN_MAX,
         )
-    items = entries[: asked.limit]
-    cursor = sealer.seal(str(items[-1].id), *bound_to) if len(entries) > asked.limit else None
+    items, cursor = page.cut(entries, lambda one: one.id)
     return shapes.json_response(
         shapes.ObjectPage([shapes.shown_object(entry) for entry in items], cursor),
         headers={**requests.next_link(request, cursor), "Vary": "Authorization"},

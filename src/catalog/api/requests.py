@@ -6,8 +6,9 @@ import binascii
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
 from uuid import UUID
 
@@ -28,6 +29,7 @@ from catalog.objects.verbs import Remember
 AnyRequest = Request[Any, Any, Any]
 Model = TypeVar("Model", bound=BaseModel)
 Told = TypeVar("Told")
+Place = TypeVar("Place")
 Name = TypeVar("Name", bound=str)
 
 # A description with a thousand declared files is about 300 kB.
@@ -246,6 +248,39 @@ def cursors(request: AnyRequest) -> Cursors:
     """Return the sealer of this process."""
     sealer: Cursors = request.app.state.cursors
     return sealer
+
+
+@dataclass(frozen=True, slots=True)
+class Paging(Generic[Place]):
+    """One page of a listing: where it begins, and what seals where the next one does."""
+
+    after: Place | None
+    limit: int
+    seal: Callable[[Any], str]
+
+    @property
+    def one_more(self) -> int:
+        """How many to read: one more than the page has tells whether there is a next one."""
+        return self.limit + 1
+
+    def cut(self, found: Sequence[Told], place: Callable[[Told], Any]) -> tuple[Sequence[Told], str | None]:
+        """Return the page of what was read, and the cursor to the next if there is one; `place` is where an item is."""
+        items = found[: self.limit]
+        return items, self.seal(place(items[-1])) if len(found) > self.limit else None
+
+
+class _Paged(Protocol):
+    """A question for a page."""
+
+    limit: int
+    cursor: str | None
+
+
+def paging(request: AnyRequest, asked: _Paged, place: Callable[[Any], Place], *bound_to: Any) -> Paging[Place]:
+    """Return the page that is asked for; `place` reads what a cursor holds. Raises Invalid where it does not fit."""
+    sealer = cursors(request)
+    after = None if asked.cursor is None else place(sealer.open(asked.cursor, *bound_to))
+    return Paging(after, asked.limit, lambda here: sealer.seal(here, *bound_to))
 
 
 def next_link(request: AnyRequest, cursor: str | None) -> Mapping[str, str]:

@@ -329,14 +329,11 @@ async def list_concepts(request: AnyRequest) -> Response[bytes]:
     asked = requests.query(request, ConceptQuery)
     name = request.path_params["scheme"]
     bound_to = ("concepts", name, asked.q)
-    sealer = requests.cursors(request)
-    after = None if asked.cursor is None else tuple(sealer.open(asked.cursor, *bound_to))
+    page = requests.paging(request, asked, tuple, *bound_to)
     async with requests.engines(request).database.transaction() as session:
         await looking_up.scheme(session, name)
-        # One more than asked tells whether there is a next page.
-        found = await looking_up.page(session, name, text=asked.q, after=after, limit=asked.limit + 1)
-    items = found[: asked.limit]
-    cursor = sealer.seal((items[-1].label, items[-1].uri), *bound_to) if len(found) > asked.limit else None
+        found = await looking_up.page(session, name, text=asked.q, after=page.after, limit=page.one_more)
+    items, cursor = page.cut(found, lambda one: (one.label, one.uri))
     return shapes.json_response(
         ConceptPage([_shown_concept(concept) for concept in items], cursor),
         headers=dict(requests.next_link(request, cursor)),

@@ -15,11 +15,9 @@ from catalog.client.connection import Connection, Parameters
 from catalog.client.problems import BytesDiffer, NoSuchFile, NotACatalog, NotAvailable, NotNoticed
 from catalog.client.shapes import (
     Change,
-    ChangePage,
     CurationQueue,
     DifferenceList,
     DiscoveredFile,
-    DiscoveredPage,
     Edit,
     EditPlan,
     File,
@@ -30,7 +28,6 @@ from catalog.client.shapes import (
     KindSummary,
     Lineage,
     Object,
-    ObjectPage,
     PastRevision,
     ProvenanceImport,
     PublishedVersion,
@@ -43,7 +40,6 @@ from catalog.client.shapes import (
     Upload,
     VersionList,
     WaitingObject,
-    WaitingPage,
 )
 from catalog.client.transfer import PART, Downloaded, Progress, Source, download, silent, upload
 from catalog.client.vocabularies import Vocabularies
@@ -166,16 +162,7 @@ class Catalog:
         """Yield every object that may be seen, newest first, straight from the record; each with its first files."""
         asked = {"kind": kind, "project": project, "mine": "true" if mine else None, "limit": str(limit)}
         parameters = [(name, value) for name, value in asked.items() if value is not None]
-        cursor: str | None = None
-        while True:
-            more = [("cursor", cursor)] if cursor else []
-            page: ObjectPage = self._connection.json(
-                "GET", "/api/objects", parameters=[*parameters, *more], repeatable=True
-            )
-            yield from page["items"]
-            cursor = page["cursor"]
-            if cursor is None:
-                return
+        return self._connection.pages("/api/objects", parameters)
 
     def get(self, object_id: str) -> Object:
         """Return an object with all its files."""
@@ -257,39 +244,16 @@ class Catalog:
 
     def waiting(self, queue: str, *, project: str | None = None) -> Iterator[WaitingObject]:
         """Yield the objects that wait in a queue, newest first."""
-        cursor: str | None = None
-        while True:
-            page: WaitingPage = self._connection.json(
-                "GET",
-                f"/api/curation/queues/{quote(queue, safe='')}",
-                parameters=[
-                    *_parameters("project", [] if project is None else [project]),
-                    *_parameters("cursor", [] if cursor is None else [cursor]),
-                ],
-                repeatable=True,
-            )
-            yield from page["items"]
-            cursor = page["cursor"]
-            if cursor is None:
-                return
+        return self._connection.pages(
+            f"/api/curation/queues/{quote(queue, safe='')}",
+            _parameters("project", [] if project is None else [project]),
+        )
 
     def discovered_files(self, *, project: str | None = None) -> Iterator[DiscoveredFile]:
         """Yield the files that others put into the bucket and that no object claims, newest first; for curators."""
-        cursor: str | None = None
-        while True:
-            page: DiscoveredPage = self._connection.json(
-                "GET",
-                "/api/curation/discovered",
-                parameters=[
-                    *_parameters("project", [] if project is None else [project]),
-                    *_parameters("cursor", [] if cursor is None else [cursor]),
-                ],
-                repeatable=True,
-            )
-            yield from page["items"]
-            cursor = page["cursor"]
-            if cursor is None:
-                return
+        return self._connection.pages(
+            "/api/curation/discovered", _parameters("project", [] if project is None else [project])
+        )
 
     def unfound_searches(self) -> list[UnfoundSearch]:
         """Return texts that found nothing, those asked most often first; for curators."""
@@ -316,21 +280,9 @@ class Catalog:
 
     def history(self, object_id: str, *, until: str | None = None) -> Iterator[Change]:
         """Yield what an object went through, newest first; for those who may change it."""
-        cursor: str | None = None
-        while True:
-            page: ChangePage = self._connection.json(
-                "GET",
-                f"{_object(object_id)}/history",
-                parameters=[
-                    *_parameters("until", [] if until is None else [until]),
-                    *_parameters("cursor", [] if cursor is None else [cursor]),
-                ],
-                repeatable=True,
-            )
-            yield from page["items"]
-            cursor = page["cursor"]
-            if cursor is None:
-                return
+        return self._connection.pages(
+            f"{_object(object_id)}/history", _parameters("until", [] if until is None else [until])
+        )
 
     def revision(self, object_id: str, revision: int) -> PastRevision:
         """Return the description of an object as it read at a revision; for those who may change it."""

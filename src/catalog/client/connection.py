@@ -133,6 +133,17 @@ class Connection:
         """Return the JSON of a successful answer."""
         return self.decoded(self.send(method, path, **options))
 
+    def pages(self, path: str, parameters: Parameters = ()) -> Iterator[Any]:
+        """Yield every item of a listing, asking for the next page as it is wanted."""
+        cursor: str | None = None
+        while True:
+            more = [("cursor", cursor)] if cursor else []
+            page = self.json("GET", path, parameters=[*parameters, *more], repeatable=True)
+            yield from page["items"]
+            cursor = page["cursor"]
+            if cursor is None:
+                return
+
     def decoded(self, response: httpx2.Response) -> Any:
         """Return an answer's JSON; raises NotACatalog when it is none."""
         try:

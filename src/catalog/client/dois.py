@@ -1,7 +1,7 @@
 """DOIs of a catalog's objects, and records of others that become objects."""
 
 from collections.abc import Iterator
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict
 from urllib.parse import quote
 
 from catalog.client.catalog import Catalog
@@ -88,16 +88,7 @@ def every(catalog: Catalog, *, state: str | None = None, attention: bool = False
     """Yield the DOIs of what the caller may change; `attention`: only those that failed or were refused."""
     asked = {"state": state, "attention": "true" if attention else None, "limit": "100"}
     parameters = [(name, value) for name, value in asked.items() if value is not None]
-    cursor: str | None = None
-    while True:
-        more = [("cursor", cursor)] if cursor else []
-        page: dict[str, Any] = catalog.connection.json(
-            "GET", "/api/dois", parameters=[*parameters, *more], repeatable=True
-        )
-        yield from page["items"]
-        cursor = page["cursor"]
-        if cursor is None:
-            return
+    return catalog.connection.pages("/api/dois", parameters)
 
 
 def retry(catalog: Catalog, doi: str) -> Doi:

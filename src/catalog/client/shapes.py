@@ -97,13 +97,6 @@ class Registered(Object):
     uploads: list[Ticket]
 
 
-class ObjectPage(TypedDict):
-    """Some objects, and where the next ones begin."""
-
-    items: list[Object]
-    cursor: str | None
-
-
 class Version(TypedDict):
     """A published version of an object; `reason` says why it was withdrawn."""
 
@@ -178,13 +171,6 @@ class Change(TypedDict):
     changes: dict[str, Any] | None
 
 
-class ChangePage(TypedDict):
-    """Some changes, newest first, and where the next ones begin."""
-
-    items: list[Change]
-    cursor: str | None
-
-
 class PastRevision(TypedDict):
     """The description of an object as it read at one revision, and since when."""
 
@@ -251,13 +237,6 @@ class WaitingObject(TypedDict):
     href: str
 
 
-class WaitingPage(TypedDict):
-    """Some objects of a queue, and where the next ones begin."""
-
-    items: list[WaitingObject]
-    cursor: str | None
-
-
 class DiscoveredFile(TypedDict):
     """Bytes in the bucket that no object claims."""
 
@@ -270,13 +249,6 @@ class DiscoveredFile(TypedDict):
     media_type: str
     modified_at: str
     found_at: str
-
-
-class DiscoveredPage(TypedDict):
-    """Some of these files, and where the next ones begin."""
-
-    items: list[DiscoveredFile]
-    cursor: str | None
 
 
 class UnfoundSearch(TypedDict):

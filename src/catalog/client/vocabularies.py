@@ -46,16 +46,7 @@ class Vocabularies:
     def concepts(self, name: str, text: str | None = None) -> Iterator[Concept]:
         """Yield the concepts of a vocabulary by label, those with the text in a label where one is given."""
         asked: Parameters = [("limit", str(PAGE_LIMIT)), *([("q", text)] if text else [])]
-        cursor: str | None = None
-        while True:
-            more = [("cursor", cursor)] if cursor else []
-            page = self._connection.json(
-                "GET", f"{_address(name)}/concepts", parameters=[*asked, *more], repeatable=True
-            )
-            yield from page["items"]
-            cursor = page["cursor"]
-            if cursor is None:
-                return
+        return self._connection.pages(f"{_address(name)}/concepts", asked)
 
     def concept(self, uri: str) -> Concept:
         """Return the concept of a URI."""

@@ -465,7 +465,7 @@ async def _without_arrival(session: AsyncSession, file: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A key that was given to an upload of ours: how many bytes are awaited or there, None where a newer one took over."""
+    """A key that an upload of ours was given: how many bytes it awaits or has, None where a newer one took over."""
 
     size: int | None
 
