@@ -52,6 +52,20 @@ def _to_json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
+async def driver_connection(session: AsyncSession) -> psycopg.AsyncConnection[Any]:
+    """Return psycopg's connection under a session's transaction, for COPY."""
+    connection = await (await session.connection()).get_raw_connection()
+    # Whose it is, is said by our URL.
+    driver: Any = connection.driver_connection
+    raw: psycopg.AsyncConnection[Any] = driver
+    return raw
+
+
+async def consistently(session: AsyncSession) -> None:
+    """Let everything that this transaction reads be of one moment; call it before the first read."""
+    await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+
+
 def timestamp_column(**options: Any) -> sa.Column[datetime]:
     """Return a column for a moment in time; required unless `nullable=True` is given."""
     return sa.Column(sa.TIMESTAMP(timezone=True), **({"nullable": False} | options))

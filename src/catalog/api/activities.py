@@ -6,6 +6,7 @@ from litestar.handlers import HTTPRouteHandler
 from catalog.api import contract, requests, shapes
 from catalog.api.contract import JSON, Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
+from catalog.database import consistently
 from catalog.provenance import lineage, recording
 from catalog.provenance.lineage import ShownActivity
 from catalog.provenance.statements import ActivityDraft
@@ -74,7 +75,7 @@ async def read_activity(request: AnyRequest) -> Response[bytes]:
     activity_id = requests.object_id(request, "activity_id")
     caller = await requests.caller(request)
     async with requests.engines(request).database.transaction() as session:
-        await lineage.consistently(session)
+        await consistently(session)
         found = await lineage.activity_of(session, activity_id, caller.audience)
     return shapes.json_response(found, headers={"Vary": "Authorization"})
 

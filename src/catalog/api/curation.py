@@ -511,8 +511,7 @@ def _selection(wanted: Selecting) -> Selection:
 
 
 def _planned(one: Planned) -> ShownPlanned:
-    faults = [shapes.ShownWarning(fault.pointer, fault.message, fault.suggestion) for fault in one.faults]
-    return ShownPlanned(one.id, one.title, one.revision, one.changes, faults)
+    return ShownPlanned(one.id, one.title, one.revision, one.changes, shapes.shown_faults(one.faults))
 
 
 def _shown(edit: EditView) -> ShownEdit:

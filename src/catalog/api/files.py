@@ -19,6 +19,7 @@ from catalog.errors import Conflict, NotFound
 from catalog.objects import reading, validation, verbs
 from catalog.objects.reading import FileView
 from catalog.objects.tables import FileState, Upload
+from catalog.objects.versions import FrozenFile
 from catalog.storage.signing import Link
 
 FILE_PATH = "/api/objects/{object_id:str}/files/{path:path}"
@@ -76,7 +77,7 @@ class IssuedTicket(msgspec.Struct, frozen=True):
     upload: shapes.ShownTicket
 
 
-def signing(request: AnyRequest, at: datetime) -> Callable[[FileView], Link]:
+def signing(request: AnyRequest, at: datetime) -> Callable[[FileView | FrozenFile], Link]:
     """Return what signs links for bytes that are there; the caller has just been checked against their object.
 
     Links of one answer share their moment `at`, and with it most of the work.
@@ -84,7 +85,7 @@ def signing(request: AnyRequest, at: datetime) -> Callable[[FileView], Link]:
     store = requests.engines(request).store
     lifetime = request.app.state.settings.link_lifetime
 
-    def sign(file: FileView) -> Link:
+    def sign(file: FileView | FrozenFile) -> Link:
         assert file.key is not None  # ruff: ignore[S101] - an available file has a location.
         return store.download_link(
             file.key,
@@ -164,11 +165,19 @@ async def download_file(request: AnyRequest) -> Response[bytes]:
     file = await _file(request)
     if file.state != FileState.AVAILABLE:
         raise Conflict(f"The bytes of {file.path!r} are {file.state}; only an available file can be downloaded.")
-    link = signing(request, now())(file)
+    return redirected(request, file)
+
+
+def redirected(request: AnyRequest, file: FileView | FrozenFile) -> Response[bytes]:
+    """Send whoever may have the file to its bytes in the store."""
     return Response(
         b"",
         status_code=307,
-        headers={"Location": link.href, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"},
+        headers={
+            "Location": signing(request, now())(file).href,
+            "Cache-Control": "no-store",
+            "Referrer-Policy": "no-referrer",
+        },
     )
 
 

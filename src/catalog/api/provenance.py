@@ -13,6 +13,7 @@ from catalog.access.principals import Caller
 from catalog.api import requests, shapes
 from catalog.api.contract import JSON, Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
+from catalog.database import consistently
 from catalog.objects.metadata import PROJECT_PATTERN
 from catalog.provenance import formats, importing, lineage, prov_json
 from catalog.provenance.importing import Imported
@@ -132,7 +133,7 @@ async def read(
 ) -> Graph:
     """Return a lineage as this caller may see it; pages ask here too. Raises NotFound, Gone."""
     async with requests.engines(request).database.transaction() as session:
-        await lineage.consistently(session)
+        await consistently(session)
         return await lineage.graph_of(session, object_id, caller.audience, direction=direction, depth=depth, most=most)
 
 
@@ -166,7 +167,7 @@ async def read_impact(request: AnyRequest) -> Response[bytes]:
     asked = requests.query(request, ImpactQuery)
     caller = await requests.caller(request)
     async with requests.engines(request).database.transaction() as session:
-        await lineage.consistently(session)
+        await consistently(session)
         impact = await lineage.impact_of(session, object_id, caller.audience, depth=asked.depth)
     return shapes.json_response(impact, headers={"Cache-Control": "no-cache", "Vary": "Authorization"})
 

@@ -86,7 +86,7 @@ def _shown(object_id: UUID, revision: int, report: Report) -> ShownQuality:
 
 
 def _check(check: Check) -> ShownCheck:
-    faults = [shapes.ShownWarning(fault.pointer, fault.message, fault.suggestion) for fault in check.faults]
+    faults = shapes.shown_faults(check.faults)
     return ShownCheck(check.name, check.group.value, check.level.value, check.fair, check.promise, check.passed, faults)
 
 

@@ -1,6 +1,6 @@
 """What answers look like on the wire: plain structures, and how rows become them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import IO, Any, Literal
 from urllib.parse import quote
@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 from litestar import Response
 
+from catalog.errors import Fault
 from catalog.objects import reading, versions
 from catalog.objects.reading import Entry, FileView
 from catalog.objects.tables import FileState, Upload
@@ -159,10 +160,12 @@ def changed_object(entry: Entry) -> ChangedObject:
 
 
 def _warnings(entry: Entry) -> list[ShownWarning] | msgspec.UnsetType:
-    found = [
-        ShownWarning(fault.pointer, fault.message, fault.suggestion) for fault in reading.metadata_of(entry).warnings()
-    ]
-    return found or msgspec.UNSET
+    return shown_faults(reading.metadata_of(entry).warnings()) or msgspec.UNSET
+
+
+def shown_faults(faults: Iterable[Fault]) -> list[ShownWarning]:
+    """Return faults as the wire shows them."""
+    return [ShownWarning(fault.pointer, fault.message, fault.suggestion) for fault in faults]
 
 
 def _fields(entry: Entry) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """`/api/snapshots`: freeze what a question finds, so that it can be cited."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -69,7 +69,7 @@ class FrozenMember(msgspec.Struct, frozen=True):
     kind: str | None
     title: str | None
     digest: str
-    now: Literal["same", "changed", "withdrawn", "hidden"]
+    now: freezing.Standing
 
 
 class ShownSnapshot(msgspec.Struct, frozen=True):
@@ -145,7 +145,7 @@ async def read(request: AnyRequest, snapshot_id: UUID, *, start: int, limit: int
             None if now == "hidden" else one.kind,
             None if now == "hidden" else one.title,
             one.digest,
-            now,  # type: ignore[arg-type]  # One of the four words.
+            now,
         )
         for one, now in found[:limit]
     ]

@@ -10,11 +10,10 @@ from litestar.handlers import HTTPRouteHandler
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from catalog.access.principals import Caller
-from catalog.api import contract, requests, shapes
+from catalog.api import contract, files, requests, shapes
 from catalog.api.contract import JSON, Answer, Body, Operation, operation
 from catalog.api.objects import ETAG, MEDIA_TYPES, OTHERS, ObjectFormat, Reason, written
 from catalog.api.requests import AnyRequest
-from catalog.database import now
 from catalog.doi import describing
 from catalog.errors import Conflict, NotFound
 from catalog.objects import reading, versions
@@ -324,20 +323,7 @@ async def download_version_file(request: AnyRequest) -> Response[bytes]:
         raise Conflict(
             f"The store has no longer the bytes of {path!r} that were published as version {version.number}."
         )
-    settings = request.app.state.settings
-    link = requests.engines(request).store.download_link(
-        file.key,
-        version_id=file.store_version,
-        filename=file.path.rsplit("/", 1)[-1],
-        media_type=file.media_type,
-        lifetime=settings.link_lifetime,
-        now=now(),
-    )
-    return Response(
-        b"",
-        status_code=307,
-        headers={"Location": link.href, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"},
-    )
+    return files.redirected(request, file)
 
 
 def _name(request: AnyRequest) -> str:

@@ -204,18 +204,8 @@ def _row(hit: "Hit") -> list[object]:
 
 
 def _show_object(found: "Object") -> None:
-    from rich.filesize import decimal
-
     described = {name: value for name, value in found.items() if name not in {"title", "files", "files_total"}}
     output.data(output.clean(found["title"]))
     for line in output.lines_of(described, INDENT_BELOW):
         output.data(line)
-    if found["files"]:
-        output.data("")
-        output.table(
-            ("file", "size", "state", "type", "sha256"),
-            [
-                [file["path"], decimal(file["size"]), file["state"], file["media_type"], file["sha256"]]
-                for file in found["files"]
-            ],
-        )
+    output.files(found["files"])

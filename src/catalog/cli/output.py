@@ -128,6 +128,16 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     Console().print(drawn)
 
 
+def files(held: Iterable[Mapping[str, Any]]) -> None:
+    """Write the files of an object or version as a table, set apart from what stands before; none: nothing."""
+    from rich.filesize import decimal
+
+    rows = [[file["path"], decimal(file["size"]), file["state"], file["media_type"], file["sha256"]] for file in held]
+    if rows:
+        data("")
+        table(("file", "size", "state", "type", "sha256"), rows)
+
+
 UNCUT = frozenset({"id", "kind", "year", "files", "size", "state"})
 
 

@@ -1,7 +1,5 @@
 """What becomes of an object over time: publish, versions, compare, history, withdraw."""
 
-# ruff: noqa: PLC0415 - `catalog --help` must come at once: what a command needs is imported when it runs.
-
 import json as json_text
 from typing import TYPE_CHECKING, Annotated
 
@@ -174,22 +172,12 @@ def withdraw(
 
 
 def _show(found: "PublishedVersion") -> None:
-    from rich.filesize import decimal
-
     version = found["version"]
     output.data(f"{output.clean(found['description']['title'])}, version {version['number']}")
     described = {name: value for name, value in version.items() if name not in {"number", "href"} and value is not None}
     for line in output.lines_of(described | found["description"], "  "):
         output.data(line)
-    if found["files"]:
-        output.data("")
-        output.table(
-            ("file", "size", "state", "type", "sha256"),
-            [
-                [file["path"], decimal(file["size"]), file["state"], file["media_type"], file["sha256"]]
-                for file in found["files"]
-            ],
-        )
+    output.files(found["files"])
 
 
 def _short(value: object) -> str:

@@ -111,12 +111,7 @@ async def mint(
     checked = await check(session, entry, house, version)
     if checked.faults:
         raise NotReady("Nothing was reserved: mend what is listed, then ask again.", faults=checked.faults)
-    await reserve(session, doi, caller, object_id=object_id, version=version)
-    await note(session, object_id, by=caller.must_be_known(), action="mint doi", changes={"doi": doi})
-    made = await find(session, doi)
-    if made is None:
-        raise NotFound(f"The DOI {doi} was not kept.")
-    return made, True
+    return await _reserved(session, doi, subject, caller), True
 
 
 async def mint_snapshot(
@@ -136,34 +131,28 @@ async def mint_snapshot(
     faults = preflight.faults_of(describing.snapshot_work(snapshot, house, doi=doi), public=True, published=True)
     if faults:
         raise NotReady("Nothing was reserved: take a snapshot that says what is listed.", faults=faults)
-    await reserve(session, doi, caller, snapshot_id=snapshot_id)
-    await note(session, snapshot_id, by=caller.must_be_known(), action="mint doi", changes={"doi": doi})
-    made = await find(session, doi)
-    if made is None:
-        raise NotFound(f"The DOI {doi} was not kept.")
-    return made, True
+    return await _reserved(session, doi, Subject(snapshot_id), caller, snapshot=True), True
 
 
-async def reserve(
-    session: AsyncSession,
-    doi: str,
-    caller: Caller,
-    *,
-    object_id: UUID | None = None,
-    version: int | None = None,
-    snapshot_id: UUID | None = None,
-) -> None:
-    """Fix the text of a DOI, and have the registry told of it."""
+async def _reserved(
+    session: AsyncSession, doi: str, subject: Subject, caller: Caller, *, snapshot: bool = False
+) -> DoiView:
+    """Fix the text of a DOI, have the registry told of it, and return it as it stands then."""
     made = insert(_dois).values(
         doi=doi,
-        object_id=object_id,
-        version=version,
-        snapshot_id=snapshot_id,
+        object_id=None if snapshot else subject.id,
+        version=subject.version,
+        snapshot_id=subject.id if snapshot else None,
         state=DoiState.RESERVED,
         principal_id=caller.must_be_known(),
     )
     await session.execute(made.on_conflict_do_nothing())
     await queue.put(session, TOPIC, [doi])
+    await note(session, subject.id, by=caller.must_be_known(), action="mint doi", changes={"doi": doi})
+    kept = await find(session, doi)
+    if kept is None:
+        raise NotFound(f"The DOI {doi} was not kept.")
+    return kept
 
 
 async def note(session: AsyncSession, object_id: UUID, *, by: UUID | None, action: str, changes: Any) -> None:

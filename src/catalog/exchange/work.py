@@ -7,9 +7,8 @@ from types import MappingProxyType
 from typing import Any
 
 from catalog.objects import kinds
-from catalog.objects.metadata import DateType
+from catalog.objects.metadata import dated_year
 
-YEAR_FROM = (DateType.ISSUED, DateType.CREATED, DateType.COLLECTED)
 SNAPSHOT = "snapshot"
 
 
@@ -100,11 +99,7 @@ class Work:
     @property
     def year(self) -> str:
         """The year of issue, else of creation, else of collection, else of registration."""
-        for wanted in YEAR_FROM:
-            for dated in self.record.get("dates") or ():
-                if dated["type"] == wanted:
-                    return str(dated["date"])[:4]
-        return f"{self.registered_at:%Y}"
+        return dated_year(self.record.get("dates") or ()) or f"{self.registered_at:%Y}"
 
     @property
     def published_by(self) -> str:

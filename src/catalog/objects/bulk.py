@@ -21,7 +21,7 @@ from uuid_utils.compat import uuid7
 from catalog import queue
 from catalog.access.audience import readers_of
 from catalog.access.principals import Caller
-from catalog.database import QUEUED
+from catalog.database import QUEUED, driver_connection
 from catalog.errors import CatalogError, Fault
 from catalog.objects import describing, naming, resolving, validation, verbs
 from catalog.objects.references import Reference
@@ -284,8 +284,7 @@ async def _insert(session: AsyncSession, sound: Sequence[_Sound], owner_id: UUID
     everybody = {
         visibility: readers_of(visibility=visibility, owner_id=owner_id) for visibility in ("public", "private")
     }
-    connection = await (await session.connection()).get_raw_connection()
-    raw: psycopg.AsyncConnection[Any] = connection.driver_connection  # type: ignore[assignment]  # psycopg's, by our URL.
+    raw = await driver_connection(session)
     async with raw.cursor() as cursor:
         await _copy(
             cursor,

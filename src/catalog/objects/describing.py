@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from catalog.errors import Fault
-from catalog.objects import kinds
+from catalog.objects import kinds, resolving
 from catalog.vocabulary import looking_up
 from catalog.vocabulary.looking_up import Meaning
 
@@ -120,12 +120,7 @@ def resolved(
 
 def write_uris(record: dict[str, Any], uris: Mapping[str, str]) -> None:
     """Put the URIs where the record names terms: labels change, URIs never."""
-    for pointer, uri in uris.items():
-        *names, last = pointer.split("/")[1:]
-        at: Any = record
-        for name in names:
-            at = at[int(name)] if isinstance(at, list) else at[name]
-        at[int(last) if isinstance(at, list) else last] = uri
+    resolving.put_at(record, uris)
     # Two names of one concept are one subject.
     record["subjects"] = list(dict.fromkeys(record.get("subjects", ())))
 

@@ -6,13 +6,15 @@ from typing import Any, Literal
 
 ABSENT: Any = object()
 
+Change = Literal["added", "removed", "changed"]
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """One field that differs: where (a JSON pointer, RFC 6901), how, and what it holds on both sides."""
 
     pointer: str
-    change: Literal["added", "removed", "changed"]
+    change: Change
     before: Any
     after: Any
 
@@ -35,5 +37,5 @@ def differences(before: Any, after: Any, pointer: str = "") -> Iterator[Differen
         held, given = (None if one is ABSENT else one for one in (before, after))
         # True equals 1 in Python, and in JSON they are two things.
         if held != given or isinstance(held, bool) is not isinstance(given, bool):
-            change = "added" if held is None else "removed" if given is None else "changed"
-            yield Difference(pointer, change, held, given)  # type: ignore[arg-type]  # One of the three words.
+            change: Change = "added" if held is None else "removed" if given is None else "changed"
+            yield Difference(pointer, change, held, given)

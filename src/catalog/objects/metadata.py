@@ -6,6 +6,7 @@ pointer and a sentence.
 
 import re
 import unicodedata
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -231,6 +232,18 @@ class DateType(StrEnum):
     UPDATED = "Updated"
     VALID = "Valid"
     WITHDRAWN = "Withdrawn"
+
+
+# Whose year people would cite, the first that is there.
+YEAR_FROM = (DateType.ISSUED, DateType.CREATED, DateType.COLLECTED)
+
+
+def dated_year(dates: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return the year people would cite: of issue, else of creation, else of collection."""
+    first: dict[str, str] = {}
+    for dated in dates:
+        first.setdefault(dated["type"], dated["date"])
+    return next((first[one][:4] for one in YEAR_FROM if one in first), None)
 
 
 class Affiliation(Strict):

@@ -21,7 +21,7 @@ from catalog.access.principals import Principal
 from catalog.database import Database
 from catalog.errors import Gone, NotFound
 from catalog.objects import kinds
-from catalog.objects.metadata import DateType
+from catalog.objects.metadata import dated_year
 from catalog.objects.references import External, Outside, outside_external
 from catalog.objects.tables import CatalogObject, FileState, ObjectTerm, Upload
 from catalog.vocabulary.tables import Concept
@@ -87,11 +87,8 @@ class Entry:
     @property
     def year(self) -> int | None:
         """The year people would cite: of issue, else of creation, else of collection."""
-        dates = {dated["type"]: dated["date"] for dated in reversed(self.record["dates"])}
-        for wanted in (DateType.ISSUED, DateType.CREATED, DateType.COLLECTED):
-            if wanted in dates:
-                return int(dates[wanted][:4])
-        return None
+        year = dated_year(self.record["dates"])
+        return None if year is None else int(year)
 
 
 _PACKED = (

@@ -87,9 +87,14 @@ def _version_faults(published: Sequence[str] | None, reference: Reference) -> li
 
 def write_ids(record: dict[str, Any], ids: Mapping[str, UUID]) -> None:
     """Put the ids where the record names objects: names may be given away later, ids never."""
-    for pointer, object_id in ids.items():
+    put_at(record, {pointer: str(object_id) for pointer, object_id in ids.items()})
+
+
+def put_at(record: dict[str, Any], values: Mapping[str, Any]) -> None:
+    """Put values where these JSON pointers lead in the record; each leads to something that is there."""
+    for pointer, value in values.items():
         *names, last = pointer.split("/")[1:]
         at: Any = record
         for name in names:
             at = at[int(name)] if isinstance(at, list) else at[name]
-        at[int(last) if isinstance(at, list) else last] = str(object_id)
+        at[int(last) if isinstance(at, list) else last] = value

@@ -230,11 +230,6 @@ class _Reader:
         return str(self.audience.sql_condition(sa.literal_column(readers)).compile(dialect=_DIALECT))
 
 
-async def consistently(session: AsyncSession) -> None:
-    """Let everything that this transaction reads be of one moment; call it before the first read."""
-    await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-
-
 _PLANNING = {
     "enable_seqscan": "off",
     "enable_hashjoin": "off",

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -20,6 +20,7 @@ from uuid_utils.compat import uuid7
 
 from catalog.access.audience import ANONYMOUS, Audience
 from catalog.access.principals import Caller, Principal
+from catalog.database import consistently
 from catalog.errors import Fault, NotFound, TooLarge, Unprocessable
 from catalog.objects import reading
 from catalog.objects.reading import Entry, Outline
@@ -36,6 +37,10 @@ READ_AT_ONCE = 500
 _snapshots = SQLModel.metadata.tables[str(Snapshot.__tablename__)]
 _members = SQLModel.metadata.tables[SnapshotMember.__tablename__]
 _principals = SQLModel.metadata.tables[str(Principal.__tablename__)]
+
+
+# How a member stands now, against what was frozen.
+Standing = Literal["same", "changed", "withdrawn", "hidden"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ async def freeze(
 ) -> UUID:
     """Keep these objects as they are now, those of them that are public; raises Unprocessable when none is."""
     # One moment for all of them, however many statements it takes.
-    await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+    await consistently(session)
     members: list[Member] = []
     for start in range(0, len(ids), READ_AT_ONCE):
         entries = {
@@ -174,7 +179,7 @@ async def find(session: AsyncSession, snapshot_id: UUID) -> SnapshotView:
 
 async def members_of(
     session: AsyncSession, snapshot_id: UUID, audience: Audience, *, start: int, limit: int
-) -> list[tuple[Member, str]]:
+) -> list[tuple[Member, Standing]]:
     """Return members from a position on, each with how it stands now: same, changed, withdrawn or hidden.
 
     What has become hidden since has no title any more for those who may not see it.
@@ -193,7 +198,7 @@ async def members_of(
     return [(one, _standing(one, seen.get(one.object_id), now.get(one.object_id))) for one in members]
 
 
-def _standing(member: Member, seen: Outline | None, revision: int | None) -> str:
+def _standing(member: Member, seen: Outline | None, revision: int | None) -> Standing:
     if seen is None:
         return "hidden"
     if seen.withdrawn_at is not None:

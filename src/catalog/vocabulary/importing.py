@@ -11,12 +11,12 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-import psycopg
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 
+from catalog.database import driver_connection
 from catalog.errors import Conflict, Fault, Invalid, NotFound, PreconditionFailed, Unprocessable
 from catalog.vocabulary.tables import Concept, ConceptLabel, Scheme, SchemeChange
 from catalog.vocabulary.terms import Label, Term, Vocabulary, folded
@@ -301,8 +301,7 @@ async def _write(
 ) -> None:
     wanted = {*difference.added, *difference.changed}
     fresh = [term for term in terms if term.uri in wanted]
-    connection = await (await session.connection()).get_raw_connection()
-    raw: psycopg.AsyncConnection[Any] = connection.driver_connection  # type: ignore[assignment]  # psycopg's, by our URL.
+    raw = await driver_connection(session)
     async with raw.cursor() as cursor:
         await cursor.execute("CREATE TEMPORARY TABLE IF NOT EXISTS incoming (LIKE concept) ON COMMIT DROP")
         await cursor.execute("TRUNCATE incoming")
