@@ -25,7 +25,7 @@ from catalog.access.principals import Caller, Role
 from catalog.engines import BACKEND, Engines, opened
 from catalog.local import Stack
 from catalog.migrations import upgrade
-from catalog.objects import kinds, schemes, validation, verbs
+from catalog.objects import changing, kinds, schemes, validation
 from catalog.settings import Settings
 
 # The bench's engine has room for its corpus, as a deployment would; everything else is as the demo has it.
@@ -177,7 +177,7 @@ def copy(connection: psycopg.Connection[Any], batch: Sequence[Prepared]) -> None
 async def queue_all(engines: Engines) -> None:
     """Queue every object for the index."""
     async with engines.database.transaction() as session:
-        await verbs.index_everything(session)
+        await changing.index_everything(session)
 
 
 class Wire:

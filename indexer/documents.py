@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from catalog import queue
 from catalog.engines import Engines
 from catalog.errors import CatalogError
-from catalog.objects import describing, kinds, naming, reading, verbs, versions
+from catalog.objects import changing, describing, kinds, naming, reading, versions
 from catalog.objects.describing import Indexed
 from catalog.objects.kinds.training_dataset import TrainingDataset
 from catalog.objects.naming import Labelling
@@ -111,7 +111,7 @@ async def step(engines: Engines) -> int:
     """Claim a batch of objects and bring their documents up to date; returns how many were claimed."""
     outcomes: dict[UUID, Outcome] = {}
     async with engines.database.transaction() as session:
-        claims = await queue.claim(session, verbs.INDEX, most=BATCH)
+        claims = await queue.claim(session, changing.INDEX, most=BATCH)
         if not claims:
             return 0
         entries, labellings = await _read(session, claims)

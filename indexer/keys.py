@@ -13,9 +13,9 @@ from catalog import queue
 from catalog.database import now
 from catalog.engines import Engines
 from catalog.errors import CatalogError, Unavailable
-from catalog.objects import discovered, verbs, versions
+from catalog.objects import discovered, uploads, versions
 from catalog.objects.discovered import Lying
-from catalog.objects.verbs import Seen
+from catalog.objects.uploads import Seen
 from catalog.queue import LEASE, Claim
 
 log = structlog.get_logger("indexer.keys")
@@ -37,7 +37,7 @@ class NoSuchKey(CatalogError):
 async def step(engines: Engines) -> int:
     """Claim a batch of keys, look at each, settle what was found; returns how many were claimed."""
     async with engines.database.transaction() as session:
-        claims = await queue.claim(session, verbs.KEY, most=BATCH, lease=LEASE)
+        claims = await queue.claim(session, uploads.KEY, most=BATCH, lease=LEASE)
     if not claims:
         return 0
     gate = asyncio.Semaphore(LOOKS_AT_ONCE)
@@ -85,7 +85,7 @@ async def _handle(engines: Engines, claim: Claim, gate: asyncio.Semaphore, in_ha
 
 async def _settle(engines: Engines, claim: Claim) -> None:
     try:
-        backend, bucket, key = verbs.location_of(claim.subject)
+        backend, bucket, key = uploads.location_of(claim.subject)
     except ValueError:
         raise NoSuchKey from None
     look = await _look(engines, backend, bucket, key)
@@ -98,7 +98,7 @@ async def _settle(engines: Engines, claim: Claim) -> None:
             await discovered.note(session, backend, bucket, key, look.lying, prefix=engines.placement.prefix)
             await queue.finish(session, [claim])
             return
-        again_at = await verbs.settle(session, backend, bucket, key, look.seen)
+        again_at = await uploads.settle(session, backend, bucket, key, look.seen)
         lost_at = await versions.settle(session, (backend, bucket, key), look.seen, look.kept)
         if again_at is not None:
             await queue.postpone(session, claim, reason="awaiting bytes", after=again_at - now())
@@ -120,7 +120,7 @@ class _Look:
 
 async def _look(engines: Engines, backend: str, bucket: str, key: str) -> _Look:
     async with engines.database.transaction() as session:
-        claim = await verbs.claim_on(session, backend, bucket, key)
+        claim = await uploads.claim_on(session, backend, bucket, key)
         published = await versions.published_under(session, (backend, bucket, key))
     expected = None if claim is None else claim.size
     if claim is not None and expected is None and not published:

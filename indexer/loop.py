@@ -12,7 +12,7 @@ import structlog
 from catalog import queue
 from catalog.engines import Engines
 from catalog.errors import CatalogError, Unavailable
-from catalog.objects import verbs
+from catalog.objects import changing, remembering, uploads
 from catalog.search import unfound
 from indexer import documents, dois, keys, outside
 
@@ -60,7 +60,7 @@ async def prepare(engines: Engines) -> None:
             # Empty as well: whoever created it may have ended before it was queued that everything belongs there.
             if created or not await engines.index.count():
                 async with engines.database.transaction() as session:
-                    await verbs.index_everything(session)
+                    await changing.index_everything(session)
                 log.warning("index filled anew", note="every object is queued for it")
             await outside.prepare(engines)
             await dois.prepare(engines)
@@ -136,7 +136,7 @@ async def _keep_house(engines: Engines, stop: asyncio.Event) -> None:
     while not stop.is_set():
         with suppress(sa.exc.SQLAlchemyError):
             async with engines.database.transaction() as session:
-                await verbs.forget_old_requests(session)
+                await remembering.forget_old_requests(session)
                 await unfound.forget_old(session)
         await _sleep(stop, HOUSEKEEPING_SECONDS)
 
@@ -157,7 +157,7 @@ async def drain(engines: Engines, limit: timedelta) -> None:
             if handled:
                 continue
             async with engines.database.transaction() as session:
-                left = await queue.due(session, [verbs.KEY, verbs.INDEX, verbs.DOI])
+                left = await queue.due(session, [uploads.KEY, changing.INDEX, changing.DOI])
             if not left:
                 return
         except (Unavailable, sa.exc.SQLAlchemyError) as fault:

@@ -10,7 +10,7 @@ import structlog
 from catalog import queue
 from catalog.database import now
 from catalog.engines import Engines
-from catalog.objects import reading, verbs
+from catalog.objects import changing, reading
 from catalog.outside import tables
 from catalog.outside.looking import LOOK_SECONDS_MAX, Looker
 from catalog.outside.tables import BROKEN, Look, State
@@ -37,7 +37,7 @@ async def prepare(engines: Engines) -> None:
         return
     async with engines.database.transaction() as session:
         if not await tables.anything(session):
-            await verbs.look_outside_everywhere(session)
+            await changing.look_outside_everywhere(session)
 
 
 async def step(engines: Engines) -> int:
@@ -46,7 +46,7 @@ async def step(engines: Engines) -> int:
     Where nobody looks, they are passed over.
     """
     async with engines.database.transaction() as session:
-        claims = await queue.claim(session, verbs.OUTSIDE, most=BATCH, lease=LEASE)
+        claims = await queue.claim(session, changing.OUTSIDE, most=BATCH, lease=LEASE)
         if engines.looker is None:
             await queue.finish(session, claims)
             return len(claims)
@@ -69,13 +69,13 @@ async def _look_at(engines: Engines, looker: Looker, claim: Claim) -> None:
         if turned:
             # What an object names went away, or came back: its quality is another, and its history says so.
             object_id = UUID(claim.subject)
-            await verbs.lock(session, object_id)
+            await changing.lock(session, object_id)
             states = {address: found[address].state for address in turned}
-            await verbs.note_found(session, object_id, action="looked outside", changes={"outside": states})
+            await changing.note_found(session, object_id, action="looked outside", changes={"outside": states})
         await queue.finish(session, [claim])
         again = [AGAIN[look.state] for look in (known | found).values()]
         if again:
-            await queue.put(session, verbs.OUTSIDE, [claim.subject], after=min(again))
+            await queue.put(session, changing.OUTSIDE, [claim.subject], after=min(again))
     for address, look in found.items():
         log.info("looked outside", address=address, state=look.state, reason=look.reason)
 

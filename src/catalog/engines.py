@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from catalog.database import Database
 from catalog.doi.describing import House
 from catalog.doi.registry import DataCiteRegistry, LocalRegistry, Registry
-from catalog.objects.verbs import Placement
+from catalog.objects.uploads import Placement
 from catalog.outside.looking import Looker
 from catalog.queue import Bell
 from catalog.search.index import Index

@@ -19,6 +19,7 @@ from catalog.engines import Engines
 from catalog.objects import reading, validation, verbs
 from catalog.objects.reading import Entry
 from catalog.objects.tables import Upload
+from catalog.objects.uploads import KEY, subject_of
 from catalog.search import query
 from catalog.search.index import Index
 from indexer import documents, keys
@@ -110,7 +111,7 @@ class Scene:
         """Have the keys looked at, as a notification does."""
         subjects = [one if isinstance(one, str) else subject(one) for one in uploads]
         async with self.engines.database.transaction() as session:
-            await queue.put(session, verbs.KEY, subjects)
+            await queue.put(session, KEY, subjects)
 
     async def work(self) -> None:
         """Do all that is due, as one indexer does."""
@@ -157,7 +158,7 @@ class Scene:
 
 def subject(upload: Upload) -> str:
     """Return the queue's subject of an upload's key."""
-    return verbs.subject_of(upload.backend, upload.bucket, upload.key)
+    return subject_of(upload.backend, upload.bucket, upload.key)
 
 
 def project() -> str:

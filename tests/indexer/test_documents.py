@@ -10,7 +10,7 @@ import pytest
 from catalog import queue
 from catalog.access.audience import ANONYMOUS
 from catalog.errors import Unavailable
-from catalog.objects import verbs
+from catalog.objects import changing
 from catalog.queue import ATTEMPTS_MAX
 from catalog.search.index import Index, Outcome, Written
 from indexer import documents
@@ -168,7 +168,7 @@ async def test_a_document_that_the_mapping_refuses_is_parked_with_the_engines_re
     await scene.work()
 
     ((topic, subject, attempts, parked, reason),) = await scene.entries()
-    assert (topic, subject, attempts, parked) == (verbs.INDEX, str(ids["Poison"]), 1, True)
+    assert (topic, subject, attempts, parked) == (changing.INDEX, str(ids["Poison"]), 1, True)
     assert reason is not None
     assert reason.startswith("mapper_parsing_exception: failed to parse field [keywords]")
     assert await scene.found(there) == {"Wind": 1, "Rain": 1}
@@ -192,7 +192,7 @@ async def test_a_row_that_cannot_be_projected_is_parked_alone(scene: Scene, spoi
     await scene.work()
 
     ((topic, subject, attempts, parked, told),) = await scene.entries()
-    assert (topic, subject, attempts, parked) == (verbs.INDEX, str(ids["Poison"]), 1, True)
+    assert (topic, subject, attempts, parked) == (changing.INDEX, str(ids["Poison"]), 1, True)
     assert told is not None
     assert told.startswith(f"This version cannot project the object: {reason}")
     assert (await scene.engines.index.versions(list(ids.values()))) == {ids["Wind"]: 1, ids["Rain"]: 1}
@@ -202,17 +202,17 @@ async def test_a_subject_that_names_no_object_is_parked_alone(scene: Scene) -> N
     there = project()
     await scene.registered("Wind", project=there)
     async with scene.engines.database.transaction() as session:
-        await queue.put(session, verbs.INDEX, ["not an id"])
+        await queue.put(session, changing.INDEX, ["not an id"])
 
     await scene.work()
 
-    assert await scene.entries() == [(verbs.INDEX, "not an id", 1, True, "The subject names no object.")]
+    assert await scene.entries() == [(changing.INDEX, "not an id", 1, True, "The subject names no object.")]
     assert await scene.found(there) == {"Wind": 1}
 
 
 async def test_an_entry_whose_object_is_gone_is_done(scene: Scene) -> None:
     async with scene.engines.database.transaction() as session:
-        await queue.put(session, verbs.INDEX, ["01900000-0000-7000-8000-000000000000"])
+        await queue.put(session, changing.INDEX, ["01900000-0000-7000-8000-000000000000"])
 
     await scene.work()
 
@@ -247,7 +247,7 @@ async def test_an_item_that_the_engine_puts_off_is_tried_again_later_and_its_nei
     await documents.step(scene.with_index(behind))
 
     told = "rejected_execution_exception: queue capacity"
-    assert await scene.entries() == [(verbs.INDEX, str(ids["Busy"]), 1, False, told)]
+    assert await scene.entries() == [(changing.INDEX, str(ids["Busy"]), 1, False, told)]
     assert await documents.step(scene.engines) == 0
     await scene.let_pass(timedelta(seconds=1))
     assert await documents.step(scene.engines) == 1
@@ -269,7 +269,7 @@ async def test_a_write_block_of_the_engine_is_waited_out(scene: Scene) -> None:
         waiting = await scene.entries()
     finally:
         await block("false")
-    assert [(topic, attempts, parked) for topic, _, attempts, parked, _ in waiting] == [(verbs.INDEX, 1, False)] * 2
+    assert [(topic, attempts, parked) for topic, _, attempts, parked, _ in waiting] == [(changing.INDEX, 1, False)] * 2
     await scene.let_pass(timedelta(seconds=1))
     await scene.work()
 
@@ -287,7 +287,7 @@ async def test_while_the_engine_is_away_entries_are_given_back_untried(
         with pytest.raises(Unavailable):
             await documents.step(scene.with_index(behind))
 
-    assert await scene.entries() == [(verbs.INDEX, str(ids["Wind"]), 0, False, None)]
+    assert await scene.entries() == [(changing.INDEX, str(ids["Wind"]), 0, False, None)]
     await scene.work()
     assert await scene.found(there) == {"Wind": 1}
 
@@ -306,8 +306,8 @@ async def test_an_answer_that_nobody_foresaw_puts_off_with_its_reason_and_parks_
     await documents.step(scene.with_index(behind))
 
     reason = "Writing the document failed: ValueError: zip() argument 2 is shorter than argument 1"
-    assert first == [(verbs.INDEX, str(ids["Wind"]), 1, False, reason)]
-    assert await scene.entries() == [(verbs.INDEX, str(ids["Wind"]), ATTEMPTS_MAX, True, reason)]
+    assert first == [(changing.INDEX, str(ids["Wind"]), 1, False, reason)]
+    assert await scene.entries() == [(changing.INDEX, str(ids["Wind"]), ATTEMPTS_MAX, True, reason)]
 
 
 async def test_a_document_on_which_writing_fails_in_an_unforeseen_way_fails_alone(scene: Scene) -> None:
@@ -324,6 +324,6 @@ async def test_a_document_on_which_writing_fails_in_an_unforeseen_way_fails_alon
     await documents.step(scene.with_index(choking))
 
     reason = "Writing the document failed: RuntimeError: out of luck"
-    assert await scene.entries() == [(verbs.INDEX, str(ids["Poison"]), 1, False, reason)]
+    assert await scene.entries() == [(changing.INDEX, str(ids["Poison"]), 1, False, reason)]
     assert await scene.found(there) == {"Wind": 1, "Rain": 1, "Hail": 1, "Snow": 1}
     await choking.close()

@@ -14,7 +14,7 @@ from catalog import queue
 from catalog.database import now
 from catalog.engines import Engines
 from catalog.errors import Unavailable
-from catalog.objects import verbs
+from catalog.objects import uploads
 from catalog.objects.tables import FileState, Upload
 from catalog.queue import ATTEMPTS_MAX
 from catalog.storage.s3 import Stat, Store, StoreRefused
@@ -69,7 +69,7 @@ async def states(scene: Scene, *ids: UUID) -> list[list[tuple[str, str, int | No
     ]
 
 
-async def uploads(scene: Scene, object_id: UUID) -> list[tuple[str, str]]:
+async def uploads_of(scene: Scene, object_id: UUID) -> list[tuple[str, str]]:
     statement = "SELECT path, state FROM upload WHERE object_id = %(id)s ORDER BY id"
     return await scene.engines.database.rows(statement, {"id": object_id})
 
@@ -88,7 +88,7 @@ async def test_uploaded_bytes_are_available_once_their_key_was_looked_at(scene: 
     assert (file.state, file.bucket, file.key) == (FileState.AVAILABLE, upload.bucket, upload.key)
     assert file.store_version is not None
     assert (after.revision, await scene.engines.index.versions([entry.id])) == (2, {entry.id: 2})
-    assert (await uploads(scene, entry.id), await scene.entries()) == ([("soil.csv", "complete")], [])
+    assert (await uploads_of(scene, entry.id), await scene.entries()) == ([("soil.csv", "complete")], [])
 
 
 async def test_a_key_looked_at_again_changes_nothing(scene: Scene) -> None:
@@ -165,7 +165,7 @@ async def test_a_subject_that_names_no_key_is_parked_and_its_neighbours_are_sett
 
     await scene.work()
 
-    assert await scene.entries() == [(verbs.KEY, "nonsense", 1, True, "The subject names no key.")]
+    assert await scene.entries() == [(uploads.KEY, "nonsense", 1, True, "The subject names no key.")]
     assert await states(scene, entry.id) == [[("soil.csv", "available", None)]]
 
 
@@ -189,15 +189,15 @@ async def test_a_key_that_cannot_be_looked_at_is_put_off_and_its_neighbours_are_
     between_store.faults[bad.key] = fault
 
     assert await keys.step(through) == 2
-    first = [one for one in await scene.entries() if one[0] == verbs.KEY]
+    first = [one for one in await scene.entries() if one[0] == uploads.KEY]
     await scene.wear_out()
     await scene.let_pass(timedelta(minutes=1))
     await keys.step(through)
-    last = [one for one in await scene.entries() if one[0] == verbs.KEY]
+    last = [one for one in await scene.entries() if one[0] == uploads.KEY]
 
-    assert first == [(verbs.KEY, subject(bad), 1, False, reason)]
+    assert first == [(uploads.KEY, subject(bad), 1, False, reason)]
     # A store that is away, or refuses us, says nothing of the key: looking goes on as soon as it is mended.
-    assert last == [(verbs.KEY, subject(bad), ATTEMPTS_MAX, parked, reason)]
+    assert last == [(uploads.KEY, subject(bad), ATTEMPTS_MAX, parked, reason)]
     assert await states(scene, entry.id) == [[("bad.csv", "expected", None), ("good.csv", "available", None)]]
     await scene.notice(bad)
     await scene.work()
@@ -210,14 +210,14 @@ async def test_a_lost_database_connection_in_one_key_lets_the_others_end_first(
     entry, (bad, good) = await scene.register(declared("bad.csv", CSV), declared("good.csv", OTHER), project=project())
     await scene.upload(good, OTHER)
     await scene.notice(bad, good)
-    settle = verbs.settle
+    settle = uploads.settle
 
     async def cut(session: Any, backend: str, bucket: str, key: str, seen: Any) -> Any:
         if key == bad.key:
             raise sa.exc.OperationalError("settle", {}, Exception("server closed the connection"))
         return await settle(session, backend, bucket, key, seen)
 
-    monkeypatch.setattr(verbs, "settle", cut)
+    monkeypatch.setattr(uploads, "settle", cut)
     with pytest.raises(sa.exc.OperationalError):
         await keys.step(through)
 
@@ -271,9 +271,9 @@ async def test_a_key_that_is_only_touched_during_a_look_is_settled_and_looked_at
     between_store.go.set()
     await looking
 
-    left = [one for one in await scene.entries() if one[0] == verbs.KEY]
+    left = [one for one in await scene.entries() if one[0] == uploads.KEY]
     assert await states(scene, entry.id) == [[("soil.csv", "available", None)]]
-    assert left == [(verbs.KEY, subject(upload), 0, False, None)]
+    assert left == [(uploads.KEY, subject(upload), 0, False, None)]
 
 
 async def test_a_look_that_takes_longer_than_a_lease_keeps_its_lease(
@@ -307,7 +307,7 @@ async def test_bytes_whose_notification_was_lost_are_found_by_the_look_that_come
     await scene.work()
     before = await states(scene, entry.id)
 
-    await scene.let_pass(verbs.LOOK_ANYWAY)
+    await scene.let_pass(uploads.LOOK_ANYWAY)
     await scene.work()
 
     assert (before, await states(scene, entry.id)) == (
@@ -338,7 +338,7 @@ async def test_an_open_upload_is_looked_at_in_ever_longer_steps_until_its_ticket
         await scene.work()
 
     assert steps == [5, 5, 10, 20, 40, 40]
-    assert (await uploads(scene, entry.id), await states(scene, entry.id)) == (
+    assert (await uploads_of(scene, entry.id), await states(scene, entry.id)) == (
         [("soil.csv", "abandoned")],
         [[("soil.csv", "expected", None)]],
     )

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from catalog.engines import Engines
 from catalog.errors import Unavailable
-from catalog.objects import verbs
+from catalog.objects import changing
 from catalog.search.index import Index
 from indexer import documents, keys, loop
 from tests.conftest import eventually
@@ -109,7 +109,7 @@ async def test_whatever_a_step_raises_the_indexer_goes_on(
 async def test_an_index_that_was_created_is_filled_although_the_database_was_away_just_then(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    there, fill = project(), verbs.index_everything
+    there, fill = project(), changing.index_everything
     failed: list[str] = []
     await scene.registered("Wind", "Rain", project=there)
     await scene.work()
@@ -121,7 +121,7 @@ async def test_an_index_that_was_created_is_filled_although_the_database_was_awa
             raise sa.exc.OperationalError("INSERT", {}, Exception("server closed the connection"))
         await fill(session)
 
-    monkeypatch.setattr(verbs, "index_everything", fails_at_first)
+    monkeypatch.setattr(changing, "index_everything", fails_at_first)
     monkeypatch.setattr(loop, "AWAY_SECONDS", 0.01)
     await loop.drain(scene.engines, timedelta(seconds=30))
 

@@ -27,7 +27,7 @@ from catalog.api.requests import BODY_BYTES_MAX, IDEMPOTENCY_KEY, AnyRequest
 from catalog.errors import CatalogError, Fault, Invalid, Unsupported
 from catalog.objects import bulk, validation
 from catalog.objects.bulk import Fate, Outcome, Row
-from catalog.objects.verbs import Remember
+from catalog.objects.remembering import Remember
 
 log = structlog.get_logger("catalog.bulk")
 

@@ -16,7 +16,7 @@ from catalog.api.contract import JSON, Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
 from catalog.database import now
 from catalog.errors import Conflict, NotFound
-from catalog.objects import reading, validation, verbs
+from catalog.objects import reading, uploads, validation, verbs
 from catalog.objects.reading import FileView
 from catalog.objects.tables import FileState, Upload
 from catalog.objects.versions import FrozenFile
@@ -281,7 +281,7 @@ async def complete_upload(request: AnyRequest) -> Response[bytes]:
     """Queue a look at the key."""
     upload = await _upload(request)
     async with requests.engines(request).database.transaction() as session:
-        await queue.put(session, verbs.KEY, [verbs.subject_of(upload.backend, upload.bucket, upload.key)])
+        await queue.put(session, uploads.KEY, [uploads.subject_of(upload.backend, upload.bucket, upload.key)])
     return Response(b"", status_code=202)
 
 

@@ -17,7 +17,7 @@ from catalog.api.contract import Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
 from catalog.engines import BACKEND
 from catalog.errors import Unauthenticated
-from catalog.objects import verbs
+from catalog.objects import uploads
 from catalog.storage import notifications, unreadable
 from catalog.storage.notifications import Noticed, UnreadableNotification
 
@@ -68,12 +68,12 @@ async def _take(
             await unreadable.keep(session, dialect=dialect, reason=reason, body=body)
         # Keys of other buckets are none of ours; the token says which backend speaks.
         ours = [subject for subject in subjects if subject.startswith(f"{BACKEND}/{engines.placement.bucket}/")]
-        await queue.put(session, verbs.KEY, [subject for subject in ours if _fits(subject)])
+        await queue.put(session, uploads.KEY, [subject for subject in ours if _fits(subject)])
     return Response(b"", status_code=204)
 
 
 def _subject(noticed: Noticed) -> str:
-    return verbs.subject_of(BACKEND, noticed.bucket, noticed.key)
+    return uploads.subject_of(BACKEND, noticed.bucket, noticed.key)
 
 
 def _fits(subject: str) -> bool:

@@ -24,7 +24,7 @@ from catalog.access.principals import NOBODY, Caller
 from catalog.engines import Engines
 from catalog.errors import Fault, Invalid, NotFound, PreconditionMissing, TooLarge, Unauthenticated, Unsupported
 from catalog.objects import validation
-from catalog.objects.verbs import Remember
+from catalog.objects.remembering import Remember
 
 AnyRequest = Request[Any, Any, Any]
 Model = TypeVar("Model", bound=BaseModel)

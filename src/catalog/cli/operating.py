@@ -86,7 +86,7 @@ def migrate() -> None:
     """Bring the database, the index and the bucket to what this version needs. Repeat it as you like."""
     from catalog.engines import Engines, opened
     from catalog.migrations import upgrade
-    from catalog.objects import schemes, verbs
+    from catalog.objects import changing, schemes
     from catalog.search.index import MappingChanged
     from catalog.settings import Settings
 
@@ -110,7 +110,7 @@ def migrate() -> None:
             made = await engines.index.ensure()
         if made:
             async with engines.database.transaction() as session:
-                await verbs.index_everything(session)
+                await changing.index_everything(session)
         output.say(f"index {settings.search_index}: {'made; every object is queued for it' if made else 'ready'}")
 
     async def inside() -> None:

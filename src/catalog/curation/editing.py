@@ -21,7 +21,7 @@ from catalog.access.principals import LOOKS_AFTER_ALL, Caller, Principal
 from catalog.curation import queues
 from catalog.curation.tables import Edit, EditedObject
 from catalog.errors import CatalogError, Conflict, Fault, NotFound, PreconditionFailed, TooLarge, Unprocessable
-from catalog.objects import reading, verbs
+from catalog.objects import changing, reading, verbs
 from catalog.objects.tables import CatalogObject
 from catalog.quality.tables import Quality
 
@@ -170,7 +170,7 @@ async def undo(session: AsyncSession, edit_id: UUID, *, caller: Caller) -> tuple
 async def _take_back(session: AsyncSession, one: Planned, caller: Caller) -> str | None:
     try:
         async with session.begin_nested():
-            entry = await verbs.locked(session, one.id, caller, None)
+            entry = await changing.locked(session, one.id, caller, None)
             since = [name for name, change in one.changes.items() if entry.record.get(name) != change["to"]]
             if since:
                 return f"changed since: {', '.join(since)}"
@@ -244,7 +244,7 @@ async def _tried(session: AsyncSession, object_id: UUID, patch: bytes, caller: C
     """Change one object, and take it back at once where it shall only be seen what would happen."""
     savepoint = await session.begin_nested()
     try:
-        before = await verbs.locked(session, object_id, caller, None)
+        before = await changing.locked(session, object_id, caller, None)
         after = await verbs.revise(session, object_id, patch, caller=caller, revisions=None)
     except CatalogError as refused:
         await savepoint.rollback()
@@ -255,7 +255,7 @@ async def _tried(session: AsyncSession, object_id: UUID, patch: bytes, caller: C
         await savepoint.commit()
     else:
         await savepoint.rollback()
-    changes = verbs.difference(before.record, after.record)
+    changes = changing.difference(before.record, after.record)
     return Planned(object_id, before.record["title"], before.revision, changes)
 
 

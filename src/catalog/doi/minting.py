@@ -22,7 +22,7 @@ from catalog.doi.describing import House
 from catalog.doi.names import Subject
 from catalog.doi.tables import Doi, DoiState
 from catalog.errors import Conflict, Fault, Forbidden, NotFound, Unprocessable
-from catalog.objects import verbs, versions
+from catalog.objects import changing, versions
 from catalog.objects.reading import Entry
 from catalog.objects.tables import AuditEntry, CatalogObject
 from catalog.quality import assessing
@@ -30,7 +30,7 @@ from catalog.quality.assessing import Level
 from catalog.quality.facts import facts_of
 from catalog.snapshots import freezing
 
-TOPIC = verbs.DOI
+TOPIC = changing.DOI
 # Whoever is here has been found to see the object.
 EVERYBODY = Audience(frozenset(), everything=True)
 
@@ -102,7 +102,7 @@ async def mint(
     The text is fixed by what it names: whoever asks again gets the same. Raises NotFound, Gone, Forbidden, and NotReady
     with everything that is missing or malformed; then nothing is reserved.
     """
-    entry = await verbs.locked(session, object_id, caller, None)
+    entry = await changing.locked(session, object_id, caller, None)
     subject = Subject(object_id, version)
     doi = names.doi_of(house.prefix, subject)
     known = await find(session, doi)

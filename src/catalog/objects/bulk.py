@@ -23,11 +23,11 @@ from catalog.access.audience import readers_of
 from catalog.access.principals import Caller
 from catalog.database import QUEUED, driver_connection
 from catalog.errors import CatalogError, Fault
-from catalog.objects import describing, naming, resolving, validation, verbs
+from catalog.objects import changing, describing, naming, resolving, validation, verbs
 from catalog.objects.references import Reference
+from catalog.objects.remembering import Remember
 from catalog.objects.resolving import Known, Place
 from catalog.objects.tables import FileState, RememberedRequest
-from catalog.objects.verbs import Remember
 from catalog.vocabulary.looking_up import Meaning
 
 _objects = SQLModel.metadata.tables["object"]
@@ -338,13 +338,13 @@ async def _insert(session: AsyncSession, sound: Sequence[_Sound], owner_id: UUID
             ),
         )
         # New ids: none of them can be in the queue.
-        await _copy(cursor, "queue (topic, subject)", ((verbs.INDEX, str(new.id)) for new in news))
+        await _copy(cursor, "queue (topic, subject)", ((changing.INDEX, str(new.id)) for new in news))
         outside = (new.id for new in news if next(new.row.draft.description.outside(), None) is not None)
-        await _copy(cursor, "queue (topic, subject)", ((verbs.OUTSIDE, str(object_id)) for object_id in outside))
+        await _copy(cursor, "queue (topic, subject)", ((changing.OUTSIDE, str(object_id)) for object_id in outside))
     await describing.keep_new(session, [(one.new.id, uri) for one in sound for uri in one.uris.values()])
     session.info[QUEUED] = True
     labelled = {one for several in named.values() for one in naming.labelled(several)} - {new.id for new in news}
-    await queue.put(session, verbs.INDEX, [str(one) for one in labelled])
+    await queue.put(session, changing.INDEX, [str(one) for one in labelled])
 
 
 async def _copy(cursor: psycopg.AsyncCursor[Any], into: str, rows: Iterable[tuple[Any, ...]]) -> None:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from catalog.errors import Fault, Unprocessable
-from catalog.objects import verbs
+from catalog.objects import changing
 from catalog.vocabulary import importing, looking_up, proposals, shipped
 from catalog.vocabulary.importing import Difference
 from catalog.vocabulary.proposals import ProposalState, TermProposal
@@ -151,5 +151,5 @@ async def index_described(
         sa.text(_DESCRIBED), {"scheme": name, "changed": list(changed), "retired": list(retired)}
     )
     ids = list(found.scalars())
-    await verbs.write_documents_anew(session, ids)
+    await changing.write_documents_anew(session, ids)
     return len(ids)

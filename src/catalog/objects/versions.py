@@ -21,11 +21,11 @@ from catalog.access.audience import Audience
 from catalog.access.principals import Caller, Principal
 from catalog.database import now
 from catalog.errors import Conflict, Fault, Gone, NotFound, Unprocessable
-from catalog.objects import reading, verbs
+from catalog.objects import changing, reading
 from catalog.objects.differing import Difference, differences
 from catalog.objects.reading import Entry
 from catalog.objects.tables import CatalogObject, FileState, FrozenState, Version, VersionFile
-from catalog.objects.verbs import Seen
+from catalog.objects.uploads import Seen
 
 # Each holds a copy of the description; who publishes more often wants an object for each state.
 VERSIONS_MAX = 1_000
@@ -107,7 +107,7 @@ async def publish(
 
     Also raises NotFound, Gone, Forbidden, PreconditionFailed as every change does.
     """
-    entry = await verbs.locked(session, object_id, caller, revisions)
+    entry = await changing.locked(session, object_id, caller, revisions)
     faults = [
         Fault(f"/files/{place}", f"the bytes of {file.path!r} are {file.state}", "upload them, or take the file out")
         for place, file in enumerate(entry.files)
@@ -125,7 +125,7 @@ async def publish(
     if taken is not None:
         raise LabelTaken(f"Version {taken.number} has the label {label!r} already; take another one.")
     number = earlier[-1].number + 1 if earlier else 1
-    await verbs.change(
+    await changing.change(
         session, entry, caller, action="publish", changes={"version": {"from": entry.version, "to": number}},
         version=number,
     )  # fmt: skip
@@ -166,7 +166,7 @@ async def withdraw(
     revisions: Sequence[int] | None,
 ) -> None:
     """Withdraw one version and say why; the newest that is left becomes the latest. Raises NotFound, Gone."""
-    entry = await verbs.locked(session, object_id, caller, revisions)
+    entry = await changing.locked(session, object_id, caller, revisions)
     kept = await _listed(session, object_id)
     _there(object_id, next((one for one in kept if one.number == number), None), str(number))
     await session.execute(
@@ -175,7 +175,7 @@ async def withdraw(
         .values(withdrawn_at=sa.func.now(), reason=reason)
     )
     left = [one.number for one in kept if one.withdrawn_at is None and one.number != number]
-    await verbs.change(
+    await changing.change(
         session,
         entry,
         caller,
@@ -320,7 +320,7 @@ async def settle(session: AsyncSession, place: Place, seen: Seen | None, kept: M
         .order_by(_versions.c.object_id, _versions.c.number)
     )
     for row in rows.all():
-        await verbs.lock(session, row.object_id)
+        await changing.lock(session, row.object_id)
         state = _standing(row, seen, kept)
         found: dict[str, Any] = {"found_size": None, "found_sha256": None}
         if state is not FrozenState.AVAILABLE and seen is not None:
@@ -335,7 +335,7 @@ async def settle(session: AsyncSession, place: Place, seen: Seen | None, kept: M
         if row.state != state:
             again_at = now() + LOSS_CONFIRMED if state is FrozenState.LOST else again_at
             changes = {"version": row.number, "files": [row.path]}
-            await verbs.note_found(session, row.object_id, action=f"version file {state}", changes=changes)
+            await changing.note_found(session, row.object_id, action=f"version file {state}", changes=changes)
     return again_at
 
 

@@ -18,7 +18,7 @@ from uuid_utils.compat import uuid7
 
 from catalog.access.principals import Caller
 from catalog.errors import CatalogError, Fault, Forbidden, Gone, NotFound, TooLarge, Unprocessable
-from catalog.objects import resolving, validation, verbs
+from catalog.objects import changing, resolving, validation
 from catalog.objects.reading import Entry
 from catalog.objects.references import Reference
 from catalog.provenance import lineage, recording
@@ -234,7 +234,7 @@ async def _locked(session: AsyncSession, places: Mapping[UUID, str], caller: Cal
     faults = []
     for object_id in sorted(places):
         try:
-            entries[object_id] = await verbs.locked(session, object_id, caller, None)
+            entries[object_id] = await changing.locked(session, object_id, caller, None)
         except (Forbidden, NotFound, Gone) as refused:
             faults.append(Fault(places[object_id], f"{object_id}: {refused.detail}"))
     if faults:
@@ -356,5 +356,5 @@ async def _change(
     changed = sorted({*relations, *activities})
     for one in changed:
         changes = {"relations": list(relations.get(one, ())), "activities": activities.get(one, [])}
-        await verbs.change(session, entries[one], caller, action="import provenance", changes=changes)
+        await changing.change(session, entries[one], caller, action="import provenance", changes=changes)
     return changed

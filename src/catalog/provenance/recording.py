@@ -20,10 +20,10 @@ from uuid_utils.compat import uuid7
 from catalog.access.audience import Audience
 from catalog.access.principals import Caller
 from catalog.errors import Conflict, Fault, NotFound, TooLarge, Unprocessable
-from catalog.objects import reading, resolving, verbs
+from catalog.objects import changing, reading, remembering, resolving
 from catalog.objects.reading import Entry
 from catalog.objects.references import Reference
-from catalog.objects.verbs import Remember
+from catalog.objects.remembering import Remember
 from catalog.provenance.statements import (
     RELATIONS_MAX,
     SUBJECT_IS_EARLIER,
@@ -77,7 +77,7 @@ async def relate(
     Raises NotFound, Gone, Forbidden, PreconditionFailed, Unprocessable for a target that is not there for this caller,
     AlreadyRelated, Cycle, TooLarge.
     """
-    entry = await verbs.locked(session, object_id, caller, revisions)
+    entry = await changing.locked(session, object_id, caller, revisions)
     target_id = None
     if draft.target is not None:
         (target_id,) = await _resolved(session, entry.project, [Reference("/target", draft.target)], caller)
@@ -115,7 +115,7 @@ async def relate(
         raise AlreadyRelated(
             f"The object {object_id} says so already; GET /api/objects/{object_id}/relations shows it."
         )
-    await verbs.change(session, entry, caller, action="relate", changes={"relation": str(relation_id)})
+    await changing.change(session, entry, caller, action="relate", changes={"relation": str(relation_id)})
     return await reading.find(session, object_id, caller.audience), relation_id
 
 
@@ -123,7 +123,7 @@ async def unrelate(
     session: AsyncSession, object_id: UUID, relation_id: UUID, *, caller: Caller, revisions: Sequence[int] | None
 ) -> Entry:
     """Take a relation back; raises NotFound when the object has none of that id."""
-    entry = await verbs.locked(session, object_id, caller, revisions)
+    entry = await changing.locked(session, object_id, caller, revisions)
     gone = await session.execute(
         _relations.delete()
         .where(_relations.c.id == relation_id, _relations.c.subject_id == object_id)
@@ -131,7 +131,7 @@ async def unrelate(
     )
     if gone.one_or_none() is None:
         raise NotFound(f"The object has no relation {relation_id}.")
-    await verbs.change(session, entry, caller, action="unrelate", changes={"relation": str(relation_id)})
+    await changing.change(session, entry, caller, action="unrelate", changes={"relation": str(relation_id)})
     return await reading.find(session, object_id, caller.audience)
 
 
@@ -165,14 +165,14 @@ async def record_activity(
     principal_id = caller.must_register()
     activity_id = uuid7()
     if remember is not None:
-        first = await verbs.first_made(session, principal_id, remember, activity_id)
+        first = await remembering.first_made(session, principal_id, remember, activity_id)
         if first != activity_id:
             return first
     used, generated = await _named(session, draft, caller)
     # All are locked before any is changed, in one order, as everywhere.
-    entries = [await verbs.locked(session, object_id, caller, None) for object_id in sorted(generated)]
+    entries = [await changing.locked(session, object_id, caller, None) for object_id in sorted(generated)]
     for entry in entries:
-        await verbs.change(session, entry, caller, action="generated", changes={"activity": str(activity_id)})
+        await changing.change(session, entry, caller, action="generated", changes={"activity": str(activity_id)})
     await _refuse_cycle(session, generated, used, caller.audience)
     await write_activity(session, activity_id, draft, used=used, generated=generated, principal_id=principal_id)
     return activity_id

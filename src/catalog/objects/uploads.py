@@ -1,0 +1,267 @@
+"""Uploads: a place and a ticket for declared bytes, and what becomes of the file once the store was looked at.
+
+Runs in the caller's transaction, and no network call happens here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import SQLModel
+from uuid_utils.compat import uuid7
+
+from catalog import queue
+from catalog.database import now
+from catalog.objects import changing
+from catalog.objects.metadata import FileDeclaration
+from catalog.objects.tables import FileState, Upload, UploadState
+from catalog.storage import keys
+
+# What is queued: look at a key.
+KEY = "key"
+
+# A notification that was lost costs this long: the key is looked at anyway.
+LOOK_ANYWAY = timedelta(minutes=5)
+# A large PUT may end well after its ticket expired; only its start must lie before.
+UPLOAD_GRACE = timedelta(hours=1)
+
+_files = SQLModel.metadata.tables["file"]
+_uploads = SQLModel.metadata.tables["upload"]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where new bytes go, and how long a ticket to bring them works."""
+
+    backend: str
+    bucket: str
+    prefix: str
+    ticket_lifetime: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the store holds under a key now."""
+
+    size: int
+    sha256: str | None
+    etag: str
+    store_version: str | None
+
+
+async def settle(session: AsyncSession, backend: str, bucket: str, key: str, seen: Seen | None) -> datetime | None:
+    """Bring upload, file and object in line with what the store holds under this key now.
+
+    A function of the rows and of what was seen, whatever notifications led here, so that their loss, repetition and
+    order do not matter. Returns when to look again, where bytes may still come.
+    """
+    here = (_uploads.c.backend == backend, _uploads.c.bucket == bucket, _uploads.c.key == key)
+    object_id = (await session.execute(sa.select(_uploads.c.object_id).where(*here))).scalar_one_or_none()
+    if object_id is None:
+        return None
+    # The object's row is the lock for everything below it, here as in every verb: one order, no deadlock.
+    await changing.lock(session, object_id)
+    upload = (await session.execute(sa.select(_uploads).where(*here))).one()
+    if upload.state == UploadState.SUPERSEDED:
+        return None
+    fits = seen is not None and seen.size == upload.size and seen.sha256 == upload.sha256
+    again_at = _next_look(upload) if seen is None else None
+    if seen is None:
+        await _move_upload(session, upload, UploadState.OPEN if again_at else UploadState.ABANDONED, None)
+    elif not fits:
+        await _move_upload(session, upload, UploadState.MISMATCHED, seen)
+    elif await _newer_is_complete(session, upload):
+        await _move_upload(session, upload, UploadState.SUPERSEDED, seen)
+        return None
+    else:
+        await _move_upload(session, upload, UploadState.COMPLETE, seen)
+        await _supersede_older(session, upload)
+    file = await _file(session, upload.object_id, upload.path)
+    if file is not None:
+        values = _arrived(upload, seen) if seen is not None and fits else await _without_arrival(session, file)
+        await _move_file(session, file, values)
+    return again_at
+
+
+def _next_look(upload: Any) -> datetime | None:
+    """Return when bytes that are not there should be looked for again; None when they come no more.
+
+    A client may be slow and its notification be lost as well: then it costs as long as the upload took.
+    """
+    at = now()
+    until: datetime = upload.expires_at + UPLOAD_GRACE
+    return None if at >= until else min(at + max(LOOK_ANYWAY, at - upload.created_at), until)
+
+
+async def _move_upload(session: AsyncSession, upload: Any, state: UploadState, seen: Seen | None) -> None:
+    values: dict[str, Any] = {"state": state, "found_size": None, "found_sha256": None}
+    if seen is not None:
+        values["seen_at"] = now()
+    if seen is not None and state == UploadState.MISMATCHED:
+        values |= {"found_size": seen.size, "found_sha256": seen.sha256}
+    await session.execute(_uploads.update().where(_uploads.c.id == upload.id).values(**values))
+
+
+def _arrived(upload: Any, seen: Seen) -> dict[str, Any]:
+    return {
+        "size": upload.size,
+        "sha256": upload.sha256,
+        "media_type": upload.media_type,
+        "state": FileState.AVAILABLE,
+        "backend": upload.backend,
+        "bucket": upload.bucket,
+        "key": upload.key,
+        "store_version": seen.store_version,
+        "etag": seen.etag,
+        "found_size": None,
+        "found_sha256": None,
+    }
+
+
+async def _without_arrival(session: AsyncSession, file: Any) -> dict[str, Any]:
+    """Return how a file stands by its uploads, where the last look brought it no bytes that fit."""
+    rows = await session.execute(
+        sa.select(_uploads)
+        .where(
+            _uploads.c.object_id == file.object_id,
+            _uploads.c.path == file.path,
+            _uploads.c.state != UploadState.SUPERSEDED,
+        )
+        .order_by(_uploads.c.id.desc())
+    )
+    uploads = rows.all()
+    place = (file.backend, file.bucket, file.key)
+    served = next((one for one in uploads if (one.backend, one.bucket, one.key) == place), None)
+    if served is not None and served.state == UploadState.COMPLETE:
+        # A replacement failed or has not come: the bytes that were verified before stay.
+        return {}
+    # Of several wrong uploads the newest is told, whichever was looked at last.
+    wrong = next((one for one in uploads if one.state == UploadState.MISMATCHED), None)
+    if wrong is not None:
+        return {"state": FileState.MISMATCHED, "found_size": wrong.found_size, "found_sha256": wrong.found_sha256}
+    state = FileState.EXPECTED if served is None else FileState.MISSING
+    return {"state": state, "found_size": None, "found_sha256": None}
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A key that an upload of ours was given: how many bytes it awaits or has, None where a newer one took over."""
+
+    size: int | None
+
+
+async def claim_on(session: AsyncSession, backend: str, bucket: str, key: str) -> Claimed | None:
+    """Return what our uploads have to do with this key; None when none was ever given it."""
+    here = (_uploads.c.backend == backend, _uploads.c.bucket == bucket, _uploads.c.key == key)
+    row = (await session.execute(sa.select(_uploads.c.size, _uploads.c.state).where(*here))).one_or_none()
+    if row is None:
+        return None
+    return Claimed(None if row.state == UploadState.SUPERSEDED else row.size)
+
+
+async def _file(session: AsyncSession, object_id: UUID, path: str) -> Any:
+    return (
+        await session.execute(sa.select(_files).where(_files.c.object_id == object_id, _files.c.path == path))
+    ).one_or_none()
+
+
+async def _newer_is_complete(session: AsyncSession, upload: Any) -> bool:
+    # Ids are UUIDv7: later tickets have larger ones, so the outcome does not depend on the order of arrival.
+    newer = sa.select(_uploads.c.id).where(
+        _uploads.c.object_id == upload.object_id,
+        _uploads.c.path == upload.path,
+        _uploads.c.id > upload.id,
+        _uploads.c.state == UploadState.COMPLETE,
+    )
+    return (await session.execute(newer.limit(1))).one_or_none() is not None
+
+
+async def _supersede_older(session: AsyncSession, upload: Any) -> None:
+    await session.execute(
+        _uploads.update()
+        .where(
+            _uploads.c.object_id == upload.object_id,
+            _uploads.c.path == upload.path,
+            _uploads.c.id < upload.id,
+            _uploads.c.state != UploadState.SUPERSEDED,
+        )
+        .values(state=UploadState.SUPERSEDED)
+    )
+
+
+async def _move_file(session: AsyncSession, file: Any, values: dict[str, Any]) -> None:
+    if all(getattr(file, name) == value for name, value in values.items()):
+        return
+    await session.execute(_files.update().where(_files.c.id == file.id).values(**values))
+    await changing.note_found(session, file.object_id, action=f"file {values['state']}", changes={"files": [file.path]})
+
+
+async def issue(
+    session: AsyncSession,
+    object_id: UUID,
+    project: str,
+    files: Sequence[FileDeclaration],
+    *,
+    principal_id: UUID,
+    placement: Placement,
+) -> list[Upload]:
+    """Give each declared file a key of its own, never used before, and a look at it in case nobody tells of it."""
+    if not files:
+        return []
+    # One moment for all: a ticket signed for it lives exactly as long as its row says.
+    issued_at = now()
+    uploads = []
+    for file in files:
+        upload_id = uuid7()
+        key = keys.upload_key(placement.prefix, keys.UploadKey(project, object_id, upload_id, file.path))
+        uploads.append(
+            Upload(
+                id=upload_id,
+                object_id=object_id,
+                path=file.path,
+                size=file.size,
+                sha256=file.sha256,
+                media_type=file.media_type,
+                backend=placement.backend,
+                bucket=placement.bucket,
+                key=key,
+                state=UploadState.OPEN,
+                principal_id=principal_id,
+                created_at=issued_at,
+                expires_at=issued_at + placement.ticket_lifetime,
+            )
+        )
+    await session.execute(_uploads.insert(), [upload.model_dump() for upload in uploads])
+    subjects = [subject_of(upload.backend, upload.bucket, upload.key) for upload in uploads]
+    await queue.put(session, KEY, subjects, after=LOOK_ANYWAY)
+    return uploads
+
+
+async def supersede_other_content(session: AsyncSession, object_id: UUID, files: Sequence[FileDeclaration]) -> None:
+    """End the open tickets for other bytes at these paths; one for the same bytes may still be on its way."""
+    for file in files:
+        await session.execute(
+            _uploads.update()
+            .where(
+                _uploads.c.object_id == object_id,
+                _uploads.c.path == file.path,
+                _uploads.c.state != UploadState.COMPLETE,
+                sa.or_(_uploads.c.size != file.size, _uploads.c.sha256 != file.sha256),
+            )
+            .values(state=UploadState.SUPERSEDED)
+        )
+
+
+def subject_of(backend: str, bucket: str, key: str) -> str:
+    """Return the queue's subject for a key; neither backend names nor buckets hold a slash."""
+    return f"{backend}/{bucket}/{key}"
+
+
+def location_of(subject: str) -> tuple[str, str, str]:
+    """Return backend, bucket and key of a queue subject."""
+    backend, bucket, key = subject.split("/", 2)
+    return backend, bucket, key
