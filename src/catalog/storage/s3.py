@@ -9,7 +9,7 @@ import base64
 import hashlib
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -30,11 +30,15 @@ from minio.notificationconfig import NotificationConfig, PrefixFilterRule, Queue
 from minio.versioningconfig import VersioningConfig
 
 from catalog.errors import Conflict, NotFound, Unavailable
+from catalog.storage import parts
+from catalog.storage.parts import Part
 from catalog.storage.signing import Link, Signer, encoded
 
 CONNECT_TIMEOUT = timedelta(seconds=3)
 ANSWER_TIMEOUT = timedelta(seconds=15)
 PING_TIMEOUT = timedelta(seconds=2)
+# Stores that copy the parts of a large file to join them need minutes.
+JOIN_TIMEOUT = timedelta(minutes=10)
 CONNECTIONS_MAX = 32
 CHUNK_BYTES = 256 * 1024
 PAGE_KEYS = 1_000
@@ -156,8 +160,7 @@ class Store:
     async def ping(self) -> None:
         """Return when the bucket answers; raises Unavailable, NotFound or StoreRefused when it does not."""
         async with self._request("HEAD", "", patience=PING_TIMEOUT) as response:
-            if response.status_code == httpx2.codes.NOT_FOUND:
-                raise NotFound(f"The store has no bucket {self.bucket}; run `catalog migrate` to create it.")
+            self._there(response)
 
     async def ensure_bucket(self, *, versioned: bool = True) -> None:
         """Create the bucket, with versions, unless it is there; may run anywhere, any number of times at once."""
@@ -266,6 +269,63 @@ class Store:
         link = self._outside.sign("PUT", self.bucket, key, expires=lifetime, now=now, headers=headers)
         return Ticket(link.href, headers, link.expires_at)
 
+    async def begin_multipart(self, key: str, *, media_type: str) -> str:
+        """Begin an upload in parts and return the store's id for it; nothing is under `key` until it is completed."""
+        headers = {"content-type": media_type}
+        async with self._request("POST", key, query={"uploads": ""}, headers=headers) as response:
+            self._there(response)
+            return parts.upload_id(await response.aread())
+
+    def part_ticket(
+        self, key: str, upload_id: str, number: int, *, size: int, lifetime: timedelta, now: datetime
+    ) -> Ticket:
+        """Sign the PUT of one part of exactly this size; sent again, it replaces what came before. Offline."""
+        headers = {"content-length": str(size)}
+        query = {"partNumber": str(number), "uploadId": upload_id}
+        link = self._outside.sign("PUT", self.bucket, key, expires=lifetime, now=now, query=query, headers=headers)
+        return Ticket(link.href, headers, link.expires_at)
+
+    async def parts_of(self, key: str, upload_id: str) -> Sequence[Part] | None:
+        """List the parts that the store holds, in order; None when it knows no such upload (any more)."""
+        found: list[Part] = []
+        after: int | None = 0
+        while after is not None:
+            query = {"uploadId": upload_id, "max-parts": str(PAGE_KEYS), "part-number-marker": str(after)}
+            async with self._request("GET", key, query=query) as response:
+                if response.status_code in _NOTHING_THERE:
+                    return None
+                page = parts.listing(await response.aread())
+            found += page.parts
+            after = page.after
+        return parts.newest(found)
+
+    async def complete_multipart(self, key: str, upload_id: str, held: Sequence[Part]) -> bool:
+        """Make one object of the parts; False when the store knows no such upload (any more).
+
+        Completing it twice makes nothing twice: some stores then answer as before, others know it no more.
+        Raises Unavailable, with the store's code, when it takes the parts for no whole.
+        """
+        query, body = {"uploadId": upload_id}, parts.completion(held)
+        async with self._request("POST", key, query=query, content=body, patience=JOIN_TIMEOUT) as response:
+            if response.status_code in _NOTHING_THERE:
+                return False
+            # Joining takes time: S3 answers 200 first, and then whether it went well.
+            code = parts.refusal(await response.aread())
+        if code == "NoSuchUpload":
+            return False
+        if code is not None:
+            raise Unavailable(f"The store at {self._endpoint} did not join the parts: {code}.")
+        return True
+
+    async def abort_multipart(self, key: str, upload_id: str) -> None:
+        """Drop the parts; nothing there is fine."""
+        async with self._request("DELETE", key, query={"uploadId": upload_id}):
+            return
+
+    def _there(self, response: httpx2.Response) -> None:
+        if response.status_code in _NOTHING_THERE:
+            raise NotFound(f"The store has no bucket {self.bucket}; run `catalog migrate` to create it.")
+
     @asynccontextmanager
     async def _request(
         self,
@@ -274,6 +334,7 @@ class Store:
         *,
         query: Mapping[str, str] = {},
         headers: Mapping[str, str] = {},
+        content: bytes | None = None,
         patience: timedelta = ANSWER_TIMEOUT,
     ) -> AsyncIterator[httpx2.Response]:
         """Send one signed request; success, 404 and 405 come back, everything else is raised as our own error."""
@@ -282,7 +343,9 @@ class Store:
         )
         limits = httpx2.Timeout(patience.total_seconds(), connect=CONNECT_TIMEOUT.total_seconds())
         try:
-            async with self._client.stream(method, link.href, headers=headers, timeout=limits) as response:
+            async with self._client.stream(
+                method, link.href, headers=headers, content=content, timeout=limits
+            ) as response:
                 self._check(response.status_code)
                 yield response
         except httpx2.TimeoutException:
