@@ -15,8 +15,9 @@ from catalog.engines import Engines
 from catalog.errors import CatalogError, Unavailable
 from catalog.objects import discovered, uploads, versions
 from catalog.objects.discovered import Lying
-from catalog.objects.uploads import Seen
+from catalog.objects.uploads import Claimed, Seen
 from catalog.queue import LEASE, Claim
+from catalog.storage import parts
 
 log = structlog.get_logger("indexer.keys")
 
@@ -122,6 +123,8 @@ async def _look(engines: Engines, backend: str, bucket: str, key: str) -> _Look:
     async with engines.database.transaction() as session:
         claim = await uploads.claim_on(session, backend, bucket, key)
         published = await versions.published_under(session, (backend, bucket, key))
+    if claim is not None and claim.multipart_id is not None:
+        await _join_or_drop(engines, key, claim, claim.multipart_id)
     expected = None if claim is None else claim.size
     if claim is not None and expected is None and not published:
         # The key of an upload that a newer one took over: whatever lies there is of no more use.
@@ -143,6 +146,26 @@ async def _look(engines: Engines, backend: str, bucket: str, key: str) -> _Look:
         # The store keeps no checksum of the whole: hash the bytes ourselves, in constant memory.
         sha256 = await engines.store.sha256_of(key, version_id=found.version_id)
     return _Look(ours=True, seen=Seen(found.size, sha256, found.etag, found.version_id), kept=kept)
+
+
+async def _join_or_drop(engines: Engines, key: str, claim: Claimed, multipart_id: str) -> None:
+    """Make one object of an upload's parts when the client has brought them all; drop them when it brings no more."""
+    there = await engines.store.stat(key) is not None
+    if there or claim.over:
+        # Another look has joined them, or the bytes came whole.
+        await engines.store.abort_multipart(key, multipart_id)
+        return
+    cut = None if claim.size is None else parts.cut(claim.size)
+    if not claim.sent or cut is None:
+        return
+    held = await engines.store.parts_of(key, multipart_id)
+    if held is None or parts.missing(cut, held):
+        # The store has lost what it had when the client was told that nothing is missing.
+        async with engines.database.transaction() as session:
+            await uploads.not_sent(session, claim.upload_id)
+    else:
+        await engines.store.complete_multipart(key, multipart_id, held)
+        log.info("parts joined", upload=str(claim.upload_id), parts=cut.count)
 
 
 async def _later(engines: Engines, claim: Claim, fault: CatalogError) -> None:

@@ -37,6 +37,7 @@ from catalog.api import (
     search,
     shapes,
     snapshots,
+    uploads,
     versions,
     vocabularies,
 )
@@ -69,6 +70,7 @@ ROUTES: list[HTTPRouteHandler] = [
     *dois.ROUTES,
     *snapshots.ROUTES,
     *files.ROUTES,
+    *uploads.ROUTES,
     *search.ROUTES,
     *kinds.ROUTES,
     *vocabularies.ROUTES,

@@ -1,24 +1,20 @@
-"""`/api/objects/{id}/files` and `/api/uploads`: declared bytes, tickets to bring them, links to fetch them."""
+"""`/api/objects/{id}/files`: declared bytes, and links to fetch them."""
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any, Literal
-from uuid import UUID
+from typing import Any
 
-import msgspec
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
-from pydantic import BaseModel, ConfigDict, Field
 
-from catalog import queue
 from catalog.api import contract, objects, requests, shapes
 from catalog.api.contract import JSON, Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
 from catalog.database import now
 from catalog.errors import Conflict, NotFound
-from catalog.objects import reading, uploads, validation, verbs
+from catalog.objects import reading, validation, verbs
 from catalog.objects.reading import FileView
-from catalog.objects.tables import FileState, Upload
+from catalog.objects.tables import FileState
 from catalog.objects.versions import FrozenFile
 from catalog.storage.signing import Link
 
@@ -45,36 +41,6 @@ DECLARATION: dict[str, Any] = {
         }
     },
 }
-
-
-class TicketWanted(BaseModel):
-    """Which file a fresh ticket is for."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    # JSON has no UUIDs: a string in, whatever the strictness around it.
-    object: Annotated[UUID, Field(strict=False)]
-    path: Annotated[str, Field(min_length=1)]
-
-
-class ShownUpload(msgspec.Struct, frozen=True):
-    """Where an upload stands."""
-
-    id: UUID
-    object: UUID
-    path: str
-    size: int
-    sha256: str
-    state: Literal["open", "complete", "mismatched", "abandoned", "superseded"]
-    created_at: datetime
-    expires_at: datetime
-    found: shapes.FoundBytes | None
-
-
-class IssuedTicket(msgspec.Struct, frozen=True):
-    """A fresh ticket."""
-
-    upload: shapes.ShownTicket
 
 
 def signing(request: AnyRequest, at: datetime) -> Callable[[FileView | FrozenFile], Link]:
@@ -205,98 +171,6 @@ async def remove_file(request: AnyRequest) -> Response[bytes]:
     return Response(b"", status_code=204)
 
 
-@operation(
-    "POST",
-    "/api/uploads",
-    Operation(
-        id="issue_ticket",
-        summary="Get a fresh ticket for a file that is not available",
-        tag="files",
-        token=True,
-        body=Body(TicketWanted),
-        answers={201: Answer("Issued.", IssuedTicket, headers={"Location": "The upload's address."})},
-        problems=(403, 404, 409, 410, 413, 415),
-    ),
-)
-async def issue_ticket(request: AnyRequest) -> Response[bytes]:
-    """Issue a ticket."""
-    caller = await requests.caller(request)
-    caller.must_be_known()
-    engines = requests.engines(request)
-    wanted = requests.parsed(await requests.body(request, media_types=(JSON,)), TicketWanted)
-    async with engines.database.transaction() as session:
-        upload = await verbs.reissue(session, wanted.object, wanted.path, caller=caller, placement=engines.placement)
-    (ticket,) = shapes.tickets_of(engines.store, [upload])
-    return shapes.json_response(
-        IssuedTicket(ticket),
-        status=201,
-        headers={"Location": f"/api/uploads/{upload.id}", "Cache-Control": "no-store"},
-    )
-
-
-@operation(
-    "GET",
-    "/api/uploads/{upload_id:str}",
-    Operation(
-        id="read_upload",
-        summary="See where an upload stands",
-        tag="files",
-        token=True,
-        answers={200: Answer("The upload.", ShownUpload)},
-        problems=(403, 404),
-    ),
-)
-async def read_upload(request: AnyRequest) -> Response[bytes]:
-    """Read one upload."""
-    upload = await _upload(request)
-    return shapes.json_response(
-        ShownUpload(
-            id=upload.id,
-            object=upload.object_id,
-            path=upload.path,
-            size=upload.size,
-            sha256=upload.sha256,
-            state=upload.state,  # type: ignore[arg-type]  # The column holds exactly these words.
-            created_at=upload.created_at,
-            expires_at=upload.expires_at,
-            found=None if upload.found_size is None else shapes.FoundBytes(upload.found_size, upload.found_sha256),
-        )
-    )
-
-
-@operation(
-    "POST",
-    "/api/uploads/{upload_id:str}/complete",
-    Operation(
-        id="complete_upload",
-        summary="Ask the catalog to look at the upload's key now",
-        description="For when a store's notification is late or lost; what the store holds decides, not this call.",
-        tag="files",
-        token=True,
-        answers={202: Answer("It will be looked at.")},
-        problems=(403, 404),
-    ),
-)
-async def complete_upload(request: AnyRequest) -> Response[bytes]:
-    """Queue a look at the key."""
-    upload = await _upload(request)
-    async with requests.engines(request).database.transaction() as session:
-        await queue.put(session, uploads.KEY, [uploads.subject_of(upload.backend, upload.bucket, upload.key)])
-    return Response(b"", status_code=202)
-
-
-async def _upload(request: AnyRequest) -> Upload:
-    upload_id = requests.object_id(request, "upload_id")
-    caller = await requests.caller(request)
-    caller.must_be_known()
-    async with requests.engines(request).database.transaction() as session:
-        upload, owner_id = await reading.find_upload(session, upload_id, caller.audience)
-    # A reader of a public object may not see its uploads: that they exist is the uploader's and the owner's business.
-    if not (caller.may_change(upload.principal_id) or caller.may_change(owner_id)):
-        raise NotFound(f"There is no upload {upload_id} that you may see.")
-    return upload
-
-
 def _path(request: AnyRequest) -> str:
     # Litestar's own path parameter would normalise it; the path is kept byte for byte.
     prefix = f"/api/objects/{request.path_params['object_id']}/files/"
@@ -318,7 +192,4 @@ ROUTES: list[HTTPRouteHandler] = [
     declare_files,
     download_file,
     remove_file,
-    issue_ticket,
-    read_upload,
-    complete_upload,
 ]

@@ -13,6 +13,7 @@ from catalog.errors import Fault
 from catalog.objects import reading, versions
 from catalog.objects.reading import Entry, FileView
 from catalog.objects.tables import FileState, Upload
+from catalog.storage import parts
 from catalog.storage.s3 import Store
 
 FILES_SHOWN_MAX = 10
@@ -76,15 +77,31 @@ class ShownObject(msgspec.Struct, frozen=True):
     updated_at: datetime
 
 
+class ShownParts(msgspec.Struct, frozen=True):
+    """How a large file is brought in parts: `count` of them, each of `size` bytes, the last perhaps shorter.
+
+    POST the numbers of those that are sent next to `href`.
+    """
+
+    href: str
+    size: int
+    count: int
+
+
 class ShownTicket(msgspec.Struct, frozen=True):
-    """Leave to PUT exactly the declared bytes, once: send every header as given."""
+    """Leave to PUT exactly the declared bytes, once: send every header as given.
+
+    A large file may be brought in parts. One that is too large for a single PUT, or of which parts have arrived, must
+    be: its `method` and `url` are null.
+    """
 
     id: UUID
     path: str
-    method: Literal["PUT"]
-    url: str
+    method: Literal["PUT"] | None
+    url: str | None
     headers: dict[str, str]
     expires_at: datetime
+    parts: ShownParts | None
 
 
 class ShownWarning(msgspec.Struct, frozen=True):
@@ -210,18 +227,28 @@ def _fields(entry: Entry) -> dict[str, Any]:
 
 def tickets_of(store: Store, uploads: Sequence[Upload]) -> list[ShownTicket]:
     """Sign a ticket for each upload, from the moment it was issued; a local computation, no call to the store."""
-    tickets = []
-    for upload in uploads:
-        signed = store.upload_ticket(
-            upload.key,
-            size=upload.size,
-            sha256=upload.sha256,
-            media_type=upload.media_type,
-            lifetime=upload.expires_at - upload.created_at,
-            now=upload.created_at,
-        )
-        tickets.append(ShownTicket(upload.id, upload.path, "PUT", signed.url, dict(signed.headers), signed.expires_at))
-    return tickets
+    return [_ticket_of(store, upload) for upload in uploads]
+
+
+def _ticket_of(store: Store, upload: Upload) -> ShownTicket:
+    in_parts = parts_of(upload)
+    if upload.multipart_id is not None or upload.size > parts.SINGLE_PUT_BYTES_MAX:
+        return ShownTicket(upload.id, upload.path, None, None, {}, upload.expires_at, in_parts)
+    signed = store.upload_ticket(
+        upload.key,
+        size=upload.size,
+        sha256=upload.sha256,
+        media_type=upload.media_type,
+        lifetime=upload.expires_at - upload.created_at,
+        now=upload.created_at,
+    )
+    return ShownTicket(upload.id, upload.path, "PUT", signed.url, dict(signed.headers), signed.expires_at, in_parts)
+
+
+def parts_of(upload: Upload) -> ShownParts | None:
+    """Show how an upload may be brought in parts; None for a file that is brought whole."""
+    cut = parts.cut(upload.size)
+    return None if cut is None else ShownParts(f"/api/uploads/{upload.id}/parts", cut.part_size, cut.count)
 
 
 def blocks(file: IO[bytes]) -> Iterator[bytes]:

@@ -85,6 +85,9 @@ def register_object(
     output.data(registered["id"])
     for ticket in registered["uploads"]:
         output.data(f"\n{output.clean(ticket['path'])}, until {ticket['expires_at']}:")
+        if ticket["url"] is None:
+            output.data("  in parts: `catalog put` sends them")
+            continue
         output.data(f"  {ticket['method']} {ticket['url']}")
         for name, value in ticket["headers"].items():
             output.data(f"  {name}: {value}")

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import httpx2
 
+from catalog.client import parts
 from catalog.client.connection import Connection, Parameters
 from catalog.client.problems import BytesDiffer, NoSuchFile, NotACatalog, NotAvailable, NotNoticed
 from catalog.client.shapes import (
@@ -304,8 +305,12 @@ class Catalog:
         return cast("Ticket", answer["upload"])
 
     def upload(self, ticket: Ticket, source: Source, *, progress: Progress = silent, stop: Event | None = None) -> None:
-        """Send a file's bytes straight to the store; `source` is a path, or opens the bytes anew at each call."""
-        upload(self._connection, ticket, source, progress=progress, stop=stop)
+        """Send a file's bytes straight to the store; `source` is a path, or opens the bytes anew at each call.
+
+        A large file goes in parts, and goes on with those that an earlier call has brought.
+        """
+        bring = upload if ticket.get("parts") is None else parts.upload
+        bring(self._connection, ticket, source, progress=progress, stop=stop)
 
     def upload_state(self, upload_id: str) -> Upload:
         """Return where an upload stands."""

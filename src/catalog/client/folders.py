@@ -24,6 +24,10 @@ from catalog.errors import CatalogError, Fault, Invalid
 # How long a store's own notification may take before the catalog is asked to look by itself.
 NOTICE_SECONDS = 10.0
 NUDGED_SECONDS = 60.0
+# A store keeps no checksum of what it joined from parts: the catalog reads it through, on a slow disk this fast.
+CHECKED_BYTES_PER_SECOND = 100_000_000
+# 403: a ticket that ended; 404: parts that were dropped. A fresh ticket tells whether it is something else.
+ENDED = frozenset({403, 404})
 # A ticket this close to its end may end on the way.
 TICKET_MARGIN = timedelta(seconds=30)
 
@@ -148,8 +152,9 @@ def put(
     registered = catalog.register(whole, idempotency_key=idempotency_key or key_of(whole))
     on_registered(registered)
     uploads = bring(catalog, registered, pieces, progress=progress)
-    doubtful = frozenset(file["path"] for file in registered["files"] if file["state"] == "mismatched")
-    nudged = _noticed(catalog, registered["id"], uploads, doubtful, on_late)
+    in_parts = {ticket["path"] for ticket in registered["uploads"] if ticket.get("parts") is not None}
+    checked_seconds = sum(piece.size for piece in pieces if piece.path in in_parts) / CHECKED_BYTES_PER_SECOND
+    nudged = _noticed(catalog, registered, uploads, on_late, checked_seconds)
     return Put(catalog.get(registered["id"]), frozenset(uploads), nudged)
 
 
@@ -170,8 +175,7 @@ def bring(
         try:
             catalog.upload(ticket, piece.source, progress=progress, stop=stop)
         except StoreRefused as refused:
-            # 403 from a store is a ticket that ended; a fresh one tells whether it is something else.
-            if refused.status != 403:  # ruff: ignore[PLR2004]
+            if refused.status not in ENDED:
                 raise
             ticket = catalog.ticket(registered["id"], piece.path)
             catalog.upload(ticket, piece.source, progress=progress, stop=stop)
@@ -225,14 +229,16 @@ def _part_names() -> Iterable[str]:
 
 def _noticed(
     catalog: Catalog,
-    object_id: str,
+    registered: Registered,
     uploads: Mapping[str, str],
-    doubtful: frozenset[str],
     on_late: Callable[[list[str]], None],
+    checked_seconds: float,
 ) -> frozenset[str]:
     """Wait until all files are available; return the paths for which that needed asking."""
+    object_id = registered["id"]
+    doubtful = frozenset(file["path"] for file in registered["files"] if file["state"] == "mismatched")
     try:
-        catalog.wait_until_available(object_id, NOTICE_SECONDS, sent_again=doubtful)
+        catalog.wait_until_available(object_id, NOTICE_SECONDS + checked_seconds, sent_again=doubtful)
     except (NotNoticed, BytesDiffer) as fault:
         if isinstance(fault, BytesDiffer) and not doubtful:
             raise
@@ -244,7 +250,7 @@ def _noticed(
         on_late(late)
         for path in late:
             catalog.nudge(uploads[path])
-        catalog.wait_until_available(object_id, NUDGED_SECONDS, sent_again=doubtful)
+        catalog.wait_until_available(object_id, NUDGED_SECONDS + checked_seconds, sent_again=doubtful)
         return frozenset(late)
     return frozenset()
 

@@ -33,11 +33,44 @@ class File(TypedDict):
     found: NotRequired[FoundBytes]
 
 
+class TicketParts(TypedDict):
+    """How a large file is brought in parts: `count` of them, each of `size` bytes, the last perhaps shorter."""
+
+    href: str
+    size: int
+    count: int
+
+
 class Ticket(TypedDict):
-    """Leave to PUT exactly the declared bytes, once. `url` and `headers` are secrets until `expires_at`."""
+    """Leave to PUT exactly the declared bytes, once. `url` and `headers` are secrets until `expires_at`.
+
+    `method` and `url` are None for a file that must be brought in parts.
+    """
 
     id: str
     path: str
+    method: str | None
+    url: str | None
+    headers: dict[str, str]
+    expires_at: str
+    parts: NotRequired[TicketParts | None]
+
+
+class SentParts(TypedDict):
+    """How a file is cut into parts, and which of them the store holds."""
+
+    size: int
+    count: int
+    sent: list[int]
+    bytes_sent: int
+
+
+class PartTicket(TypedDict):
+    """Leave to PUT one part: `size` bytes from `offset` on."""
+
+    number: int
+    offset: int
+    size: int
     method: str
     url: str
     headers: dict[str, str]

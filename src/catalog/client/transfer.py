@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -83,26 +83,53 @@ def upload(
 
     Raises FileChanged when the file is not as declared any more, StoreRefused when the store says no, Unreachable.
     """
-    size = int(ticket["headers"]["content-length"])
+    assert ticket["url"] is not None  # ruff: ignore[S101] - a ticket without one is for parts.
+    span = Span(repr(ticket["path"]), 0, int(ticket["headers"]["content-length"]), last=True)
+    send(connection, ticket["url"], ticket["headers"], source, span, progress=progress, stop=stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of a source's bytes, and what it is called when it cannot be sent; after the `last` comes nothing."""
+
+    name: str
+    offset: int
+    size: int
+    last: bool
+
+
+def send(
+    connection: Connection,
+    url: str,
+    headers: Mapping[str, str],
+    source: Source,
+    span: Span,
+    *,
+    progress: Progress = silent,
+    stop: threading.Event | None = None,
+) -> None:
+    """PUT a stretch of a source's bytes to the store, anew where the line broke.
+
+    Raises FileChanged when they are not there any more, StoreRefused, Unreachable.
+    """
     patience = Patience(connection.patience_seconds, stop)
     while True:
         with _opened(source) as stream:
-            body = _Metered(stream, size, progress, stop or threading.Event())
+            if span.offset:
+                stream.seek(span.offset)
+            body = _Metered(stream, span, progress, stop or threading.Event())
             try:
-                with connection.store.stream(
-                    ticket["method"], ticket["url"], headers=ticket["headers"], content=body
-                ) as response:
+                with connection.store.stream("PUT", url, headers=dict(headers), content=body) as response:
                     # 412: an earlier try, whose answer was lost, has brought the bytes (the ticket says if-none-match).
                     if response.is_success or response.status_code == httpx2.codes.PRECONDITION_FAILED:
-                        progress(size - body.sent)
+                        progress(span.size - body.sent)
                         return
-                    refused = store_refused(response, f"to take {ticket['path']!r}")
+                    refused = store_refused(response, f"to take {span.name}")
                     asked = retry_after(response)
             except httpx2.TransportError as fault:
                 progress(-body.sent)
                 if not patience.lasts():
-                    text = f"The store did not take {ticket['path']!r}: {reason(fault)}."
-                    raise Unreachable(text) from None
+                    raise Unreachable(f"The store did not take {span.name}: {reason(fault)}.") from None
                 continue
         progress(-body.sent)
         if refused.status not in PASSING | {500} or not patience.lasts(asked):
@@ -299,23 +326,24 @@ def at_once(
 class _Metered:
     """The bytes of a request: exactly the declared number, told of as they go, stopped when asked to."""
 
-    def __init__(self, stream: BinaryIO, size: int, progress: Progress, stop: threading.Event) -> None:
+    def __init__(self, stream: BinaryIO, span: Span, progress: Progress, stop: threading.Event) -> None:
         self.sent = 0
         self._stream = stream
-        self._size = size
+        self._span = span
         self._progress = progress
         self._stop = stop
 
     def __iter__(self) -> Iterator[bytes]:
-        while chunk := self._stream.read(CHUNK_BYTES):
+        size = self._span.size
+        while chunk := self._stream.read(min(CHUNK_BYTES, size - self.sent)):
             if self._stop.is_set():
                 raise Stopped
-            if self.sent + len(chunk) > self._size:
-                raise FileChanged
             self.sent += len(chunk)
+            if self._span.last and self.sent == size and self._stream.read(1):
+                raise FileChanged
             self._progress(len(chunk))
             yield chunk
-        if self.sent < self._size:
+        if self.sent < size:
             raise FileChanged
 
 

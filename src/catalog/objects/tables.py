@@ -156,6 +156,9 @@ class Upload(SQLModel, table=True):
     seen_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
     found_size: int | None = Field(default=None, sa_type=sa.BigInteger)
     found_sha256: str | None = Field(default=None, sa_type=sa.Text)
+    multipart_id: str | None = Field(default=None, sa_type=sa.Text, description="The store's id while it has parts.")
+    # The client says that all parts are there; the indexer joins them.
+    sent_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
 
 
 class Version(SQLModel, table=True):

@@ -16,10 +16,11 @@ from uuid_utils.compat import uuid7
 
 from catalog import queue
 from catalog.database import now
+from catalog.errors import Conflict
 from catalog.objects import changing
 from catalog.objects.metadata import FileDeclaration
 from catalog.objects.tables import FileState, Upload, UploadState
-from catalog.storage import keys
+from catalog.storage import keys, parts
 
 # What is queued: look at a key.
 KEY = "key"
@@ -28,6 +29,8 @@ KEY = "key"
 LOOK_ANYWAY = timedelta(minutes=5)
 # A large PUT may end well after its ticket expired; only its start must lie before.
 UPLOAD_GRACE = timedelta(hours=1)
+# Parts that nobody goes on with are dropped after this long: a bad line over a weekend is no reason.
+PARTS_KEPT = timedelta(days=7)
 
 _files = SQLModel.metadata.tables["file"]
 _uploads = SQLModel.metadata.tables["upload"]
@@ -93,12 +96,14 @@ def _next_look(upload: Any) -> datetime | None:
     A client may be slow and its notification be lost as well: then it costs as long as the upload took.
     """
     at = now()
-    until: datetime = upload.expires_at + UPLOAD_GRACE
+    until: datetime = upload.expires_at + (UPLOAD_GRACE if upload.multipart_id is None else PARTS_KEPT)
     return None if at >= until else min(at + max(LOOK_ANYWAY, at - upload.created_at), until)
 
 
 async def _move_upload(session: AsyncSession, upload: Any, state: UploadState, seen: Seen | None) -> None:
     values: dict[str, Any] = {"state": state, "found_size": None, "found_sha256": None}
+    if state != UploadState.OPEN:
+        values["multipart_id"] = None
     if seen is not None:
         values["seen_at"] = now()
     if seen is not None and state == UploadState.MISMATCHED:
@@ -149,18 +154,71 @@ async def _without_arrival(session: AsyncSession, file: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A key that an upload of ours was given: how many bytes it awaits or has, None where a newer one took over."""
+    """A key that an upload of ours was given: how many bytes it awaits or has, None where a newer one took over.
 
+    `multipart_id` is the store's id for its parts, if it has any; `sent` when the client has brought them all; `over`
+    when nobody may bring more.
+    """
+
+    upload_id: UUID
     size: int | None
+    multipart_id: str | None
+    sent: bool
+    over: bool
 
 
 async def claim_on(session: AsyncSession, backend: str, bucket: str, key: str) -> Claimed | None:
     """Return what our uploads have to do with this key; None when none was ever given it."""
     here = (_uploads.c.backend == backend, _uploads.c.bucket == bucket, _uploads.c.key == key)
-    row = (await session.execute(sa.select(_uploads.c.size, _uploads.c.state).where(*here))).one_or_none()
+    row = (await session.execute(sa.select(_uploads).where(*here))).one_or_none()
     if row is None:
         return None
-    return Claimed(None if row.state == UploadState.SUPERSEDED else row.size)
+    return Claimed(
+        row.id,
+        None if row.state == UploadState.SUPERSEDED else row.size,
+        row.multipart_id,
+        sent=row.sent_at is not None,
+        over=row.state != UploadState.OPEN or _next_look(row) is None,
+    )
+
+
+async def go_on(
+    session: AsyncSession, upload: Upload, multipart_id: str, *, instead_of: str | None, lifetime: timedelta
+) -> str:
+    """Let an open upload be brought in parts for another `lifetime`; return the store's id that counts.
+
+    That is not the one given when somebody else has begun meanwhile, in place of `instead_of` as well. Raises
+    Conflict when the upload is not open any more.
+    """
+    await changing.lock(session, upload.object_id)
+    row = (await session.execute(sa.select(_uploads).where(_uploads.c.id == upload.id))).one()
+    must_be_open(row.state)
+    counts: str = multipart_id if row.multipart_id == instead_of else row.multipart_id
+    values = {"multipart_id": counts, "sent_at": None, "expires_at": now() + lifetime}
+    await session.execute(_uploads.update().where(_uploads.c.id == upload.id).values(**values))
+    return counts
+
+
+def must_be_open(state: str) -> None:
+    """Raise Conflict, with how to go on, unless an upload in this state may still be brought."""
+    if state != UploadState.OPEN:
+        mend = "" if state == UploadState.COMPLETE else "; POST to /api/uploads for a fresh ticket"
+        raise Conflict(f"The upload is {state}: it takes no more bytes{mend}.")
+
+
+async def all_sent(session: AsyncSession, upload: Upload) -> None:
+    """Note that all parts are there, and have them joined."""
+    await session.execute(
+        _uploads.update()
+        .where(_uploads.c.id == upload.id, _uploads.c.state == UploadState.OPEN)
+        .values(sent_at=sa.func.now())
+    )
+    await queue.put(session, KEY, [subject_of(upload.backend, upload.bucket, upload.key)])
+
+
+async def not_sent(session: AsyncSession, upload_id: UUID) -> None:
+    """Note that the store lacks parts after all: the client has to go on."""
+    await session.execute(_uploads.update().where(_uploads.c.id == upload_id).values(sent_at=None))
 
 
 async def _file(session: AsyncSession, object_id: UUID, path: str) -> Any:
@@ -209,13 +267,19 @@ async def issue(
     principal_id: UUID,
     placement: Placement,
 ) -> list[Upload]:
-    """Give each declared file a key of its own, never used before, and a look at it in case nobody tells of it."""
+    """Give each declared file a key of its own, never used before, and a look at it in case nobody tells of it.
+
+    A file of which this principal has brought parts goes on where it stopped, under the same key.
+    """
     if not files:
         return []
     # One moment for all: a ticket signed for it lives exactly as long as its row says.
     issued_at = now()
+    begun = await _begun(session, object_id, files, principal_id, until=issued_at + placement.ticket_lifetime)
     uploads = []
     for file in files:
+        if file.path in begun:
+            continue
         upload_id = uuid7()
         key = keys.upload_key(placement.prefix, keys.UploadKey(project, object_id, upload_id, file.path))
         uploads.append(
@@ -235,10 +299,30 @@ async def issue(
                 expires_at=issued_at + placement.ticket_lifetime,
             )
         )
-    await session.execute(_uploads.insert(), [upload.model_dump() for upload in uploads])
+    if uploads:
+        await session.execute(_uploads.insert(), [upload.model_dump() for upload in uploads])
     subjects = [subject_of(upload.backend, upload.bucket, upload.key) for upload in uploads]
     await queue.put(session, KEY, subjects, after=LOOK_ANYWAY)
-    return uploads
+    return [*begun.values(), *uploads]
+
+
+async def _begun(
+    session: AsyncSession, object_id: UUID, files: Sequence[FileDeclaration], principal_id: UUID, *, until: datetime
+) -> dict[str, Upload]:
+    """Return the uploads in parts that go on for these files, by path, each good until then."""
+    wanted = {file.path: (file.size, file.sha256) for file in files if parts.cut(file.size) is not None}
+    if not wanted:
+        return {}
+    going_on = (
+        _uploads.c.object_id == object_id,
+        _uploads.c.principal_id == principal_id,
+        _uploads.c.state == UploadState.OPEN,
+        _uploads.c.multipart_id.is_not(None),
+    )
+    rows = await session.execute(_uploads.update().where(*going_on).values(expires_at=until).returning(_uploads))
+    # The newest of several comes last.
+    found = [Upload(**row._mapping) for row in sorted(rows, key=lambda row: row.id)]  # ruff: ignore[SLF001] - its name.
+    return {one.path: one for one in found if wanted.get(one.path) == (one.size, one.sha256)}
 
 
 async def supersede_other_content(session: AsyncSession, object_id: UUID, files: Sequence[FileDeclaration]) -> None:

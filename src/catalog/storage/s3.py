@@ -285,12 +285,15 @@ class Store:
         link = self._outside.sign("PUT", self.bucket, key, expires=lifetime, now=now, query=query, headers=headers)
         return Ticket(link.href, headers, link.expires_at)
 
-    async def parts_of(self, key: str, upload_id: str) -> Sequence[Part] | None:
-        """List the parts that the store holds, in order; None when it knows no such upload (any more)."""
+    async def parts_of(self, key: str, upload_id: str, *, most: int | None = None) -> Sequence[Part] | None:
+        """List the parts that the store holds, in order; None when it knows no such upload (any more).
+
+        `most` of them are enough for whoever asks only whether it does.
+        """
         found: list[Part] = []
         after: int | None = 0
-        while after is not None:
-            query = {"uploadId": upload_id, "max-parts": str(PAGE_KEYS), "part-number-marker": str(after)}
+        while after is not None and (most is None or len(found) < most):
+            query = {"uploadId": upload_id, "max-parts": str(most or PAGE_KEYS), "part-number-marker": str(after)}
             async with self._request("GET", key, query=query) as response:
                 if response.status_code in _NOTHING_THERE:
                     return None
