@@ -109,6 +109,7 @@ async def test_bytes_that_were_put_become_available_by_the_stores_own_notificati
         "created_at": upload["created_at"],
         "expires_at": upload["expires_at"],
         "found": None,
+        "parts": None,
     }
     assert datetime.fromisoformat(upload["expires_at"]) - datetime.fromisoformat(upload["created_at"]) == timedelta(
         hours=1

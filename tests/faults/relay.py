@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-CHUNK_BYTES = 65_536
+CHUNK_BYTES = 256 * 1024
 
 
 class Relay:
@@ -16,6 +16,7 @@ class Relay:
         self._passing = asyncio.Event()
         self._passing.set()
         self.port = 0
+        self.asked_bytes = 0
         # What follows counts for connections that are there as well as for new ones.
         self.delay_seconds = 0.0
         self.answer_bytes_max: int | None = None
@@ -64,6 +65,7 @@ class Relay:
                     if self.delay_seconds:
                         await asyncio.sleep(self.delay_seconds)
                     await self._passing.wait()
+                    self.asked_bytes += 0 if answers else len(data)
                     if answers and self.answer_bytes_max is not None:
                         data = data[: max(self.answer_bytes_max - passed, 0)]
                         passed += len(data)
