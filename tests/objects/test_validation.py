@@ -236,6 +236,30 @@ def test_a_mail_address_has_no_control_characters(sign: str, named: str) -> None
     ]
 
 
+# The first two have no place in XML, in which a DOI's record is told.
+@pytest.mark.parametrize(("sign", "named"), [("\ufffe", "U+FFFE"), ("\uffff", "U+FFFF"), ("\U0001fffe", "U+1FFFE")])
+def test_noncharacters_are_refused(sign: str, named: str) -> None:
+    assert faults(changed(title=f"a{sign}", description=f"a\n{sign}")) == [
+        Fault("/title", f"remove {named} at place 2"),
+        Fault("/description", f"remove {named} at place 3"),
+    ]
+
+
+@pytest.mark.parametrize("text", ["\u200b\u200b", "\u2060", "\ufeff \u202e"])
+def test_a_line_that_nobody_can_see_is_refused(text: str) -> None:
+    assert faults(changed(title=text, creators=[{"name": text}])) == [
+        Fault("/title", "write something that can be seen"),
+        Fault("/creators/0/name", "write something that can be seen"),
+    ]
+
+
+@pytest.mark.parametrize("title", ["\N{PENGUIN}", "\u0650", "\u202b\u0645\u0646\u0627\u062e\u202c", "5", "?"])
+def test_a_line_of_any_script_is_taken(title: str) -> None:
+    draft = validation.draft_from(json.dumps(changed(title=title)).encode(), prefix="")
+
+    assert draft.description.title == title
+
+
 def test_a_keyword_is_counted_as_it_is_kept() -> None:
     longer = "\u0958"
 

@@ -59,23 +59,32 @@ _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}([.
 _DAY_CHARS = len("2024-05-17")
 _ROR = re.compile(r"^0[a-hj-km-np-tv-z0-9]{6}[0-9]{2}$")
 _ROR_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_LAST = (0xFFFE, 0xFFFF)
 # Unicode's categories Cc and Cs, but for line breaks and tabs.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_CONTROL = "\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff"
+# Unicode, section 23.7. XML 1.0 (section 2.2) has no place for U+FFFE and U+FFFF, and a DOI's record is XML.
+_NONCHARACTER = "\ufdd0-\ufdef" + "".join(chr(plane | last) for plane in range(0, 0x110000, 0x10000) for last in _LAST)
+_UNPRINTABLE = re.compile(f"[{_CONTROL}]|(?P<nothing>[{_NONCHARACTER}])")
+# The first letters of Unicode's categories of what can be seen: letters, marks, numbers, punctuation, symbols.
+_SEEN = frozenset("LMNPS")
 
 
 def printable(text: str) -> str:
-    """Refuse control characters other than line breaks and tabs: they break logs, headers and Postgres text."""
-    found = _CONTROL.search(text)
+    """Refuse control characters but line breaks and tabs, and noncharacters: they break logs, headers and XML."""
+    found = _UNPRINTABLE.search(text)
     if found is not None:
-        raise ValueError(f"remove the control character U+{ord(found[0]):04X} at place {found.start() + 1}")
+        what = "" if found["nothing"] else "the control character "
+        raise ValueError(f"remove {what}U+{ord(found[0]):04X} at place {found.start() + 1}")
     return text
 
 
 def one_line(text: str) -> str:
-    """Refuse line breaks and tabs, and what is not printable."""
+    """Refuse line breaks and tabs, what is not printable, and what would be a line that nobody can see."""
     if "\n" in text or "\t" in text:
         raise ValueError("must stand on one line")
-    return printable(text)
+    if text and not any(unicodedata.category(character)[0] in _SEEN for character in printable(text)):
+        raise ValueError("write something that can be seen")
+    return text
 
 
 def _orcid(text: str) -> str:
