@@ -76,9 +76,9 @@ BAD: dict[str, Bad] = {
     ),
     "many faults": Bad(
         invalid(
-            ("/project", "string should match pattern '^[a-z0-9][a-z0-9-]{1,62}/[a-z0-9][a-z0-9-]{1,62}$'"),
+            ("/project", "write it as demo/weather: twice 2 to 63 of a to z, 0 to 9 and hyphen, no hyphen first"),
             ("/title", "string should have at least 1 character"),
-            ("/metadata/labelled", "input should be a valid boolean"),
+            ("/metadata/labelled", "must be true or false"),
             ("/files/0/size", "input should be greater than or equal to 0"),
             ("/files/0/path", "write the path from the object's own root, without . and .. parts"),
         ),
@@ -202,7 +202,7 @@ BAD: dict[str, Bad] = {
         query_faults(("/limit", "input should be less than or equal to 100")), "GET", "/api/objects?limit=101"
     ),
     "a limit that is no number": Bad(
-        query_faults(("/limit", "input should be a valid integer, unable to parse string as an integer")),
+        query_faults(("/limit", "must be a whole number")),
         "GET",
         "/api/search?limit=ten",
     ),
@@ -336,10 +336,10 @@ async def test_a_fault_inside_a_list_of_files_has_its_place_and_the_object_stays
 
     wrong = [FILE, FILE, FILE | {"path": "b", "sha256": "no", "media_type": "text"}, FILE | {"path": "c\\d"}]
     assert await declared({"files": wrong}, **{"If-Match": "*"}) == invalid(
-        ("/files/2/sha256", "string should match pattern '^[0-9A-Fa-f]{64}$'"),
+        ("/files/2/sha256", "write the 64 hexadecimal digits of the SHA-256"),
         (
             "/files/2/media_type",
-            "string should match pattern '^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$'",
+            "write type and subtype without parameters, such as text/csv",
         ),
         ("/files/1/path", "the same path stands at /files/0 already; paths are unique in an object"),
         ("/files/3/path", "join folders with /, not with the backslash at place 2"),

@@ -200,7 +200,7 @@ def test_every_stored_object_is_held_against_its_kinds_schema(run: Catalog, fres
                     "id": ids[1],
                     "kind": "model",
                     "schema_version": 1,
-                    "errors": [{"pointer": "/metadata/parameters", "message": "input should be a valid integer"}],
+                    "errors": [{"pointer": "/metadata/parameters", "message": "must be a whole number"}],
                 },
                 {
                     "id": ids[2],
@@ -211,7 +211,9 @@ def test_every_stored_object_is_held_against_its_kinds_schema(run: Catalog, fres
             ],
         },
     )
-    assert told.out.startswith(f"{ids[1]}  model, accepted under version 1\n  /metadata/parameters: input should be")
+    assert told.out.startswith(
+        f"{ids[1]}  model, accepted under version 1\n  /metadata/parameters: must be a whole number"
+    )
     assert "3 objects checked, 2 fall short" in told.err
     with psycopg.connect(str(fresh_world.settings.database_url)) as connection:
         connection.execute("DELETE FROM object WHERE id = ANY(%s::uuid[])", [ids[1:3]])

@@ -51,6 +51,7 @@ OBJECT_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,127}$"
 PROJECT_PATTERN = r"^[a-z0-9][a-z0-9-]{1,62}/[a-z0-9][a-z0-9-]{1,62}$"
 # RFC 6838, section 4.2: restricted names of type and subtype; parameters are left out on purpose.
 MEDIA_TYPE_PATTERN = r"^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$"
+SHA256_PATTERN = r"^[0-9A-Fa-f]{64}$"
 # Deliberately loose: only a mail server knows. It keeps out spaces, control characters and missing parts.
 EMAIL_PATTERN = r"^[^@\s<>\"]{1,64}@[^@\s<>\"]{1,190}\.[^@\s<>\".]{1,63}$"
 # RFC 3339 calendar dates at three precisions, and moments with their zone; datetime itself says whether they exist.
@@ -201,7 +202,7 @@ Project = Annotated[str, StringConstraints(pattern=PROJECT_PATTERN), Field(examp
 TermText = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=TERM_CHARS_MAX), AfterValidator(one_line)
 ]
-Sha256 = Annotated[str, StringConstraints(to_lower=True, pattern=r"^[0-9A-Fa-f]{64}$")]
+Sha256 = Annotated[str, StringConstraints(to_lower=True, pattern=SHA256_PATTERN)]
 
 
 def term_of(scheme: str, *, otherwise_text: bool = False) -> Any:

@@ -27,6 +27,8 @@ from catalog.objects.metadata import (
 )
 
 URL_CHARS_MAX = 2_000
+URL_PATTERN = r"^https://[^\s/?#@]+([/?#]\S*)?$"
+COMMIT_PATTERN = r"^[0-9a-f]{40}([0-9a-f]{24})?$"
 PLATFORMS_MAX = 50
 # OCI Distribution Specification, "Pulling manifests": name, then a tag or a digest.
 _IMAGE = re.compile(r"^[a-z0-9]([a-z0-9._:/-]*[a-z0-9])?(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?$")
@@ -135,7 +137,7 @@ def _unit(text: str) -> str:
     return written
 
 
-Url = Annotated[str, StringConstraints(max_length=URL_CHARS_MAX, pattern=r"^https://[^\s/?#@]+([/?#]\S*)?$")]
+Url = Annotated[str, StringConstraints(max_length=URL_CHARS_MAX, pattern=URL_PATTERN)]
 Platform = Annotated[
     str,
     StringConstraints(pattern=r"^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9_.]+)?$", max_length=60),
@@ -143,7 +145,7 @@ Platform = Annotated[
 ]
 Commit = Annotated[
     str,
-    StringConstraints(pattern=r"^[0-9a-f]{40}([0-9a-f]{24})?$"),
+    StringConstraints(pattern=COMMIT_PATTERN),
     Field(
         description="A whole commit id: branches and tags move.", examples=["9fceb02d0ae598e95dc970b74767f19372d61af8"]
     ),

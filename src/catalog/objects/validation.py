@@ -6,8 +6,6 @@ made here too, from the same models.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
-from functools import cache
 from typing import Any
 
 import msgspec
@@ -15,7 +13,7 @@ import pydantic_core
 from pydantic import BaseModel, ValidationError
 
 from catalog.errors import Fault, Invalid
-from catalog.objects import kinds
+from catalog.objects import kinds, telling
 from catalog.objects.description import Description
 from catalog.objects.metadata import CUSTOM_CHARS_MAX, CUSTOM_VALUES_MAX, FileDeclaration, Strict
 from catalog.storage import keys
@@ -23,8 +21,6 @@ from catalog.storage import keys
 FAULTS_SHOWN_MAX = 100
 # To read one of pydantic's faults takes some microseconds, and a body of unknown fields has one for every ten bytes.
 FAULTS_READ_MAX = 5_000
-# What was sent comes back only as far as it helps to find the place.
-NAME_CHARS_SHOWN = 80
 POINTER_CHARS_MAX = 1_000
 MESSAGE_CHARS_MAX = 1_000
 NUL = "\x00"
@@ -313,26 +309,15 @@ def _read(wrong: ValidationError, raw: Any, model: type[BaseModel]) -> tuple[lis
         else:
             names, value = _walked(loc, raw)
             pointer = pointer_to(names)
-            message, suggestion = _told(error, names, value, model)
+            message, suggestion = telling.told(error, names, value, model)
             found.setdefault((pointer, message), Fault(pointer, message[:MESSAGE_CHARS_MAX], suggestion))
     return list(found.values()), len(more)
 
 
 def pointer_to(names: Sequence[int | str]) -> str:
     """Return the JSON pointer to a place; names that are too long to be meant are cut."""
-    parts = (_shown(str(name)).replace("~", "~0").replace("/", "~1") for name in names)
+    parts = (telling.shown(str(name)).replace("~", "~0").replace("/", "~1") for name in names)
     return "".join(f"/{part}" for part in parts)[:POINTER_CHARS_MAX]
-
-
-def _shown(name: str) -> str:
-    return name if len(name) <= NAME_CHARS_SHOWN else f"{name[:NAME_CHARS_SHOWN]}\N{HORIZONTAL ELLIPSIS}"
-
-
-def _near(name: Any, known: Iterable[str]) -> str | None:
-    # What is longer is no mistyped name, and comparing takes the longer the longer both are.
-    if not isinstance(name, str) or len(name) > NAME_CHARS_SHOWN:
-        return None
-    return next(iter(get_close_matches(name, list(known), n=1)), None)
 
 
 _NOTHING = object()
@@ -366,57 +351,6 @@ def _is_branch(loc: Sequence[int | str], place: int, at: Any) -> bool:
     # A member {"type": "url", "url": …} has a field of the same name as its branch: the first of the two is the branch.
     inside = 0 < place < len(loc) - 1 and isinstance(loc[place - 1], int)
     return inside and isinstance(at, dict) and at.get("type") == loc[place]
-
-
-def _told(error: Any, names: Sequence[int | str], value: Any, model: type[BaseModel]) -> tuple[str, str | None]:
-    match error["type"]:
-        case "missing":
-            return f"{names[-1]} is required" if names else "is required", None
-        case "extra_forbidden":
-            name = str(names[-1])
-            return f"there is no field {_shown(name)!r} here", _near(name, _names_at(model, error["loc"][:-1]))
-        case "enum" | "literal_error":
-            allowed = str(error["ctx"]["expected"])
-            options = [option.strip(" '") for option in allowed.replace(" or ", ",").split(",")]
-            return f"must be one of {allowed}", _near(value, options)
-        case "value_error":
-            return str(error["ctx"]["error"]), None
-        case "string_pattern_mismatch" if names and names[-1] == "commit":
-            return "write the whole commit id, 40 or 64 hexadecimal digits: branches, tags and short ids move", None
-        case "union_tag_not_found":
-            return "type is required: it says what kind of member this is", None
-        case _:
-            text: str = error["msg"]
-            return text[0].lower() + text[1:], None
-
-
-def _names_at(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
-    schema = schema_for_names(model)
-    at: Any = schema
-    for name in loc:
-        at = _resolved(at, schema)
-        if isinstance(name, int):
-            at = at.get("items", {})
-        elif name in at.get("properties", {}):
-            at = at["properties"][name]
-        elif "discriminator" in at:
-            at = {"$ref": at["discriminator"]["mapping"].get(name, "")}
-    return list(_resolved(at, schema).get("properties", {}))
-
-
-@cache
-def schema_for_names(model: type[BaseModel]) -> dict[str, Any]:
-    """Return a model's schema, made once: that takes milliseconds, and models are as few as kinds and requests."""
-    return model.model_json_schema()
-
-
-def _resolved(at: Any, schema: Mapping[str, Any]) -> Any:
-    options = [option for option in at.get("anyOf", []) if option.get("type") != "null"]
-    if len(options) == 1:
-        at = options[0]
-    if "$ref" in at:
-        return schema["$defs"].get(at["$ref"].rsplit("/", 1)[-1], {})
-    return at
 
 
 def schema_of(kind: kinds.Kind) -> dict[str, Any]:
