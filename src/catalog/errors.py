@@ -6,6 +6,7 @@
     ├── Forbidden           the caller is known and may not do this
     ├── NotFound            nothing there, or nothing the caller may know of
     ├── Gone                it was there and has been withdrawn
+    │   └── VersionGone     a version was; the object and its other versions may be there
     ├── Conflict            the request is fine, the present state refuses it
     ├── PreconditionFailed  the object changed since the caller read it
     ├── PreconditionMissing the change names no revision it starts from
@@ -57,6 +58,10 @@ class NotFound(CatalogError):
 
 class Gone(CatalogError):
     """This object has been withdrawn."""
+
+
+class VersionGone(Gone):
+    """This version has been withdrawn."""
 
 
 class Conflict(CatalogError):

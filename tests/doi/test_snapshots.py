@@ -13,6 +13,7 @@ from catalog.search.query import Question
 from catalog.snapshots import freezing
 from tests.conftest import eventually
 from tests.doi.conftest import Registered, draft, patch, published, state
+from tests.web.reading import Page
 
 CREATORS = [{"name": "Rivera, Ana"}]
 
@@ -131,3 +132,19 @@ async def test_what_cannot_be_cited_is_not_frozen(catalog: Registered) -> None:
     assert nobody.status_code == 401
     assert [one["pointer"] for one in wrong.json()["errors"]] == ["/title", "/creators", "/query/knid"]
     assert (await catalog.clients.anonymous.get(f"/api/snapshots/{uuid4()}")).status_code == 404
+
+
+async def test_the_page_of_a_snapshot_says_what_was_asked_in_the_words_of_the_search(catalog: Registered) -> None:
+    project = f"doi/p{uuid4().hex[:12]}"
+    await published(catalog.ingest, "Soil", project=project)
+    await indexed(catalog.clients.anonymous, project, 1)
+    question = {"q": "soil", "project": [project], "kind": ["training-dataset"]}
+    made = await taken(catalog.ingest, project, query=question)
+
+    shown = Page((await catalog.clients.anonymous.get(f"/snapshots/{made.json()['id']}")).text).facts()
+
+    assert {name: shown[name] for name in ("Words", "Project", "Kind")} == {
+        "Words": "soil",
+        "Project": project,
+        "Kind": "training-dataset",
+    }

@@ -197,7 +197,9 @@ async def test_a_version_has_a_page_of_its_own_that_stays(clients: Clients, word
     assert [text for text in first.texts("p", class_="notice") if "You see version 1 (2.0)" in text] != []
     assert today.texts("p", class_="notice") == []
     withdrawn = await page(clients.anonymous, f"{address}/versions/2", 410)
+    assert withdrawn.texts("h1") == ["This version has been withdrawn"]
     assert withdrawn.texts("p", class_="lead")[0].endswith(": A wrong title.")
+    assert made["id"] in hits(withdrawn)
 
 
 async def test_a_withdrawn_object_leaves_a_page_that_says_so(clients: Clients, word: str) -> None:

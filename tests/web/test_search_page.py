@@ -61,6 +61,14 @@ def test_the_api_is_asked_what_the_address_says_with_every_facet_counted() -> No
     }
 
 
+def test_words_found_in_a_name_or_in_details_are_not_said_to_be_of_members() -> None:
+    found = samples.hit(highlights={"members": ["<mark>sky</mark>"], "terms": ["<mark>Sky</mark> images"]})
+
+    shown = page(samples.answer(found), State(q="sky"))
+
+    assert shown.texts("p", class_="also") == ["Name and details: sky", "Terms: Sky images"]
+
+
 def test_a_hit_shows_what_it_is_who_made_it_and_what_can_be_had() -> None:
     shown = page(samples.answer(samples.DATASET), State(q="penguins"))
     assert shown.texts("h3") == ["Penguins of the Palmer Archipelago"]

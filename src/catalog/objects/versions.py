@@ -20,7 +20,7 @@ from uuid_utils.compat import uuid7
 from catalog.access.audience import Audience
 from catalog.access.principals import Caller, Principal
 from catalog.database import now
-from catalog.errors import Conflict, Fault, Gone, NotFound, Unprocessable
+from catalog.errors import Conflict, Fault, NotFound, Unprocessable, VersionGone
 from catalog.objects import changing, reading
 from catalog.objects.differing import Difference, differences
 from catalog.objects.reading import Entry
@@ -222,7 +222,7 @@ def _there(object_id: UUID, version: VersionView | None, name: str) -> VersionVi
             f"The object has no version {name[:80]!r}; GET /api/objects/{object_id}/versions lists those that it has."
         )
     if version.withdrawn_at is not None:
-        raise Gone(
+        raise VersionGone(
             f"Version {version.number} was withdrawn on {version.withdrawn_at:%Y-%m-%d}: "
             f"{reading.stopped(version.reason or '')}"
         )

@@ -10,9 +10,11 @@ from catalog.exchange import citation
 from catalog.exchange.work import Work
 from catalog.web import rendering, wording
 from catalog.web.details import entries_of
-from catalog.web.search import State
+from catalog.web.search import FACETS, State
 
 LINKED_CREATORS_MAX = 20
+# What a question's parts are called beside the search, too.
+ASKED = {"q": "Words", **FACETS}
 NOW = {"same": "", "changed": "changed since", "withdrawn": "withdrawn since", "hidden": "not public any more"}
 
 
@@ -55,7 +57,9 @@ def render_snapshot(shown: Mapping[str, Any], work: Work) -> str:
         members=members,
         more=shown["members_total"] - len(members),
         page=work.address,
-        question=entries_of(shown["query"]),
+        question=entries_of(
+            {ASKED.get(name, wording.label_of(name)): value for name, value in shown["query"].items()}, labelled=False
+        ),
         search_address=State.of(_pairs(shown["query"])).address(),
         apa=citation.apa(work),
         bibtex=citation.bibtex(work),

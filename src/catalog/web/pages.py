@@ -25,7 +25,7 @@ from catalog.api import snapshots as snapshots_api
 from catalog.api import versions as versions_api
 from catalog.api.requests import AnyRequest
 from catalog.doi.names import Subject
-from catalog.errors import Fault, Invalid, Unavailable
+from catalog.errors import Fault, Invalid, Unavailable, VersionGone
 from catalog.exchange.formats import FORMATS
 from catalog.provenance.lineage import Direction
 from catalog.web import landing, lineage, objects, problems, rendering, search, wording
@@ -176,7 +176,10 @@ def _as_page(answer: Callable[..., Response[bytes]]) -> Callable[..., Response[s
         told = answer(request, fault)
         problem = msgspec.json.decode(told.content)
         faults = [Fault(each["pointer"], each["message"], each.get("suggestion")) for each in problem.get("errors", ())]
-        html = problems.render_problem(problem["status"], problem["detail"], faults, request_id=problem["request_id"])
+        left = wording.object_address(request.path_params["object_id"]) if isinstance(fault, VersionGone) else None
+        html = problems.render_problem(
+            problem["status"], problem["detail"], faults, request_id=problem["request_id"], left_address=left
+        )
         return _page(html, status=problem["status"], headers=told.headers)
 
     return shown

@@ -29,15 +29,30 @@ ADVICE = {
 }
 
 
-def render_problem(status: int, detail: str, faults: Sequence[Fault] = (), *, request_id: str | None = None) -> str:
-    """Return the page for an error of that status; `detail` is the catalog's own sentence about it."""
+VERSION_HEADING = "This version has been withdrawn"
+VERSION_ADVICE = "Its files are no longer offered. The object is there, and says which other versions it has."
+
+
+def render_problem(
+    status: int,
+    detail: str,
+    faults: Sequence[Fault] = (),
+    *,
+    request_id: str | None = None,
+    left_address: str | None = None,
+) -> str:
+    """Return the page for an error of that status; `detail` is the catalog's own sentence about it.
+
+    `left_address` leads to the object of which only a version was withdrawn.
+    """
     return rendering.render(
         "problem.html",
         state=State(),
         status=status,
-        heading=HEADINGS.get(status, "This did not work"),
+        heading=VERSION_HEADING if left_address else HEADINGS.get(status, "This did not work"),
         detail=detail,
-        advice=ADVICE.get(status),
+        advice=VERSION_ADVICE if left_address else ADVICE.get(status),
+        left_address=left_address,
         faults=faults,
         request_id=request_id,
     )

@@ -39,7 +39,8 @@ CARD_FILES_SHOWN = 3
 CARD_CREATORS_SHOWN = 4
 # Hits tell where else the words were found; these fields are already marked in place.
 _MARKED_IN_PLACE = {"title", "description"}
-_MARKED_ELSEWHERE = {"paths": "Files", "terms": "Terms"}
+# The document calls `members` what an object's name and details say.
+_MARKED_ELSEWHERE = {"members": "Name and details", "paths": "Files", "terms": "Terms"}
 # What a fault's pointer names, as people see it on the page.
 _PLACES = {**FACETS, "sort": "Order", "cursor": "Next page", "limit": "Results per page", "": "Address"}
 
