@@ -246,7 +246,7 @@ def test_rows_that_fail_are_written_with_their_reasons_mended_and_sent_as_they_a
     first = catalog("register", rows)
 
     assert (first.code, first.out) == (2, "1 created, 0 changed, 0 unchanged, 2 failed\n")
-    assert "line 2: /titel: there is no field 'titel' here" in first.err
+    assert "line 2: /titel: there is no field 'titel' here (title)\nline 3: not JSON: " in first.err
     assert str(failed) in first.err
     told, broken = [json.loads(line) for line in failed.read_text().splitlines()]
     assert told == {
@@ -255,10 +255,15 @@ def test_rows_that_fail_are_written_with_their_reasons_mended_and_sent_as_they_a
         "row": draft | {"titel": "bad"},
     }
     assert (broken["line"], broken["text"], broken["errors"][0]["pointer"]) == (3, "{broken", "")
+    again = catalog("register", failed)
+    assert "line 2: not JSON: " in again.err
+    assert [json.loads(line)["line"] for line in failed.read_text().splitlines()] == [1, 2]
+    assert json.loads(failed.read_text().splitlines()[1])["text"] == "{broken"
     told["row"]["title"] = told["row"].pop("titel")
-    write_rows(failed, told)
+    broken["text"] = json.dumps(draft | {"title": "no longer broken"}, indent=1)
+    write_rows(failed, told, broken)
     mended = catalog("register", failed, "--json")
-    assert (mended.code, mended.json) == (0, {"created": 1, "changed": 0, "unchanged": 0, "failed": 0})
+    assert (mended.code, mended.json) == (0, {"created": 2, "changed": 0, "unchanged": 0, "failed": 0})
 
 
 def test_a_file_of_rows_that_is_not_there_is_told(catalog: Catalog, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -147,11 +147,17 @@ def _register_rows(invocation: Invocation, file: Path, *, new: bool, json: bool)
     else:
         output.data(", ".join(f"{count} {status}" for status, count in loaded.counts.items()))
     for line, errors in list(loaded.failed.items())[:FAILURES_SHOWN]:
-        output.say(f"line {line}: " + "; ".join(f"{one['pointer']}: {one['message']}" for one in errors))
+        output.say(f"line {line}: " + "; ".join(map(_told, errors)))
     if loaded.failed:
         more = len(loaded.failed) - FAILURES_SHOWN
         output.say((f"and {more} more; " if more > 0 else "") + f"all with their reasons: {target}")
         raise typer.Exit(output.USAGE)
+
+
+def _told(error: Mapping[str, str]) -> str:
+    place = f"{error['pointer']}: " if error["pointer"] else ""
+    nearest = f" ({error['suggestion']})" if "suggestion" in error else ""
+    return output.clean(f"{place}{error['message']}{nearest}")
 
 
 def put(

@@ -77,9 +77,10 @@ def write_failed(loaded: Loaded, file: Path, target: Path) -> None:
     with written.open("w", encoding="utf-8") as out:
         for number, line in _lines(file):
             if number in loaded.failed:
-                row = _parsed(line)
+                meant = _unwrapped(line)
+                row = _parsed(meant)
                 told = {"line": number, "errors": loaded.failed[number]}
-                told |= {"text": line.decode(errors="replace")} if row is None else {"row": row}
+                told |= {"text": meant.decode(errors="replace")} if row is None else {"row": row}
                 out.write(json.dumps(told, ensure_ascii=False) + "\n")
     written.replace(target)
 
@@ -107,13 +108,27 @@ def _body(file: Path, salt: str, progress: Progress) -> Iterator[bytes]:
 
 
 def _repeatable(line: bytes, key: str) -> bytes:
-    row = _parsed(line)
+    meant = _unwrapped(line)
+    row = _parsed(meant)
     if row is None:
         # The service says where it breaks.
-        return line
+        return meant
     if "name" in row or "idempotency_key" in row:
         return encoded(row)
     return encoded({**row, "idempotency_key": key or key_of(row)})
+
+
+def _unwrapped(line: bytes) -> bytes:
+    """Return the row itself of what failed before and was written with its reasons; any other line as it stands."""
+    told = _parsed(line)
+    if told is None:
+        return line
+    if told.keys() == {"line", "errors", "row"}:
+        return encoded(told["row"])
+    if told.keys() == {"line", "errors", "text"} and isinstance(told["text"], str):
+        # What was mended in an editor may have got line breaks, and a row is one line.
+        return " ".join(told["text"].splitlines()).encode()
+    return line
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
@@ -121,9 +136,6 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         row = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if isinstance(row, dict) and row.keys() == {"line", "errors", "row"}:
-        # What failed before and was written with its reasons.
-        row = row["row"]
     return row if isinstance(row, dict) else None
 
 
