@@ -48,8 +48,25 @@ def test_many_objects_are_changed_after_a_look_and_changed_back(
     assert (undone.code, undone.err) == (0, "2 are as before\n")
     assert [catalog("show", one, "--json").json["licence"] for one in objects] == [None, None]
     refused = catalog("edit", '{"licence": "what"}', *objects, "--apply")
-    assert (refused.code, refused.out.count("refused:")) == (5, 2)
+    because = "'what' is not an SPDX licence id or expression; examples: CC-BY-4.0, MIT, CC0-1.0"
+    assert (refused.code, refused.out.splitlines()[0]) == (5, "title\tfield\trefused because\tnearest\tid")
+    assert sorted(refused.out.splitlines()[1:]) == [
+        f"{title}\t/licence\t{because}\t\t{one}" for title, one in zip("ab", objects, strict=True)
+    ]
     assert catalog("edit", "{", *objects).code == 2
+
+
+def test_a_look_at_an_edit_shows_the_fields_that_change_and_no_others(catalog: Catalog, objects: list[str]) -> None:
+    patch = json.dumps({"metadata": {"labelled": True, "instances": 5}, "licence": "MIT"})
+
+    looked = catalog("edit", patch, objects[0])
+
+    assert looked.out.splitlines() == [
+        "title\tfield\tfrom\tto\tid",
+        f'a\t/licence\t\t"MIT"\t{objects[0]}',
+        f"a\t/metadata/instances\t\t5\t{objects[0]}",
+        f"a\t/metadata/labelled\tfalse\ttrue\t{objects[0]}",
+    ]
 
 
 def test_queues_are_counted_and_listed(catalog: Catalog, draft: dict[str, Any], objects: list[str]) -> None:
@@ -57,7 +74,9 @@ def test_queues_are_counted_and_listed(catalog: Catalog, draft: dict[str, Any], 
     assert {"without-licence", "broken-references", "wrong-files"} <= counted
     listed = catalog("curate", "without-licence", "--project", draft["project"], "--json")
     assert {one["id"] for one in listed.json} <= set(objects)
-    assert catalog("curate", "nothing").code == 4
+    unknown = catalog("curate", "nothing")
+    assert unknown.code == 4
+    assert unknown.err.endswith(", not-passing. Curators have discovered-files and unfound-searches too.\n")
     for beside in ("discovered-files", "unfound-searches"):
         assert isinstance(catalog("curate", beside, "--json", by="curator").json, list)
         assert catalog("curate", beside, by="ingest").code == 3

@@ -39,6 +39,8 @@ def curate(
     json: Json = False,
 ) -> None:
     """Tell what needs attention: of your objects, or of all if you are a curator."""
+    from catalog.client import Problem
+
     invocation: Invocation = context.obj
     with invocation.catalog() as catalog:
         if queue is None:
@@ -61,7 +63,12 @@ def curate(
             else:
                 output.table(LISTS[queue], [[one[column] for column in LISTS[queue]] for one in found])
             return
-        found = list(catalog.waiting(queue, project=project))
+        try:
+            found = list(catalog.waiting(queue, project=project))
+        except Problem as problem:
+            if problem.status == 404:  # ruff: ignore[PLR2004] - Not Found.
+                problem.detail += f" Curators have {' and '.join(LISTS)} too."
+            raise
     if json:
         output.as_json(found)
     else:
@@ -80,6 +87,10 @@ def curate(
                 for one in found
             ],
         )
+
+
+def _written(value: object) -> str | None:
+    return None if value is None else json_text.dumps(value, ensure_ascii=False)
 
 
 def edit(
@@ -142,13 +153,23 @@ def undo(
 
 
 def _show(plan: "EditPlan") -> None:
-    rows: list[list[object]] = []
-    for one in plan["objects"][:ROWS_SHOWN]:
-        rows += [
-            [one["title"], name, json_text.dumps(change["from"]), json_text.dumps(change["to"]), one["id"]]
-            for name, change in one["changes"].items()
-        ]
-        rows += [[one["title"], fault["pointer"], "refused:", fault["message"], one["id"]] for fault in one["faults"]]
-    output.table(("title", "field", "from", "to", "id"), rows)
+    from catalog.objects.differing import differences
+
+    shown = plan["objects"][:ROWS_SHOWN]
+    changes = [
+        [one["title"], found.pointer, _written(found.before), _written(found.after), one["id"]]
+        for one in shown
+        for name, change in one["changes"].items()
+        for found in differences(change["from"], change["to"], f"/{name}")
+    ]
+    refusals = [
+        [one["title"], fault["pointer"], fault["message"], fault.get("suggestion"), one["id"]]
+        for one in shown
+        for fault in one["faults"]
+    ]
+    if changes:
+        output.table(("title", "field", "from", "to", "id"), changes)
+    if refusals:
+        output.table(("title", "field", "refused because", "nearest", "id"), refusals)
     if len(plan["objects"]) > ROWS_SHOWN:
         output.say(f"and {len(plan['objects']) - ROWS_SHOWN} more objects; --json shows all")

@@ -110,7 +110,9 @@ def clean(text: object) -> str:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write rows: aligned on a terminal, tab-separated with whole values anywhere else."""
-    cleaned = [[clean(value).replace("\n", " ").replace("\t", " ") for value in row] for row in rows]
+    cleaned = [
+        ["" if value is None else clean(value).replace("\n", " ").replace("\t", " ") for value in row] for row in rows
+    ]
     if not sys.stdout.isatty():
         for row in [columns, *cleaned]:
             data("\t".join(row))
