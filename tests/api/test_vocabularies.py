@@ -175,7 +175,15 @@ async def test_a_concept_belongs_to_one_scheme_and_a_scheme_to_one_name(clients:
         400,
         [{"pointer": f"{base}:rain", "message": f"{base}:rain belongs to the vocabulary {name} already"}],
     )
-    assert (renamed.status_code, f"There is a vocabulary {name}" in renamed.json()["detail"]) == (409, True)
+    assert (renamed.status_code, renamed.json()["detail"]) == (
+        409,
+        f"The vocabulary {name} has the URI {base} already; import the file under that name.",
+    )
+    taken = await put(clients.curator, name, turtle(f"{base}3", f'<{base}3:rain> skos:prefLabel "Rain"'))
+    assert (taken.status_code, taken.json()["detail"]) == (
+        409,
+        f"The name {name} belongs to the vocabulary {base}; take another for {base}3.",
+    )
 
 
 async def test_a_replacement_that_is_nowhere_is_kept_and_warned_of(clients: Clients, name: str, base: str) -> None:

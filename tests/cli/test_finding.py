@@ -141,6 +141,28 @@ def test_each_fault_of_a_registration_has_its_line_and_its_mend(
     assert "  /colour: " in outcome.err
 
 
+def test_a_number_where_a_text_is_wanted_is_shown_as_it_has_to_be_typed(catalog: Catalog, folder: Path) -> None:
+    words = [
+        "--kind",
+        "weights",
+        "--title",
+        "T",
+        "--project",
+        "cli/options",
+        "--creator",
+        "A",
+        "--contact",
+        "A <a@b.org>",
+    ]
+
+    wrong = catalog("put", folder, *words, "--meta", "model=model/none", "--meta", "model_version=1.0")
+
+    assert wrong.code == 2
+    assert """  /metadata/model_version: must be a text (give --meta 'model_version="1.0"')\n""" in wrong.err
+    mended = catalog("put", folder, *words, "--meta", "model=model/none", "--meta", 'model_version="1.0"')
+    assert "/metadata/model_version" not in mended.err
+
+
 def test_a_fault_of_put_names_the_option_that_mends_it(catalog: Catalog, folder: Path) -> None:
     outcome = catalog("put", folder, "--kind", "training-dataset", "--title", "T", "--project", "cli/options")
     assert outcome.code == 2

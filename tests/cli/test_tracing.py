@@ -59,7 +59,7 @@ def test_a_document_that_was_written_out_is_taken_in_and_says_what_was_left_out(
 
     assert (first.code, again.code) == (0, 0), first.err
     assert "left out /wasInformedBy/_:2: follows from what one activity generated" in first.err
-    assert "1 relations and 0 activities recorded, 1 objects changed, 1 statements left out" in first.err
+    assert "1 relation and 0 activities recorded, 1 object changed, 1 statement left out" in first.err
     assert "0 relations and 0 activities recorded, 0 objects changed" in again.err
     written = catalog("provenance", data, "--format", "prov-json")
     assert len(written.json["wasDerivedFrom"]) == 1

@@ -13,11 +13,14 @@ DRAFT_BYTES_MAX = 2 * 1024 * 1024
 CONTACT = re.compile(r"\s*(?P<name>[^<>]*?)\s*<(?P<email>[^<>\s]+)>\s*")
 CREATOR = re.compile(r"\s*(?P<name>[^<>()]+?)\s*(\((?P<orcid>[\dXx-]+)\))?\s*")
 
+# What the catalog says of a value that is no text.
+TEXT_WANTED = "must be a text"
 # Which option of `catalog put` says what, to point from a fault in the metadata to what can be typed.
 OPTION_OF = {
     "/kind": "--kind",
     "/project": "--project",
     "/title": "--title",
+    "/name": "--name",
     "/description": "--description",
     "/creators": "--creator",
     "/contact": "--contact",
@@ -89,10 +92,24 @@ def metadata(given: Iterable[str], start: Mapping[str, Any]) -> dict[str, Any]:
     return whole
 
 
-def pointed(faults: Sequence[Fault]) -> list[Fault]:
-    """Add to each fault the option by which it is mended."""
+def pointed(faults: Sequence[Fault], draft: Mapping[str, Any]) -> list[Fault]:
+    """Add to each fault the option by which it is mended; `draft` is what the options came to."""
     return [
         Fault(fault.pointer, fault.message, fault.suggestion or (f"give {option}" if option else None))
         for fault in faults
-        for option in [OPTION_OF.get("/" + fault.pointer.lstrip("/").partition("/")[0])]
+        for option in [
+            _as_text(fault, draft) or OPTION_OF.get("/" + fault.pointer.lstrip("/").partition("/")[0]),
+        ]
     ]
+
+
+def _as_text(fault: Fault, draft: Mapping[str, Any]) -> str | None:
+    """Return how to type a number where a text is wanted: `--meta` takes 1.0 for the number that it is in JSON."""
+    *folders, last = fault.pointer.split("/")[1:]
+    at: Any = draft
+    for name in folders:
+        at = at.get(name) if isinstance(at, Mapping) else None
+    value = at.get(last) if isinstance(at, Mapping) else None
+    if folders[:1] != ["metadata"] or fault.message != TEXT_WANTED or not isinstance(value, int | float):
+        return None
+    return f"--meta '{'.'.join([*folders[1:], last])}=\"{json.dumps(value)}\"'"

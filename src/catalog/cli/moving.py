@@ -170,6 +170,9 @@ def put(
     kind: Annotated[str | None, typer.Option(help="What it is; `catalog kinds` lists the kinds.")] = None,
     project: Annotated[str | None, typer.Option(help="The project it belongs to, written org/project.")] = None,
     title: Annotated[str | None, typer.Option(help="Its title.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What others may call it, as kind/name; unique in its project and kind.")
+    ] = None,
     description: Annotated[str | None, typer.Option(help="What it is, in prose.")] = None,
     creator: Annotated[
         list[str] | None, typer.Option(help="Who made it: 'Rivera, Ana' or 'Rivera, Ana (ORCID)'; repeat for more.")
@@ -200,6 +203,7 @@ def put(
         "kind": kind,
         "project": project,
         "title": title,
+        "name": name,
         "description": description,
         "creators": [drafts.creator(one) for one in creator or []] or None,
         "contact": None if contact is None else drafts.contact(contact),
@@ -219,7 +223,7 @@ def put(
             result = _brought(catalog, draft, pieces, new=new)
     except Problem as problem:
         if described is None:
-            problem.faults = tuple(drafts.pointed(problem.faults))
+            problem.faults = tuple(drafts.pointed(problem.faults, draft))
         raise
     found = result.object
     if json:
@@ -229,7 +233,10 @@ def put(
         return
     output.data(found["id"])
     already = len(pieces) - len(result.sent)
-    output.say(f"{len(pieces)} files available" + (f", {already} of them were there already" if already else ""))
+    output.say(
+        f"{output.counted(len(pieces), 'file')} available"
+        + (f", {already} of them were there already" if already else "")
+    )
 
 
 def get(

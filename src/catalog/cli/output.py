@@ -75,6 +75,11 @@ class Invocation:
         return Catalog(settings.url, secret, patience_seconds=patience_seconds)
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Return a number with the noun in its form: 1 file, 3 files; `many` where an s does not make it."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
 def data(text: str) -> None:
     """Write to stdout what was asked for."""
     sys.stdout.write(f"{text}\n")

@@ -44,7 +44,8 @@ def publish(
         output.as_json(published)
         return
     output.data(str(published["version"]["number"]))
-    output.say(f"published with {len(published['files'])} files; `catalog versions {object_id}` lists all versions")
+    held = output.counted(len(published["files"]), "file")
+    output.say(f"published with {held}; `catalog versions {object_id}` lists all versions")
 
 
 def versions(

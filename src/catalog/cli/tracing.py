@@ -106,8 +106,10 @@ def import_provenance(
         output.say(f"left out {output.clean(one['pointer'])}: {output.clean(one['reason'])}")
     activities = sum(one["recorded"] for one in told["activities"])
     output.say(
-        f"{told['relations_recorded']} relations and {activities} activities recorded, "
-        f"{len(told['changed'])} objects changed, {told['left_out_total']} statements left out"
+        f"{output.counted(told['relations_recorded'], 'relation')} and "
+        f"{output.counted(activities, 'activity', 'activities')} recorded, "
+        f"{output.counted(len(told['changed']), 'object')} changed, "
+        f"{output.counted(told['left_out_total'], 'statement')} left out"
     )
 
 

@@ -235,7 +235,9 @@ async def _compared(session: AsyncSession, name: str, vocabulary: Vocabulary) ->
     for row in await session.execute(sa.select(_schemes).where(named)):
         if (row.name, row.uri) != (name, vocabulary.uri):
             raise SchemeTaken(
-                f"There is a vocabulary {row.name} with the URI {row.uri}; the file's URI is {vocabulary.uri}."
+                f"The vocabulary {row.name} has the URI {row.uri} already; import the file under that name."
+                if row.uri == vocabulary.uri
+                else f"The name {name} belongs to the vocabulary {row.uri}; take another for {vocabulary.uri}."
             )
         revision = row.revision
     rows = await session.execute(
