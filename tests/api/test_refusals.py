@@ -212,6 +212,14 @@ BAD: dict[str, Bad] = {
     "a query parameter given twice": Bad(
         query_faults(("/limit", "give this parameter once")), "GET", "/api/objects?limit=1&limit=2"
     ),
+    "a parameter where there is none": Bad(
+        query_faults(("/at", "there is no field 'at' here")),
+        "GET",
+        f"/api/objects/{MISSING_ID}/versions?at=2026-05-01",
+    ),
+    "a parameter of a registration": Bad(
+        query_faults(("/dry", "there is no field 'dry' here")), address="/api/objects?dry=true", body=GOOD
+    ),
     "a listing of an unknown kind": Bad(
         query_faults(("/kind", f"there is no kind 'modle'; the kinds are {KNOWN_KINDS}", "model")),
         "GET",

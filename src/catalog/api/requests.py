@@ -17,7 +17,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from litestar import Request
 from litestar.exceptions import InternalServerException
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from catalog.access import principals
 from catalog.access.principals import NOBODY, Caller
@@ -171,6 +171,15 @@ def query(request: AnyRequest, model: type[Model]) -> Model:
     if faults.count > len(faults.shown):
         raise faults.refusal("query")
     raise Invalid("The query has faults.", faults=faults.shown)
+
+
+class _Nothing(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+async def no_query(request: AnyRequest) -> None:
+    """Refuse every parameter, for an operation that has none; raises Invalid."""
+    query(request, _Nothing)
 
 
 def object_id(request: AnyRequest, name: str = "object_id") -> UUID:
