@@ -12,8 +12,10 @@ import rdflib
 from catalog.access.principals import Caller, Role
 from catalog.engines import Engines
 from catalog.objects import kinds
+from catalog.provenance import impact as counting
 from catalog.provenance import lineage as walking
 from catalog.provenance import recording
+from catalog.provenance.graph import Direction
 from catalog.provenance.prov_json import SAID_BY_METADATA
 from catalog.provenance.statements import ActivityDraft, RelationDraft
 from tests.api.conftest import BECAUSE, Draft, patch, read, register
@@ -582,12 +584,12 @@ async def test_a_lineage_too_wide_to_be_told_tells_the_nearest_and_that_there_is
     await related(clients.ingest, await made(clients.ingest, draft), "IsDerivedFrom", children[0])
     caller = await _caller(engines, "ingest")
     monkeypatch.setattr(walking, "NODES_MAX", 4)
-    monkeypatch.setattr(walking, "COUNTED_MAX", 3)
+    monkeypatch.setattr(counting, "COUNTED_MAX", 3)
 
     async with engines.database.transaction() as session:
-        asked = {"direction": walking.Direction.DOWN, "depth": 5}
+        asked = {"direction": Direction.DOWN, "depth": 5}
         graph = await walking.graph_of(session, UUID(source), caller.audience, **asked)  # type: ignore[arg-type]
-        impact = await walking.impact_of(session, UUID(source), caller.audience, depth=5)
+        impact = await counting.impact_of(session, UUID(source), caller.audience, depth=5)
 
     assert (graph.complete, graph.truncated) == (False, True)
     assert [node.id for node in graph.nodes] == [source, *children[:3]]

@@ -7,8 +7,8 @@ from catalog.api import contract, requests, shapes
 from catalog.api.contract import JSON, Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
 from catalog.database import consistently
-from catalog.provenance import lineage, recording
-from catalog.provenance.lineage import ShownActivity
+from catalog.provenance import activities, recording
+from catalog.provenance.activities import ShownActivity
 from catalog.provenance.statements import ActivityDraft
 
 ACTIVITY_BYTES_MAX = 512 * 1024
@@ -54,7 +54,7 @@ async def record_activity(request: AnyRequest) -> Response[bytes]:
     remember = requests.remember(request, sent)
     async with requests.engines(request).database.transaction() as session:
         activity_id = await recording.record_activity(session, draft, caller=caller, remember=remember)
-        recorded = await lineage.activity_of(session, activity_id, caller.audience)
+        recorded = await activities.activity_of(session, activity_id, caller.audience)
     return shapes.json_response(recorded, status=201, headers={"Location": f"/api/activities/{activity_id}"})
 
 
@@ -76,7 +76,7 @@ async def read_activity(request: AnyRequest) -> Response[bytes]:
     caller = await requests.caller(request)
     async with requests.engines(request).database.transaction() as session:
         await consistently(session)
-        found = await lineage.activity_of(session, activity_id, caller.audience)
+        found = await activities.activity_of(session, activity_id, caller.audience)
     return shapes.json_response(found, headers={"Vary": "Authorization"})
 
 

@@ -15,9 +15,11 @@ from catalog.api.contract import JSON, Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
 from catalog.database import consistently
 from catalog.objects.metadata import PROJECT_PATTERN
-from catalog.provenance import formats, importing, lineage, prov_json
+from catalog.provenance import formats, impact, importing, lineage, prov_json
+from catalog.provenance.graph import Direction, Graph
+from catalog.provenance.impact import Impact
 from catalog.provenance.importing import Imported
-from catalog.provenance.lineage import DEPTH_DEFAULT, DEPTH_MAX, Direction, Graph, Impact
+from catalog.provenance.lineage import DEPTH_DEFAULT, DEPTH_MAX
 
 Project = Annotated[str, StringConstraints(pattern=PROJECT_PATTERN)]
 
@@ -168,8 +170,8 @@ async def read_impact(request: AnyRequest) -> Response[bytes]:
     caller = await requests.caller(request)
     async with requests.engines(request).database.transaction() as session:
         await consistently(session)
-        impact = await lineage.impact_of(session, object_id, caller.audience, depth=asked.depth)
-    return shapes.json_response(impact, headers={"Cache-Control": "no-cache", "Vary": "Authorization"})
+        told = await impact.impact_of(session, object_id, caller.audience, depth=asked.depth)
+    return shapes.json_response(told, headers={"Cache-Control": "no-cache", "Vary": "Authorization"})
 
 
 class DocumentQuery(BaseModel):

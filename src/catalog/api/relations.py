@@ -12,8 +12,8 @@ from catalog.api.contract import JSON, Answer, Body, Operation, operation
 from catalog.api.objects import ETAG, etag
 from catalog.api.requests import AnyRequest
 from catalog.objects import reading
-from catalog.provenance import lineage, recording
-from catalog.provenance.lineage import Node
+from catalog.provenance import graph, recording
+from catalog.provenance.graph import Node
 from catalog.provenance.recording import RelationView
 from catalog.provenance.statements import RelationDraft
 
@@ -68,7 +68,7 @@ async def list_relations(request: AnyRequest) -> Response[bytes]:
     items, hidden = [], 0
     for one in told:
         hidden += one.target_id is not None and one.target_id not in seen
-        target = None if one.target_id is None else lineage.shown(one.target_id, seen, hidden)
+        target = None if one.target_id is None else graph.shown(one.target_id, seen, hidden)
         items.append(_shown(one, target))
     return shapes.json_response(
         RelationList(items),
@@ -118,7 +118,7 @@ async def record_relation(request: AnyRequest) -> Response[bytes]:
         (one,) = [told for told in await recording.relations_of(session, object_id) if told.id == relation_id]
         targets = [] if one.target_id is None else [one.target_id]
         seen = await reading.seen_among(session, targets, caller.audience)
-    target = None if one.target_id is None else lineage.shown(one.target_id, seen, 1)
+    target = None if one.target_id is None else graph.shown(one.target_id, seen, 1)
     return shapes.json_response(
         _shown(one, target),
         status=201,

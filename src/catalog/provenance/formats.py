@@ -10,14 +10,15 @@ from rdflib import RDF, RDFS, XSD, BNode, Graph, Literal, Namespace, URIRef
 from rdflib.namespace import DCTERMS, SDO
 from rdflib.term import Node as Term
 
-from catalog.provenance import identifiers, lineage
-from catalog.provenance.lineage import Edge, Node
+from catalog.provenance import identifiers
+from catalog.provenance.graph import Edge, Node
+from catalog.provenance.graph import Graph as Lineage
 
 PROV = Namespace("http://www.w3.org/ns/prov#")
 _AGENTS = {"person": PROV.Person, "organization": PROV.Organization, "software": PROV.SoftwareAgent}
 
 
-def prov_o(graph: lineage.Graph, base: str, *, written: str) -> bytes:
+def prov_o(graph: Lineage, base: str, *, written: str) -> bytes:
     """Return the lineage, `written` as turtle or json-ld; `base` is the catalog's public address without a last slash.
 
     Hidden objects are blank nodes.

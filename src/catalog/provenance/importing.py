@@ -21,7 +21,7 @@ from catalog.errors import CatalogError, Fault, Forbidden, Gone, NotFound, TooLa
 from catalog.objects import changing, resolving, validation
 from catalog.objects.reading import Entry
 from catalog.objects.references import Reference
-from catalog.provenance import lineage, recording
+from catalog.provenance import activities, recording
 from catalog.provenance.prov_json import End, LeftOut, Run, Statements
 from catalog.provenance.statements import (
     ACTIVITY_OBJECTS_MAX,
@@ -292,7 +292,7 @@ async def _own(session: AsyncSession, act: _Act, caller: Caller, base: str) -> U
     if not act.run.iri.startswith(start):
         return None
     try:
-        recorded = await lineage.activity_of(session, UUID(act.run.iri.removeprefix(start)), caller.audience)
+        recorded = await activities.activity_of(session, UUID(act.run.iri.removeprefix(start)), caller.audience)
     except (ValueError, CatalogError):
         return None
     facts = ActivityFacts.model_validate(
@@ -349,12 +349,12 @@ async def _change(
     caller: Caller,
 ) -> list[UUID]:
     """Count one change to each object that says something new, and return their ids."""
-    activities: dict[UUID, list[str]] = {}
+    acted: dict[UUID, list[str]] = {}
     for act in acts:
         for one in act.generated:
-            activities.setdefault(one, []).append(str(act.id))
-    changed = sorted({*relations, *activities})
+            acted.setdefault(one, []).append(str(act.id))
+    changed = sorted({*relations, *acted})
     for one in changed:
-        changes = {"relations": list(relations.get(one, ())), "activities": activities.get(one, [])}
+        changes = {"relations": list(relations.get(one, ())), "activities": acted.get(one, [])}
         await changing.change(session, entries[one], caller, action="import provenance", changes=changes)
     return changed

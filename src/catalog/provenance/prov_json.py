@@ -17,8 +17,8 @@ from pydantic import TypeAdapter, ValidationError
 from catalog.errors import Fault, Invalid, TooLarge
 from catalog.objects import validation
 from catalog.objects.references import ObjectId
-from catalog.provenance import identifiers, lineage
-from catalog.provenance.lineage import Edge, Node
+from catalog.provenance import identifiers
+from catalog.provenance.graph import Edge, Graph, Node
 from catalog.provenance.statements import (
     REVISIONS,
     SUBJECT_IS_EARLIER,
@@ -81,7 +81,7 @@ Found = TypeVar("Found")
 # Out
 
 
-def prov_json_from(graph: lineage.Graph, base: str) -> dict[str, Any]:
+def prov_json_from(graph: Graph, base: str) -> dict[str, Any]:
     """Return a lineage as PROV-JSON; `base` is the catalog's public address without a last slash."""
     written = _Written(base)
     document: dict[str, Any] = {}

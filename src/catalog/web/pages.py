@@ -27,7 +27,7 @@ from catalog.api.requests import AnyRequest
 from catalog.doi.names import Subject
 from catalog.errors import Fault, Invalid, Unavailable, VersionGone
 from catalog.exchange.formats import FORMATS
-from catalog.provenance.lineage import Direction
+from catalog.provenance.graph import Direction
 from catalog.web import landing, lineage, objects, problems, rendering, search, wording
 from catalog.web.objects import CitedDoi
 
