@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from catalog.provenance.prov_json import RECORDS_MAX
+from catalog.provenance.prov_json_document import RECORDS_MAX
 from tests.api.conftest import Draft, patch, read, register
 from tests.api.problems import problem_of
 from tests.api.truth import history

@@ -16,7 +16,7 @@ from catalog.provenance import impact as counting
 from catalog.provenance import lineage as walking
 from catalog.provenance import recording
 from catalog.provenance.graph import Direction
-from catalog.provenance.prov_json import SAID_BY_METADATA
+from catalog.provenance.prov_json_document import SAID_BY_METADATA
 from catalog.provenance.statements import ActivityDraft, RelationDraft
 from tests.api.conftest import BECAUSE, Draft, patch, read, register
 from tests.api.problems import invalid, not_found, problem_of, simple

@@ -15,11 +15,12 @@ from catalog.api.contract import JSON, Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
 from catalog.database import consistently
 from catalog.objects.metadata import PROJECT_PATTERN
-from catalog.provenance import formats, impact, importing, lineage, prov_json
+from catalog.provenance import formats, impact, importing, lineage, prov_json, prov_json_import
 from catalog.provenance.graph import Direction, Graph
 from catalog.provenance.impact import Impact
 from catalog.provenance.importing import Imported
 from catalog.provenance.lineage import DEPTH_DEFAULT, DEPTH_MAX
+from catalog.provenance.prov_json_document import DOCUMENT_BYTES_MAX
 
 Project = Annotated[str, StringConstraints(pattern=PROJECT_PATTERN)]
 
@@ -214,10 +215,10 @@ async def import_provenance(request: AnyRequest) -> Response[bytes]:
     caller = await requests.caller(request)
     caller.must_register()
     asked = requests.query(request, DocumentQuery)
-    sent = await requests.body(request, media_types=(PROV_JSON, JSON), most_bytes=prov_json.DOCUMENT_BYTES_MAX)
+    sent = await requests.body(request, media_types=(PROV_JSON, JSON), most_bytes=DOCUMENT_BYTES_MAX)
     base = _base(request)
     # A document of the largest size takes a moment to read, in which others want answers.
-    told = await anyio.to_thread.run_sync(lambda: prov_json.statements_from(sent, base, project=asked.project))
+    told = await anyio.to_thread.run_sync(lambda: prov_json_import.statements_from(sent, base, project=asked.project))
     async with requests.engines(request).database.transaction() as session:
         imported = await importing.record(session, told, caller=caller, project=asked.project, base=base)
     return shapes.json_response(imported)

@@ -22,7 +22,8 @@ from catalog.objects import changing, resolving, validation
 from catalog.objects.reading import Entry
 from catalog.objects.references import Reference
 from catalog.provenance import activities, recording
-from catalog.provenance.prov_json import End, LeftOut, Run, Statements
+from catalog.provenance.prov_json_document import End, LeftOut
+from catalog.provenance.prov_json_import import Run, Statements
 from catalog.provenance.statements import (
     ACTIVITY_OBJECTS_MAX,
     RELATIONS_MAX,

@@ -1,0 +1,298 @@
+"""PROV-JSON as statements that can be recorded.
+
+Taken are entities that are objects of this catalog or have an identifier outside, activities with what they used and
+generated, the agents associated with them, derivations and members. What else a document says is told, not taken.
+Computes only: fetches nothing, looks nothing up.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from catalog.errors import Invalid
+from catalog.objects import validation
+from catalog.objects.references import ObjectId
+from catalog.provenance import identifiers
+from catalog.provenance.prov_json import AGENTS, ENDS, PROV, TERMS
+from catalog.provenance.prov_json_document import Attributes, Document, End, LeftOut, several, text_of
+from catalog.provenance.statements import (
+    REVISIONS,
+    SUBJECT_IS_EARLIER,
+    SUBJECT_IS_LATER,
+    ActivityFacts,
+    AgentDraft,
+    Identifier,
+    RelationType,
+)
+
+_object_id: TypeAdapter[str] = TypeAdapter(ObjectId)
+_ACTIVITY_TERMS = ("parameters", "software", "softwareVersion", "repository", "commit", "path")
+# Where the document says a fact, by where our models have it.
+_SOURCE = {
+    "/type": "/prov:type",
+    "/label": "/prov:label",
+    "/name": "/prov:label",
+    "/started": "/prov:startTime",
+    "/ended": "/prov:endTime",
+    "/parameters": "/catalog:parameters",
+    "/software": "/catalog:software",
+    "/software/version": "/catalog:softwareVersion",
+    "/code": "/catalog:repository",
+    "/code/commit": "/catalog:commit",
+    "/code/path": "/catalog:path",
+    "/orcid": "/catalog:identifier",
+    "/ror": "/catalog:identifier",
+    "/identifier": "/catalog:identifier",
+    "/version": "/catalog:version",
+    "/role": "/prov:role",
+}
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """What a name stands for: an object of this catalog (`target`), something outside, or nothing that we know."""
+
+    pointer: str
+    target: str | None = None
+    identifier: Identifier | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """That one entity relates to another."""
+
+    pointer: str
+    type: RelationType
+    subject: End
+    target: End
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """An activity with the entities that it used and generated; `iri` tells it from others that did the same."""
+
+    pointer: str
+    name: str
+    iri: str
+    facts: ActivityFacts
+    used: list[End] = field(default_factory=list)
+    generated: list[End] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """What a document says and can be recorded; `left_out` is what cannot."""
+
+    entities: dict[str, Entity]
+    said: list[Said]
+    runs: list[Run]
+    left_out: list[LeftOut]
+
+
+def statements_from(body: bytes, base: str, *, project: str | None = None) -> Statements:
+    """Return what a PROV-JSON document says; raises Invalid with every fault, TooLarge for too many records.
+
+    An entity is an object of this catalog by its address, id, or kind/name; with a project, by its kind and name there,
+    wherever the document comes from. `base` is the catalog's public address.
+    """
+    document = Document(body)
+    reading = _Reading(document, base, project)
+    entities = {name: reading.entity(name, *told) for name, told in document.elements["entity"].items()}
+    agents = {
+        name: agent
+        for name, told in document.elements["agent"].items()
+        if (agent := reading.agent(name, *told)) is not None
+    }
+    runs, said = reading.relations(entities, agents)
+    if document.faults.count:
+        raise document.faults.refusal("document")
+    return Statements(entities, said, runs, document.left_out)
+
+
+@dataclass(slots=True)
+class _Parts:
+    """What relations say of an activity."""
+
+    used: list[End] = field(default_factory=list)
+    generated: list[End] = field(default_factory=list)
+    agents: list[AgentDraft] = field(default_factory=list)
+
+
+class _Reading:
+    """What a document says of entities, agents and activities; faults and what is left out are noted there."""
+
+    def __init__(self, document: Document, base: str, project: str | None) -> None:
+        self._document = document
+        self._base = base
+        self._project = project
+
+    def entity(self, name: str, pointer: str, told: Attributes) -> Entity:
+        """Return what the name of an entity stands for."""
+        said = text_of(told.get("catalog:object"))
+        if said is not None:
+            if _is_object(said):
+                return Entity(pointer, said)
+            self._document.fault(f"{pointer}/catalog:object", "name an object by its id or as kind/name")
+        if self._project is not None and (named := text_of(told.get("catalog:name"))) is not None:
+            here = f"{self._project}/{'/'.join(named.split('/')[-2:])}"
+            if "/" in named and _is_object(here):
+                return Entity(pointer, here)
+        written, value = text_of(told.get("catalog:identifierType")), text_of(told.get("catalog:identifier"))
+        if written is not None and value is not None:
+            return Entity(pointer, identifier=identifiers.identifier_of(written, value))
+        if name.startswith("_:"):
+            return Entity(pointer)
+        if ":" not in name and _is_object(name):
+            return Entity(pointer, name)
+        iri = self._document.iri(pointer, name)
+        for start in (f"{self._base}/api/objects/", f"{self._base}/objects/", "urn:uuid:"):
+            if iri.startswith(start) and _is_object(iri.removeprefix(start)):
+                return Entity(pointer, iri.removeprefix(start))
+        return Entity(pointer, identifier=identifiers.identifier_from(iri))
+
+    def agent(self, name: str, pointer: str, told: Attributes) -> AgentDraft | None:
+        """Return an agent; None, and told, when the document does not say what it is."""
+        iri = "" if name.startswith("_:") else self._document.iri(pointer, name)
+        types = {self._document.named(one) for one in several(told.get("prov:type"))}
+        identifier = text_of(told.get("catalog:identifier"))
+        orcid, ror = identifiers.WRITTEN["ORCID"], identifiers.WRITTEN["ROR"]
+        kind = next((ours for ours, theirs in AGENTS.items() if theirs.replace("prov:", PROV) in types), None)
+        if f"{TERMS}instrument" in types:
+            kind = "instrument"
+        elif kind is None and iri.startswith(orcid):
+            kind = "person"
+        elif kind is None and iri.startswith(ror):
+            kind = "organization"
+        if kind is None:
+            reason = "say by prov:type whether it is a prov:Person, prov:Organization or prov:SoftwareAgent"
+            self._document.leave(pointer, reason)
+            return None
+        facts: dict[str, Any] = {
+            "type": kind,
+            "name": text_of(told.get("prov:label")) or text_of(told.get("foaf:name")) or name.rpartition(":")[2],
+        }
+        if kind == "person":
+            facts["orcid"] = identifier or (iri.removeprefix(orcid) if iri.startswith(orcid) else None)
+        elif kind == "organization":
+            facts["ror"] = identifier or (iri.removeprefix(ror) if iri.startswith(ror) else None)
+        elif kind == "instrument":
+            facts["identifier"] = identifier
+        else:
+            facts["version"] = text_of(told.get("catalog:version"))
+        return self._checked(AgentDraft, facts, pointer)
+
+    def relations(self, entities: dict[str, Entity], agents: Mapping[str, AgentDraft]) -> tuple[list[Run], list[Said]]:
+        """Return the activities, and what entities say of each other; adds entities that are only named."""
+        parts: dict[str, _Parts] = {}
+        said = []
+        for one in self._document.records():
+            section, pointer, first, second = one.section, one.pointer, one.first, one.second
+            for key, end in zip(ENDS[section], (first, second), strict=True):
+                if key not in {"prov:activity", "prov:agent"} and end.name not in entities:
+                    entities[end.name] = self.entity(end.name, end.pointer, {})
+            if section == "wasDerivedFrom":
+                said.append(self._derivation(pointer, one.told, first, second))
+            elif section == "hadMember":
+                said.append(Said(pointer, RelationType.HAS_PART, first, second))
+            elif section == "wasAssociatedWith":
+                agent = self._associated(second, agents, pointer, one.told)
+                parts.setdefault(first.name, _Parts()).agents += [] if agent is None else [agent]
+            elif section == "used":
+                parts.setdefault(first.name, _Parts()).used.append(second)
+            else:
+                parts.setdefault(second.name, _Parts()).generated.append(first)
+        return self._runs(parts), said
+
+    def _associated(
+        self, end: End, agents: Mapping[str, AgentDraft], pointer: str, told: Attributes
+    ) -> AgentDraft | None:
+        if end.name not in self._document.elements["agent"]:
+            self._document.fault(end.pointer, f"there is no agent {end.name[:80]!r} in the document")
+        if end.name not in agents:
+            return None
+        return self._checked(
+            AgentDraft, agents[end.name].model_dump() | {"role": text_of(told.get("prov:role"))}, pointer
+        )
+
+    def _runs(self, parts: Mapping[str, "_Parts"]) -> list[Run]:
+        runs = []
+        described = self._document.elements["activity"]
+        for name in dict.fromkeys([*described, *parts]):
+            pointer, told = described.get(name, (validation.pointer_to(["activity", name]), {}))
+            of = parts.get(name, _Parts())
+            iri = name if name.startswith("_:") else self._document.iri(pointer, name)
+            facts = self._facts(name, pointer, told, of.agents)
+            if facts is not None:
+                runs.append(Run(pointer, name, iri, facts, _once(of.used), _once(of.generated)))
+        return runs
+
+    def _derivation(self, pointer: str, told: Attributes, generated: End, used: End) -> Said:
+        named = text_of(told.get("catalog:relation"))
+        lineage_types = SUBJECT_IS_LATER | SUBJECT_IS_EARLIER
+        revised = f"{PROV}Revision" in {self._document.named(one) for one in several(told.get("prov:type"))}
+        said = RelationType.IS_NEW_VERSION_OF if revised else RelationType.IS_DERIVED_FROM
+        if named is not None and named not in lineage_types:
+            known = sorted(lineage_types)
+            near = get_close_matches(named[:80], known, n=1)
+            message = f"a derivation is one of {', '.join(known)}"
+            self._document.fault(f"{pointer}/catalog:relation", message, near[0] if near else None)
+        elif named is not None:
+            said = RelationType(named)
+            if revised and said not in REVISIONS:
+                self._document.fault(f"{pointer}/catalog:relation", f"{named} is no prov:Revision", "IsNewVersionOf")
+        if said in SUBJECT_IS_LATER:
+            return Said(pointer, said, generated, used)
+        return Said(pointer, said, used, generated)
+
+    def _facts(self, name: str, pointer: str, told: Attributes, agents: Iterable[AgentDraft]) -> ActivityFacts | None:
+        ours = {one: text_of(told.get(f"catalog:{one}")) for one in _ACTIVITY_TERMS}
+        read = {"prov:startTime", "prov:endTime", "prov:type", "prov:label", *(f"catalog:{one}" for one in ours)}
+        self._document.leave_others(pointer, told, read)
+        types = [found for one in several(told.get("prov:type")) if (found := text_of(one))]
+        facts: dict[str, Any] = {
+            "type": (types or ["activity"])[0],
+            "label": text_of(told.get("prov:label")) or name.rpartition(":")[2],
+            "started": text_of(told.get("prov:startTime")),
+            "ended": text_of(told.get("prov:endTime")),
+            "agents": [one.model_dump() for one in agents],
+        }
+        if ours["parameters"] is not None:
+            try:
+                facts["parameters"] = validation.json_from(ours["parameters"].encode(errors="replace"))
+            except Invalid:
+                self._document.fault(f"{pointer}/catalog:parameters", "must be a JSON object, written as a text")
+        if ours["software"] is not None:
+            facts["software"] = {"name": ours["software"], "version": ours["softwareVersion"]}
+        if ours["repository"] is not None or ours["commit"] is not None:
+            facts["code"] = {"url": ours["repository"], "commit": ours["commit"], "path": ours["path"]}
+        return self._checked(ActivityFacts, facts, pointer)
+
+    def _checked(self, model: type[Found], facts: dict[str, Any], pointer: str) -> Found | None:
+        """Return the facts as the model, or note what is wrong with them, where the document says it."""
+        validated: Any = model
+        try:
+            made: Found = validated.model_validate(facts, strict=False)
+        except ValidationError as wrong:
+            found = validation.Faults()
+            found.add_from(wrong, facts, validated)
+            for one in found.shown:
+                first = one.pointer.split("/")[1] if "/" in one.pointer else ""
+                self._document.fault(f"{pointer}{_SOURCE.get(one.pointer, _SOURCE.get(f'/{first}', ''))}", one.message)
+            return None
+        return made
+
+
+def _is_object(text: str) -> bool:
+    try:
+        _object_id.validate_python(text)
+    except ValidationError:
+        return False
+    return True
+
+
+def _once(ends: Iterable[End]) -> list[End]:
+    return list({end.name: end for end in reversed(list(ends))}.values())[::-1]
