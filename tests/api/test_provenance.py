@@ -12,9 +12,9 @@ import rdflib
 from catalog.access.principals import Caller, Role
 from catalog.engines import Engines
 from catalog.objects import kinds
+from catalog.provenance import circles, recording
 from catalog.provenance import impact as counting
 from catalog.provenance import lineage as walking
-from catalog.provenance import recording
 from catalog.provenance.graph import Direction
 from catalog.provenance.prov_json_document import SAID_BY_METADATA
 from catalog.provenance.statements import ActivityDraft, RelationDraft
@@ -545,7 +545,7 @@ async def test_a_circle_of_which_two_transactions_close_half_each_is_refused(
         # It waits until this transaction has ended: neither sees what the other has not committed.
         assert not other.done()
 
-    with pytest.raises(recording.Cycle, match=f"{first} → {second} → {third} → {first}"):
+    with pytest.raises(circles.Cycle, match=f"{first} → {second} → {third} → {first}"):
         await other
     kept = await rows(engines, "SELECT count(*) FROM involvement WHERE object_id = :id", id=first)
     assert kept == [{"count": 0}]

@@ -21,7 +21,8 @@ from catalog.errors import CatalogError, Fault, Forbidden, Gone, NotFound, TooLa
 from catalog.objects import changing, resolving, validation
 from catalog.objects.reading import Entry
 from catalog.objects.references import Reference
-from catalog.provenance import activities, recording
+from catalog.provenance import activities, circles, recording
+from catalog.provenance.circles import Cycle
 from catalog.provenance.prov_json_document import End, LeftOut
 from catalog.provenance.prov_json_import import Run, Statements
 from catalog.provenance.statements import (
@@ -106,7 +107,7 @@ async def record(
     relations = _relations_of(told, ids, left_out, places)
     acts = _acts_of(told, ids, left_out, places)
     entries = await _locked(session, places, caller)
-    await recording.lock_lineage(session)
+    await circles.lock_lineage(session)
     fresh = await _fresh(session, relations)
     acts_there = await _there(session, acts, caller, base)
     acts_fresh = [act for act in acts if act.run.name not in acts_there]
@@ -118,7 +119,7 @@ async def record(
     ends = {one for row in fresh for one in recording.lineage_of(row[1], row[0], row[2]) if one is not None}
     ends |= {one for act in acts_fresh for one in (*act.used, *act.generated)}
     if ends:
-        await recording.refuse_circles(session, sorted(ends), caller.audience)
+        await circles.refuse_above(session, sorted(ends), caller.audience)
     changed = await _change(session, entries, written, acts_fresh, caller)
     return Imported(
         relations_recorded=len(fresh),
@@ -185,7 +186,7 @@ def _relations_of(
         elif target is None:
             left_out.append(LeftOut(one.pointer, "one end is no object of this catalog and has no identifier"))
         elif subject == target:
-            raise recording.Cycle(f"{one.pointer} would close a circle: {subject} → {subject}.")
+            raise Cycle(f"{one.pointer} would close a circle: {subject} → {subject}.")
         else:
             places.setdefault(subject, one.pointer)
             if isinstance(target, UUID):
@@ -211,7 +212,7 @@ def _acts_of(
             raise TooLarge(f"An activity uses and generates at most {ACTIVITY_OBJECTS_MAX} objects: {run.pointer}.")
         both = set(used) & set(generated)
         if both:
-            raise recording.Cycle(f"The activity {run.pointer} would both use and generate the object {min(both)}.")
+            raise Cycle(f"The activity {run.pointer} would both use and generate the object {min(both)}.")
         for one in generated:
             places.setdefault(one, run.pointer)
         acts.append(_Act(run, used, generated))
