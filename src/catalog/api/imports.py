@@ -1,6 +1,7 @@
 """`/api/imports`: records of others, registered as objects."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -19,6 +20,7 @@ from catalog.exchange.formats import DATACITE_JSON, DATACITE_XML
 from catalog.objects import reading, validation, verbs
 from catalog.objects.metadata import OBJECT_NAME_PATTERN, PROJECT_PATTERN
 from catalog.provenance import recording
+from catalog.provenance.recording import AlreadyRelated
 
 METADATA_CHARS_MAX = 8_000
 RECORD: dict[str, Any] = {
@@ -113,7 +115,9 @@ async def import_datacite(request: AnyRequest) -> Response[bytes]:
         outcome = await verbs.register(session, draft, caller=caller, placement=engines.placement, remember=remember)
         entry = outcome.entry
         for relation in () if outcome.repeated else taken.relations:
-            await recording.relate(session, entry.id, relation, caller=caller, revisions=None)
+            # Two DOIs of a record may lead to one object here: its own, and that of a version.
+            with suppress(AlreadyRelated):
+                await recording.relate(session, entry.id, relation, caller=caller, revisions=None)
         entry = await reading.find(session, entry.id, caller.audience)
     shown = ImportedObject(
         **msgspec.structs.asdict(shapes.registered_object(entry, [])),

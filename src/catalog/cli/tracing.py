@@ -71,7 +71,10 @@ def relate(
     object_id: ObjectArgument,
     relation: Annotated[str, typer.Argument(metavar="TYPE", help="One of DataCite's, such as IsDerivedFrom.")],
     target: Annotated[
-        str, typer.Argument(metavar="TARGET", help="An object by id or kind/name; else DOI:…, URL:… or the like.")
+        str,
+        typer.Argument(
+            metavar="TARGET", help="An object by id or kind/name, a DOI; else an address, ISSN:… or the like."
+        ),
     ],
     *,
     json: Json = False,

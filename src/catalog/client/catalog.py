@@ -1,5 +1,6 @@
 """The catalog as an object in a program: one method per thing that the API offers."""
 
+import re
 import time
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -50,6 +51,8 @@ PAGE_LIMIT = 100
 DEPTH = 5
 POLL_SECONDS_FIRST = 0.05
 POLL_SECONDS_MAX = 1.0
+# How people write a DOI; what is in it the catalog checks.
+DOI_SPELLING = re.compile(r"(https?://(dx\.)?doi\.org/|doi:)?10\.[0-9]", re.IGNORECASE)
 
 Sort = Literal["relevance", "newest", "oldest", "title"]
 Values = Sequence[str]
@@ -379,11 +382,13 @@ class Catalog:
     def relate(self, object_id: str, relation: str, target: str, *, revision: int) -> dict[str, Any]:
         """Record a relation, unless the object has moved on from that revision.
 
-        `target` is an object by id or kind/name, an address or URN as it is, or another identifier with its type before
-        it, such as DOI:10.5281/zenodo.1.
+        `target` is an object by id or kind/name, a DOI in any spelling, an address or URN as it is, or another
+        identifier with its type before it, such as ISSN:2049-3630. A DOI of this catalog is kept as its object.
         """
         kind, colon, value = target.partition(":")
-        if kind in {"http", "https", "urn"}:
+        if DOI_SPELLING.match(target):
+            kind, colon, value = "DOI", ":", target
+        elif kind in {"http", "https", "urn"}:
             kind, value = ("URN" if kind == "urn" else "URL"), target
         end = {"identifier": {"type": kind, "value": value}} if colon else {"target": target}
         answer: dict[str, Any] = self._connection.json(

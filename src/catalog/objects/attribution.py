@@ -6,10 +6,9 @@ Each is a property of DataCite's schema (4.6, sections 3, 4, 7, 11, 19), under t
 from enum import StrEnum
 from typing import Annotated, Self
 
-import idutils
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from catalog.objects.metadata import Creator, Line, Ror, Strict, Title, one_line
+from catalog.objects.metadata import Creator, Line, Ror, Strict, Title, bare_doi, one_line
 from catalog.objects.references import URL_CHARS_MAX
 
 CONTRIBUTORS_MAX = 200
@@ -17,18 +16,6 @@ FUNDING_MAX = 50
 TITLES_MAX = 20
 IDENTIFIERS_MAX = 50
 IDENTIFIER_CHARS_MAX = 500
-
-
-def bare_doi(text: str) -> str:
-    """Return a DOI without what people write before it, in lower case; raises ValueError for what is none."""
-    try:
-        usual = idutils.normalize_doi(text.strip())
-    except (AttributeError, ValueError):  # The library looks into a match that it has not made.
-        usual = None
-    if not usual or not usual.isprintable() or " " in usual:
-        raise ValueError("write a DOI as 10.5281/zenodo.1234 or with doi.org/ before it")
-    # A DOI is told apart without regard to case (ISO 26324, section 4.2).
-    return str(usual).lower()
 
 
 Doi = Annotated[

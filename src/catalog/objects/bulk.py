@@ -95,10 +95,11 @@ class _New:
 
 @dataclass(frozen=True, slots=True)
 class _Sound:
-    """A new object with the ids and URIs of all that it names, by their pointers."""
+    """A new object with the ids and URIs of all that it names, by their pointers, and versions that DOIs said."""
 
     new: _New
     ids: dict[str, UUID]
+    versions: dict[str, str]
     uris: dict[str, str]
 
 
@@ -265,7 +266,11 @@ def _sound(
         # Each of these falls now, so nobody is looked at more than twice, however long a chain is.
         naming = {one.id: one for new in falling for one in named_by.get(new.id, ()) if one.id not in fallen}
         looked_at = list(naming.values())
-    sound = [_Sound(new, ids.get(new.id, {}), uris[new.id]) for new in news if new.id not in fallen]
+    sound = [
+        _Sound(new, ids.get(new.id, {}), resolving.versions_named(there, new.references), uris[new.id])
+        for new in news
+        if new.id not in fallen
+    ]
     return sound, list(fallen.values())
 
 
@@ -363,7 +368,7 @@ def _json_of(one: _Sound) -> str:
     if not one.ids and not one.uris:
         return draft.description.model_dump_json(exclude={"files"}, exclude_none=True)
     record = validation.record_of(draft.description)
-    resolving.write_ids(record, one.ids)
+    resolving.write_ids(record, one.ids, one.versions)
     describing.write_uris(record, one.uris)
     return msgspec.json.encode(record).decode()
 
@@ -385,7 +390,7 @@ async def _update(
     if faults or wrong:
         return _fallen(row, _references_of(row), [*faults, *wrong])
     record = validation.record_of(row.draft.description)
-    resolving.write_ids(record, ids)
+    resolving.write_ids(record, ids, resolving.versions_named(there, _references_of(row)))
     describing.write_uris(record, uris)
     files = {file.path: (file.size, file.sha256, file.media_type) for file in row.draft.files}
     if record == held.record and files.items() <= held.files.items():

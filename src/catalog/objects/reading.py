@@ -33,6 +33,8 @@ _uploads = SQLModel.metadata.tables["upload"]
 _versions = SQLModel.metadata.tables["version"]
 _terms = SQLModel.metadata.tables[ObjectTerm.__tablename__]
 _concepts = SQLModel.metadata.tables[str(Concept.__tablename__)]
+# The room of DOIs lies above this one, which knows its table by name alone.
+_dois = sa.table("doi", sa.column("doi"), sa.column("object_id"), sa.column("version"))
 
 
 RECORDS_AT_ONCE = 500
@@ -325,6 +327,27 @@ async def ids_of(
     return {(project, kind, name): object_id for project, kind, name, object_id in rows}
 
 
+@dataclass(frozen=True, slots=True)
+class NamedByDoi:
+    """The object that a DOI of ours names, and the number of its version where it names a version."""
+
+    id: UUID
+    kind: str
+    version: int | None
+
+
+async def named_by_dois(session: AsyncSession, dois: Sequence[str], audience: Audience) -> dict[str, NamedByDoi]:
+    """Return the object of each of these DOIs that was made here, if it is there and may be seen."""
+    if not dois:
+        return {}
+    rows = await session.execute(
+        sa.select(_dois.c.doi, _objects.c.id, _objects.c.kind, _dois.c.version)
+        .join(_objects, _objects.c.id == _dois.c.object_id)
+        .where(_dois.c.doi.in_(dois), _objects.c.withdrawn_at.is_(None), audience.sql_condition(_objects.c.readers))
+    )
+    return {doi: NamedByDoi(*named) for doi, *named in rows}
+
+
 async def withdrawn_among(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, list[str]]:
     """Return those of the objects that were withdrawn, each with who might see it: never for an answer."""
     if not ids:
@@ -338,8 +361,8 @@ async def withdrawn_among(session: AsyncSession, ids: Sequence[UUID]) -> dict[UU
     return {row.id: row.readers for row in rows}
 
 
-async def version_names_of(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, list[str]]:
-    """Return numbers and labels of the published versions of each of these objects that has any, newest first."""
+async def version_names_of(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, dict[int, str | None]]:
+    """Return the published versions of each of these objects that has any, newest first, with their labels."""
     if not ids:
         return {}
     rows = await session.execute(
@@ -347,9 +370,9 @@ async def version_names_of(session: AsyncSession, ids: Sequence[UUID]) -> dict[U
         .where(_versions.c.object_id.in_(ids), _versions.c.withdrawn_at.is_(None))
         .order_by(_versions.c.number.desc())
     )
-    found: dict[UUID, list[str]] = {}
+    found: dict[UUID, dict[int, str | None]] = {}
     for object_id, number, label in rows:
-        found.setdefault(object_id, []).extend(filter(None, (str(number), label)))
+        found.setdefault(object_id, {})[number] = label
     return found
 
 

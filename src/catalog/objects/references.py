@@ -24,6 +24,7 @@ from catalog.objects.metadata import (
     MediaType,
     Sha256,
     Strict,
+    bare_doi,
 )
 
 URL_CHARS_MAX = 2_000
@@ -34,10 +35,13 @@ PLATFORMS_MAX = 50
 _IMAGE = re.compile(r"^[a-z0-9]([a-z0-9._:/-]*[a-z0-9])?(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?$")
 
 _PROJECT, _NAME = PROJECT_PATTERN.strip("^$"), OBJECT_NAME_PATTERN.strip("^$")
+# No name begins so: projects have no full stop, kinds no digit.
+_DOI = r"(https?://(dx\.)?doi\.org/|[dD][oO][iI]:)?10\.[0-9]{4,9}(\.[0-9]+)*/[!-~]{1,200}"
 OBJECT_ID_PATTERN = (
-    rf"^([0-9a-fA-F]{{8}}(-[0-9a-fA-F]{{4}}){{3}}-[0-9a-fA-F]{{12}}|({_PROJECT}/)?[a-z][a-z-]{{1,62}}/{_NAME})$"
+    rf"^([0-9a-fA-F]{{8}}(-[0-9a-fA-F]{{4}}){{3}}-[0-9a-fA-F]{{12}}|({_PROJECT}/)?[a-z][a-z-]{{1,62}}/{_NAME}|{_DOI})$"
 )
 _OBJECT_ID = re.compile(OBJECT_ID_PATTERN)
+_IS_DOI = re.compile(_DOI)
 
 # What people write, and how UCUM has it; both are accepted, the second is kept.
 USUAL_UNITS = {
@@ -75,7 +79,7 @@ class Bond(StrEnum):
 class Reference:
     """Another object that an object's metadata names: where, which, of what kinds it may be (none: of any), and why.
 
-    `target` is an id, or a name as `kind/name` in the same project or `org/project/kind/name` in another.
+    `target` is an id, a DOI, or a name as `kind/name` in the same project or `org/project/kind/name` in another.
     """
 
     pointer: str
@@ -91,9 +95,19 @@ class Reference:
         """The id, where an id is what is given."""
         return UUID(self.target) if "/" not in self.target else None
 
+    @property
+    def doi(self) -> str | None:
+        """The DOI, where a DOI is what is given."""
+        return self.target if _IS_DOI.fullmatch(self.target) else None
+
+    @property
+    def needs_project(self) -> bool:
+        """Whether a name is given that says nothing of its project."""
+        return self.doi is None and self.target.count("/") == 1
+
     def place(self, project: str) -> tuple[str, str, str] | None:
         """Return project, kind and name, where a name is given, as seen from an object of that project."""
-        if "/" not in self.target:
+        if "/" not in self.target or self.doi is not None:
             return None
         *elsewhere, kind, name = self.target.split("/")
         return "/".join(elsewhere) or project, kind, name
@@ -101,7 +115,9 @@ class Reference:
 
 def _object_id(text: str) -> str:
     if not _OBJECT_ID.fullmatch(text):
-        raise ValueError("name an object by its id or as kind/name")
+        raise ValueError("name an object by its id, as kind/name, or by its DOI")
+    if _IS_DOI.fullmatch(text):
+        return bare_doi(text)
     return text if "/" in text else str(UUID(text))
 
 
@@ -163,8 +179,11 @@ ObjectId = Annotated[
     str,
     AfterValidator(_object_id),
     Field(
-        description="An object of this catalog: its id, or its kind/name, with org/project/ before it from elsewhere.",
-        examples=["0192f0c8-5f0a-7c3e-9d2b-0a1b2c3d4e5f", "model/cloud-unet"],
+        description=(
+            "An object of this catalog: its id, its kind/name, with org/project/ before it from elsewhere, or a DOI of "
+            "it or of one of its versions that was made here."
+        ),
+        examples=["0192f0c8-5f0a-7c3e-9d2b-0a1b2c3d4e5f", "model/cloud-unet", "10.5072/01jbrcgqrafgz9tara3cp3tkjz-q"],
         json_schema_extra={"pattern": OBJECT_ID_PATTERN},
     ),
 ]

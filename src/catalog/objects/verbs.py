@@ -313,7 +313,7 @@ async def _record_of(
         what = " and ".join(filter(None, ("objects" if faults else "", "terms" if wrong else "")))
         raise Unprocessable(f"The request names {what} that are not there or do not fit.", faults=[*faults, *wrong])
     record = validation.record_of(description)
-    resolving.write_ids(record, ids)
+    resolving.write_ids(record, ids, resolving.versions_named(there, named))
     describing.write_uris(record, uris)
     return record, naming.named_by(metadata.references(), ids)
 

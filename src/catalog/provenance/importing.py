@@ -18,7 +18,7 @@ from uuid_utils.compat import uuid7
 
 from catalog.access.principals import Caller
 from catalog.errors import CatalogError, Fault, Forbidden, Gone, NotFound, TooLarge, Unprocessable
-from catalog.objects import changing, resolving, validation
+from catalog.objects import changing, reading, resolving, validation
 from catalog.objects.reading import Entry
 from catalog.objects.references import Reference
 from catalog.provenance import activities, circles, recording
@@ -30,6 +30,7 @@ from catalog.provenance.statements import (
     RELATIONS_MAX,
     ActivityFacts,
     Identifier,
+    IdentifierType,
     RelationType,
 )
 
@@ -146,9 +147,12 @@ async def _resolved(
     references = {name: Reference(one.pointer, one.target) for name, one in entities.items() if one.target is not None}
     if project is None:
         faults = [
-            Fault(one.pointer, "name an object by its id or as org/project/kind/name, or say ?project=org/project")
+            Fault(
+                one.pointer,
+                "name an object by its id, its DOI or as org/project/kind/name, or say ?project=org/project",
+            )
             for one in references.values()
-            if one.target.count("/") == 1
+            if one.needs_project
         ]
         if faults:
             raise Unprocessable("The document names objects in a way that fits more than one.", faults=faults)
@@ -166,7 +170,13 @@ async def _resolved(
         raise Unprocessable(
             "The document names objects that are not there.", faults=faults[: validation.FAULTS_SHOWN_MAX]
         )
-    return found | {name: one.identifier for name, one in entities.items() if one.identifier is not None}
+    outside = {name: one.identifier for name, one in entities.items() if one.identifier is not None}
+    dois = sorted({one.value for one in outside.values() if one.type == IdentifierType.DOI})
+    ours = await reading.named_by_dois(session, dois, caller.audience)
+    for name, identifier in outside.items():
+        is_ours = identifier.type == IdentifierType.DOI and identifier.value in ours
+        found[name] = ours[identifier.value].id if is_ours else identifier
+    return found
 
 
 def _relations_of(
@@ -185,6 +195,11 @@ def _relations_of(
             left_out.append(LeftOut(one.pointer, "neither end is an object of this catalog"))
         elif target is None:
             left_out.append(LeftOut(one.pointer, "one end is no object of this catalog and has no identifier"))
+        elif (
+            subject == target
+            and told.entities[one.subject.name].identifier != told.entities[one.target.name].identifier
+        ):
+            left_out.append(LeftOut(one.pointer, "both ends are the same object; DOIs of its versions lead to it"))
         elif subject == target:
             raise Cycle(f"{one.pointer} would close a circle: {subject} → {subject}.")
         else:

@@ -13,6 +13,7 @@ import msgspec
 
 from catalog.errors import Fault, Invalid, TooLarge
 from catalog.objects import validation
+from catalog.provenance import identifiers
 from catalog.provenance.prov_json import ENDS, PROV, TERMS
 
 DOCUMENT_BYTES_MAX = 2 * 1024 * 1024
@@ -143,6 +144,7 @@ class Document:
             else:
                 self._prefixes[name] = iri
         self._prefixes.setdefault("prov", PROV)
+        self._prefixes.setdefault("doi", identifiers.WRITTEN["DOI"])
 
     def _read_sections(self, document: Mapping[str, Any]) -> None:
         """Read every section into records."""

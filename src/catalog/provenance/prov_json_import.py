@@ -136,7 +136,7 @@ class _Reading:
         if said is not None:
             if _is_object(said):
                 return Entity(pointer, said)
-            self._document.fault(f"{pointer}/catalog:object", "name an object by its id or as kind/name")
+            self._document.fault(f"{pointer}/catalog:object", "name an object by its id, as kind/name, or by its DOI")
         if self._project is not None and (named := text_of(told.get("catalog:name"))) is not None:
             here = f"{self._project}/{'/'.join(named.split('/')[-2:])}"
             if "/" in named and _is_object(here):
@@ -147,7 +147,8 @@ class _Reading:
         if name.startswith("_:"):
             return Entity(pointer)
         if ":" not in name and _is_object(name):
-            return Entity(pointer, name)
+            doi = identifiers.identifier_of("DOI", name)
+            return Entity(pointer, name) if doi is None else Entity(pointer, identifier=doi)
         iri = self._document.iri(pointer, name)
         for start in (f"{self._base}/api/objects/", f"{self._base}/objects/", "urn:uuid:"):
             if iri.startswith(start) and _is_object(iri.removeprefix(start)):

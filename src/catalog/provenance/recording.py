@@ -29,6 +29,7 @@ from catalog.provenance.statements import (
     ActivityDraft,
     ActivityFacts,
     AgentDraft,
+    IdentifierType,
     RelationDraft,
     RelationType,
 )
@@ -64,6 +65,7 @@ async def relate(
 ) -> tuple[Entry, UUID]:
     """Record a relation of the object; returns the object as it stands then, and the relation's id.
 
+    An identifier that is a DOI of ours, of something that the caller may see, is kept as the object that it names.
     Raises NotFound, Gone, Forbidden, PreconditionFailed, Unprocessable for a target that is not there for this caller,
     AlreadyRelated, Cycle, TooLarge.
     """
@@ -71,6 +73,11 @@ async def relate(
     target_id = None
     if draft.target is not None:
         (target_id,) = await _resolved(session, entry.project, [Reference("/target", draft.target)], caller)
+    outside = draft.identifier
+    if outside is not None and outside.type == IdentifierType.DOI:
+        ours = await reading.named_by_dois(session, [outside.value], caller.audience)
+        if outside.value in ours:
+            target_id, outside = ours[outside.value].id, None
     later, earlier = lineage_of(draft.type, object_id, target_id)
     if target_id == object_id:
         raise Cycle(f"This would close a circle: {object_id} → {object_id}.")
@@ -90,8 +97,8 @@ async def relate(
             subject_id=object_id,
             type=draft.type,
             target_id=target_id,
-            identifier_type=None if draft.identifier is None else draft.identifier.type,
-            identifier=None if draft.identifier is None else draft.identifier.value,
+            identifier_type=None if outside is None else outside.type,
+            identifier=None if outside is None else outside.value,
             later_id=later,
             earlier_id=earlier,
             position=0 if last is None else last + 1,
@@ -215,9 +222,9 @@ async def _named(session: AsyncSession, draft: ActivityDraft, caller: Caller) ->
     ]
     # An activity is of no project, so a name has to say of which project it is.
     faults = [
-        Fault(one.pointer, "name an object here by its id, or as org/project/kind/name")
+        Fault(one.pointer, "name an object here by its id, its DOI, or as org/project/kind/name")
         for one in references
-        if one.target.count("/") == 1
+        if one.needs_project
     ]
     if faults:
         raise Unprocessable("The request names objects in a way that fits more than one.", faults=faults)
