@@ -227,11 +227,28 @@ async def test_an_activity_is_answered_as_it_was_recorded(clients: Clients, engi
             {"type": "software", "name": "scheduler", "version": "4"},
             {"type": "instrument", "name": "Sky camera", "identifier": "SN-17"},
         ],
+        "delegations": [
+            {
+                "agent": {"type": "person", "name": "Rivera, Ana", "orcid": "0000-0002-1825-0097"},
+                "responsible": {"type": "organization", "name": "Argonne", "ror": "05gvnxz63"},
+            }
+        ],
     }
+    before = await acted(clients.ingest, [], [await made(clients.ingest, draft)], label="Second run")
 
-    told = await acted(clients.ingest, [data], [model], **said)
+    told = await acted(clients.ingest, [data], [model], **said, informed_by=[before["id"]])
 
     assert told == said | {
+        "informed_by": [
+            {
+                "id": before["id"],
+                "state": "there",
+                "type": "activity",
+                "kind": "training",
+                "title": "Second run",
+                "href": f"/api/activities/{before['id']}",
+            }
+        ],
         "id": told["id"],
         "used": [there(data, draft)],
         "generated": [there(model, draft, title="Trained")],

@@ -51,15 +51,15 @@ def test_a_document_that_was_written_out_is_taken_in_and_says_what_was_left_out(
     raw, data = (registered(catalog, tmp_path, draft, title) for title in ("Raw", "Data"))
     document = {
         "wasDerivedFrom": {"_:1": {"prov:generatedEntity": data, "prov:usedEntity": raw}},
-        "wasInformedBy": {"_:2": {}},
+        "wasStartedBy": {"_:2": {}},
     }
     (tmp_path / "prov.json").write_text(json.dumps(document))
 
     first, again = (catalog("import-provenance", tmp_path / "prov.json") for _ in range(2))
 
     assert (first.code, again.code) == (0, 0), first.err
-    assert "left out /wasInformedBy/_:2: follows from what one activity generated" in first.err
-    assert "1 relation and 0 activities recorded, 1 object changed, 1 statement left out" in first.err
-    assert "0 relations and 0 activities recorded, 0 objects changed" in again.err
+    assert "left out /wasStartedBy/_:2: only the time of an activity" in first.err
+    assert "1 relation, 0 activities and 0 other statements recorded, 1 object changed, 1 part left out" in first.err
+    assert "0 relations, 0 activities and 0 other statements recorded, 0 objects changed" in again.err
     written = catalog("provenance", data, "--format", "prov-json")
     assert len(written.json["wasDerivedFrom"]) == 1

@@ -358,3 +358,45 @@ async def test_an_object_shows_what_it_came_from_and_what_was_made_of_it(clients
     ]
     # Of what nothing is recorded, nothing is shown.
     assert (await page(clients.anonymous, f"/objects/{await made('Alone')}")).all("ul", class_="steps") == []
+
+
+async def test_an_object_shows_who_is_responsible_for_it_and_for_whom_they_acted(clients: Clients) -> None:
+    ana = {"type": "person", "name": "Rivera, <b>Ana</b>", "orcid": "0000-0002-1825-0097"}
+    lab = {"type": "organization", "name": "Argonne", "ror": "05gvnxz63"}
+    bot = {"type": "software", "name": "scheduler", "version": "4"}
+
+    async def made(title: str, **run: Any) -> tuple[str, str]:
+        body = plain("web/responsible", title=title, visibility="public")
+        object_id = str((await register(clients.ingest, body))["id"])
+        told = {"type": "run", "label": f"Run of {title}", "used": [], "generated": [object_id], **run}
+        answer = await clients.ingest.post("/api/activities", json=told)
+        assert answer.status_code == 201, answer.text
+        return object_id, str(answer.json()["id"])
+
+    secret, hidden = await made("Secret")
+    _, shown = await made("Shown")
+    behalf = [{"agent": bot, "responsible": ana}]
+    model, _ = await made("Model", agents=[bot | {"role": "operator"}], delegations=behalf, informed_by=[shown, hidden])
+    for said in (
+        {"type": "wasAttributedTo", "agent": ana, "role": "author"},
+        {"type": "actedOnBehalfOf", "agent": ana, "responsible": lab},
+    ):
+        answer = await clients.ingest.post(f"/api/objects/{model}/agents", json=said, headers={"If-Match": "*"})
+        assert answer.status_code == 201, answer.text
+    assert (await patch(clients.ingest, secret, {"visibility": "private"})).status_code == 200
+
+    read = await page(clients.anonymous, f"/objects/{model}")
+
+    assert read.texts("ul", class_="steps") == [
+        (
+            "Run of Model was informed by Run of Shown Activity "
+            "Run of Model was informed by An activity that is not public"
+        ),
+        (
+            "Attributed to Rivera, <b>Ana</b> author on behalf of Argonne "
+            "Had a part in Run of Model scheduler operator on behalf of Rivera, <b>Ana</b>"
+        ),
+    ]
+    assert read.links()["Rivera, <b>Ana</b>"] == "https://orcid.org/0000-0002-1825-0097"
+    assert read.links()["Run of Shown"] == f"/api/activities/{shown}"
+    assert "Secret" not in (await clients.anonymous.get(f"/objects/{model}")).text

@@ -24,6 +24,12 @@ EXAMPLE = {
     "used": ["demo/weather/training-dataset/sky-images"],
     "generated": ["demo/weather/model/cloud-unet"],
     "agents": [{"type": "person", "name": "Rivera, Ana", "orcid": "0000-0002-1825-0097", "role": "operator"}],
+    "delegations": [
+        {
+            "agent": {"type": "person", "name": "Rivera, Ana", "orcid": "0000-0002-1825-0097"},
+            "responsible": {"type": "organization", "name": "Argonne", "ror": "05gvnxz63"},
+        }
+    ],
 }
 
 
@@ -35,7 +41,8 @@ EXAMPLE = {
         summary="Record what ran, from what, and what came of it",
         description=(
             "For those who may change everything that it generated. One by which an object would come from itself is "
-            "refused, and the circle is named."
+            "refused, and the circle is named. `delegations` tell who acted on whose behalf in it, `informed_by` which "
+            "activities it follows where what passed between them is not in the catalog."
         ),
         tag="provenance",
         token=True,

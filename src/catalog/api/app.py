@@ -15,6 +15,7 @@ from uuid_utils.compat import uuid7
 
 from catalog.api import (
     activities,
+    agents,
     bulk,
     contract,
     curation,
@@ -63,6 +64,7 @@ ROUTES: list[HTTPRouteHandler] = [
     *quality.ROUTES,
     *relations.ROUTES,
     *activities.ROUTES,
+    *agents.ROUTES,
     *provenance.ROUTES,
     *bulk.ROUTES,
     *curation.ROUTES,

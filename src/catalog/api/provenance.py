@@ -46,6 +46,9 @@ EXAMPLE = {
             "prov:label": "Rivera, Ana",
         }
     },
+    "wasAttributedTo": {
+        "_:4": {"prov:entity": "demo/weather/model/cloud-unet", "prov:agent": "https://orcid.org/0000-0002-1825-0097"}
+    },
     "used": {"_:1": {"prov:activity": "run:3", "prov:entity": "demo/weather/training-dataset/sky-images"}},
     "wasGeneratedBy": {"_:2": {"prov:entity": "demo/weather/model/cloud-unet", "prov:activity": "run:3"}},
     "wasAssociatedWith": {
@@ -99,6 +102,8 @@ class ProvenanceQuery(BaseModel):
             "A graph in the terms of W3C PROV. Hidden objects that visible ones name have a label instead of an id, "
             "good for this answer alone; what hidden objects themselves say is not told. What metadata names (labels "
             "their data, weights their model, bundles their members) stands there with the place where it is said. "
+            "Agents stand there with the objects that are attributed to them, the activities in which they had a part "
+            "and those on whose behalf they acted. "
             "Turtle and JSON-LD are PROV-O."
         ),
         tag="provenance",
@@ -198,9 +203,9 @@ class DocumentQuery(BaseModel):
         description=(
             "All of it or nothing, and nothing twice. An entity is an object by its address, by its id or kind/name as "
             "its name or under catalog:object, or something outside by an identifier. Taken are activities that "
-            "generated an object, with what they used, their agents and roles; derivations; members. Whatever else the "
-            "document says is listed under left_out with the reason. For those who may change every object that says "
-            "something new."
+            "generated an object, with what they used, what informed them, their agents and roles; to whom objects are "
+            "attributed, and on whose behalf agents acted; derivations; members. Whatever else the document says is "
+            "listed under left_out with the reason. For those who may change every object that says something new."
         ),
         tag="provenance",
         token=True,

@@ -109,10 +109,11 @@ def import_provenance(
         output.say(f"left out {output.clean(one['pointer'])}: {output.clean(one['reason'])}")
     activities = sum(one["recorded"] for one in told["activities"])
     output.say(
-        f"{output.counted(told['relations_recorded'], 'relation')} and "
-        f"{output.counted(activities, 'activity', 'activities')} recorded, "
+        f"{output.counted(told['relations_recorded'], 'relation')}, "
+        f"{output.counted(activities, 'activity', 'activities')} and "
+        f"{output.counted(told['statements_recorded'], 'other statement')} recorded, "
         f"{output.counted(len(told['changed']), 'object')} changed, "
-        f"{output.counted(told['left_out_total'], 'statement')} left out"
+        f"{output.counted(told['left_out_total'], 'part')} left out"
     )
 
 

@@ -432,7 +432,15 @@ class LineageNode(TypedDict):
 # By the wire's names, of which one is a word of the language.
 LineageEdge = TypedDict(
     "LineageEdge",
-    {"type": str, "from": str, "to": str, "relation": NotRequired[str], "pointer": NotRequired[str]},
+    {
+        "type": str,
+        "from": str,
+        "to": str,
+        "relation": NotRequired[str],
+        "role": NotRequired[str],
+        "pointer": NotRequired[str],
+        "said_by": NotRequired[str],
+    },
 )
 
 
@@ -468,6 +476,8 @@ class ProvenanceImport(TypedDict):
 
     relations_recorded: int
     relations_unchanged: int
+    statements_recorded: int
+    statements_unchanged: int
     activities: list[dict[str, Any]]
     changed: list[str]
     left_out: list[dict[str, str]]

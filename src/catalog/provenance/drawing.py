@@ -82,8 +82,8 @@ class Drawing:
         else:
             self.edges.append(Edge(type="wasGeneratedBy", source=involved, target=activity))
 
-    def association(self, row: Any) -> None:
-        """Draw an agent's part in an activity."""
+    def agent(self, row: Any) -> None:
+        """Draw an agent."""
         self.nodes[str(row.id)] = Node(
             id=str(row.id),
             state="there",
@@ -94,9 +94,44 @@ class Drawing:
             identifier_type={"person": "ORCID", "organization": "ROR"}.get(row.type) if row.identifier else None,
             identifier=row.identifier,
         )
+
+    def association(self, row: Any) -> None:
+        """Draw an agent's part in an activity."""
+        self.agent(row)
         self.edges.append(
             Edge(type="wasAssociatedWith", source=str(row.activity_id), target=str(row.id), role=row.role)
         )
+
+    def responsibility(self, row: Any) -> None:
+        """Draw what an object says of an agent that was drawn."""
+        said_by, agent = self.object(row.object_id), str(row.agent_id)
+        if row.responsible_id is None:
+            self.edges.append(Edge(type="wasAttributedTo", source=said_by, target=agent, role=row.role))
+        else:
+            self._delegation(row, said_by)
+
+    def delegation(self, row: Any) -> None:
+        """Draw on whose behalf an agent acted in an activity; both were drawn."""
+        self._delegation(row, str(row.activity_id))
+
+    def _delegation(self, row: Any, said_by: str) -> None:
+        agent, responsible = str(row.agent_id), str(row.responsible_id)
+        self.edges.append(Edge(type="actedOnBehalfOf", source=agent, target=responsible, said_by=said_by))
+
+    def communication(self, row: Any) -> None:
+        """Draw which activity informed another; what was not drawn before is hidden."""
+        informed, informant = self._activity(row.informed_id), self._activity(row.informant_id)
+        self.edges.append(Edge(type="wasInformedBy", source=informed, target=informant))
+
+    def _activity(self, activity_id: UUID) -> str:
+        if str(activity_id) in self.nodes:
+            return str(activity_id)
+        if activity_id not in self._labels:
+            self._hidden += 1
+            node = Node(id=f"hidden-{self._hidden}", state="hidden", type="activity")
+            self._labels[activity_id] = node.id
+            self.nodes[node.id] = node
+        return self._labels[activity_id]
 
     def count(self, dependents: Iterable[UUID]) -> Dependents:
         """Return how many of these may be seen and are there, and whether there are hidden ones among them."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from rdflib import RDF, RDFS, XSD, BNode, Graph, Literal, Namespace, URIRef
-from rdflib.namespace import DCTERMS, SDO
+from rdflib.namespace import DCAT, DCTERMS, SDO
 from rdflib.term import Node as Term
 
 from catalog.provenance import identifiers
@@ -27,11 +27,16 @@ def prov_o(graph: Lineage, base: str, *, written: str) -> bytes:
     triples.bind("prov", PROV)
     triples.bind("dcterms", DCTERMS)
     triples.bind("schema", SDO)
+    triples.bind("dcat", DCAT)
     names = {node.id: _uri(node, base) for node in graph.nodes}
     for node in graph.nodes:
         _describe(triples, names[node.id], node)
+    activities = {node.id for node in graph.nodes if node.type == "activity"}
     for edge in graph.edges:
         _connect(triples, names, edge)
+        if edge.said_by in activities:
+            delegation = _qualified(triples, names[edge.source], names[edge.target], "Delegation")
+            triples.add((delegation, PROV.hadActivity, names[edge.said_by]))
     told: bytes = triples.serialize(format=written, encoding="utf-8")
     return told
 
@@ -110,11 +115,24 @@ def _connect(triples: Graph, names: dict[str, Term], edge: Edge) -> None:
     source, target = names[edge.source], names[edge.target]
     triples.add((source, PROV[edge.type], target))
     if edge.type == "wasAssociatedWith" and edge.role is not None:
-        association = BNode()
-        triples.add((source, PROV.qualifiedAssociation, association))
-        triples.add((association, RDF.type, PROV.Association))
-        triples.add((association, PROV.agent, target))
-        role = BNode()
-        triples.add((association, PROV.hadRole, role))
-        triples.add((role, RDF.type, PROV.Role))
-        triples.add((role, RDFS.label, Literal(edge.role)))
+        association = _qualified(triples, source, target, "Association")
+        _play(triples, association, PROV.hadRole, edge.role)
+    elif edge.type == "wasAttributedTo" and edge.role is not None:
+        # PROV-O's hadRole is for what involves an activity; W3C's DCAT has one for attributions.
+        _play(triples, _qualified(triples, source, target, "Attribution"), DCAT.hadRole, edge.role)
+
+
+def _qualified(triples: Graph, source: Term, target: Term, kind: str) -> BNode:
+    """Return what says more of how an agent is responsible."""
+    qualified = BNode()
+    triples.add((source, PROV[f"qualified{kind}"], qualified))
+    triples.add((qualified, RDF.type, PROV[kind]))
+    triples.add((qualified, PROV.agent, target))
+    return qualified
+
+
+def _play(triples: Graph, qualified: BNode, had_role: URIRef, label: str) -> None:
+    role = BNode()
+    triples.add((qualified, had_role, role))
+    triples.add((role, RDF.type, PROV.Role))
+    triples.add((role, RDFS.label, Literal(label)))

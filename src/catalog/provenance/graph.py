@@ -25,7 +25,8 @@ class Direction(StrEnum):
 class Node(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """An object, activity, agent or outside identifier.
 
-    A hidden one has nothing but a label, which stands for it in this answer alone; a withdrawn one is a tombstone.
+    A hidden one has nothing but a label, which stands for it in this answer alone, and the type if it is no object; a
+    withdrawn one is a tombstone.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Edge(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """A PROV relation: from what came later, or acted, to what it came from, or was acted by.
 
     `relation` is what was said, in DataCite's words; with a `pointer` it is said by the metadata of the first, there.
+    `said_by` is the activity or object in which an agent acted on behalf of another one.
     """
 
     type: Literal[
@@ -58,6 +60,9 @@ class Edge(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         "used",
         "wasGeneratedBy",
         "wasAssociatedWith",
+        "wasAttributedTo",
+        "actedOnBehalfOf",
+        "wasInformedBy",
         "hadMember",
         "wasInfluencedBy",
     ]
@@ -66,6 +71,7 @@ class Edge(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     relation: str | None = None
     role: str | None = None
     pointer: str | None = None
+    said_by: str | None = None
 
 
 class Dependents(msgspec.Struct, frozen=True):

@@ -4,51 +4,36 @@ A relation is there already when its subject says the same; an activity, when on
 imported, or when it is one of ours that says the same.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from uuid import UUID, uuid5
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
-from uuid_utils.compat import uuid7
 
 from catalog.access.principals import Caller
 from catalog.errors import CatalogError, Fault, Forbidden, Gone, NotFound, TooLarge, Unprocessable
 from catalog.objects import changing, reading, resolving, validation
 from catalog.objects.reading import Entry
 from catalog.objects.references import Reference
-from catalog.provenance import activities, circles, recording
+from catalog.provenance import activities, circles, import_relations, import_responsibility, recording, responsibility
 from catalog.provenance.circles import Cycle
+from catalog.provenance.import_responsibility import Spoken
 from catalog.provenance.prov_json_document import End, LeftOut
 from catalog.provenance.prov_json_import import Run, Statements
 from catalog.provenance.statements import (
     ACTIVITY_OBJECTS_MAX,
-    RELATIONS_MAX,
     ActivityFacts,
     Identifier,
     IdentifierType,
-    RelationType,
 )
 
 LEFT_OUT_SHOWN_MAX = 1_000
 # Any UUID of our own: activities from documents get ids from what they say, so that each is recorded once.
 _IMPORTED = UUID("5b1d1c52-8a0e-4f37-9f5e-6b6c1c0a7d11")
-# What the target would have to say, where only the target is ours.
-_TURNED: dict[RelationType, RelationType] = {
-    RelationType.IS_DERIVED_FROM: RelationType.IS_SOURCE_OF,
-    RelationType.IS_VERSION_OF: RelationType.HAS_VERSION,
-    RelationType.IS_NEW_VERSION_OF: RelationType.IS_PREVIOUS_VERSION_OF,
-    RelationType.IS_VARIANT_FORM_OF: RelationType.IS_ORIGINAL_FORM_OF,
-    RelationType.IS_TRANSLATION_OF: RelationType.HAS_TRANSLATION,
-    RelationType.HAS_PART: RelationType.IS_PART_OF,
-}
-_TURNED |= {after: before for before, after in _TURNED.items()}
-
-_relations = SQLModel.metadata.tables["relation"]
 _activities = SQLModel.metadata.tables["activity"]
 
 
@@ -63,19 +48,47 @@ class ImportedActivity(msgspec.Struct, frozen=True):
 class Imported(msgspec.Struct, frozen=True):
     """What became of a document: relations recorded and those that were there, activities, objects that changed.
 
+    `statements` are attributions, delegations, and which activity informed which; what several objects say counts for
+    each of them.
     `left_out` are the first parts that were not taken, each with the reason.
     """
 
     relations_recorded: int
     relations_unchanged: int
+    statements_recorded: int
+    statements_unchanged: int
     activities: list[ImportedActivity]
     changed: list[UUID]
     left_out: list[LeftOut]
     left_out_total: int
 
 
-# Subject, type, target, identifier's type, identifier: what makes two relations one.
-_Relation = tuple[UUID, RelationType, UUID | None, str | None, str | None]
+@dataclass(slots=True)
+class _Changes:
+    """What each object says that it did not say before: ids of relations, activities and statements of agents."""
+
+    relations: dict[UUID, list[str]] = field(default_factory=dict)
+    activities: dict[UUID, list[str]] = field(default_factory=dict)
+    agents: dict[UUID, list[UUID]] = field(default_factory=dict)
+
+    def act(self, act: "_Act", act_id: UUID) -> None:
+        """Note that an activity, and so what it generated, says something new."""
+        for one in act.generated:
+            told = self.activities.setdefault(one, [])
+            told += [] if str(act_id) in told else [str(act_id)]
+
+    @property
+    def objects(self) -> list[UUID]:
+        """Those that say something new, in the order in which everybody locks them."""
+        return sorted({*self.relations, *self.activities, *self.agents})
+
+    async def count(self, session: AsyncSession, entries: Mapping[UUID, Entry], caller: Caller) -> None:
+        """Count one change to each of the objects."""
+        for one in self.objects:
+            changes = {"relations": self.relations.get(one, []), "activities": self.activities.get(one, [])}
+            if one in self.agents:
+                changes["agents"] = [str(statement_id) for statement_id in self.agents[one]]
+            await changing.change(session, entries[one], caller, action="import provenance", changes=changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,36 +118,57 @@ async def record(
     left_out = list(told.left_out)
     ids = await _resolved(session, told, caller, project)
     places: dict[UUID, str] = {}
-    relations = _relations_of(told, ids, left_out, places)
-    acts = _acts_of(told, ids, left_out, places)
-    entries = await _locked(session, places, caller)
+    relations = import_relations.relations_of(told, ids, left_out, places)
+    named = await _named(session, told, caller, base)
+    acts = _acts_of(told, ids, named, left_out, places)
+    generated = {act.run.name: act.generated for act in acts}
+    spoken = import_responsibility.spoken(told, ids, generated, named.keys() | generated.keys(), left_out)
+    entries = await _locked(session, spoken.places | places, caller)
     await circles.lock_lineage(session)
-    fresh = await _fresh(session, relations)
-    acts_there = await _there(session, acts, caller, base)
-    acts_fresh = [act for act in acts if act.run.name not in acts_there]
-    written = await _write_relations(session, fresh, principal_id)
+    there = await _there(session, acts, caller, base)
+    act_ids = named | {act.run.name: there.get(act.run.name, act.id) for act in acts}
+    changes = _Changes()
+    fresh = await import_relations.fresh_among(session, relations)
+    changes.relations = await import_relations.write(session, fresh, principal_id)
+    acts_fresh = [act for act in acts if act.run.name not in there]
     for act in acts_fresh:
         await recording.write_activity(
             session, act.id, act.run.facts, used=act.used, generated=act.generated, principal_id=principal_id
         )
+        changes.act(act, act.id)
     ends = {one for row in fresh for one in recording.lineage_of(row[1], row[0], row[2]) if one is not None}
     ends |= {one for act in acts_fresh for one in (*act.used, *act.generated)}
     if ends:
         await circles.refuse_above(session, sorted(ends), caller.audience)
-    changed = await _change(session, entries, written, acts_fresh, caller)
+    changes.agents = await responsibility.write(session, spoken.objects.values(), principal_id)
+    statements = sum(map(len, changes.agents.values()))
+    for act in acts:
+        added = await _write_more(session, act, spoken, act_ids)
+        statements += added
+        if added:
+            changes.act(act, act_ids[act.run.name])
+    await changes.count(session, entries, caller)
     return Imported(
         relations_recorded=len(fresh),
         relations_unchanged=len(relations) - len(fresh),
+        statements_recorded=statements,
+        statements_unchanged=spoken.count - statements,
         activities=[
-            ImportedActivity(
-                act.run.name, acts_there.get(act.run.name, act.id), recorded=act.run.name not in acts_there
-            )
-            for act in acts
+            ImportedActivity(act.run.name, act_ids[act.run.name], recorded=act.run.name not in there) for act in acts
         ],
-        changed=changed,
+        changed=changes.objects,
         left_out=left_out[:LEFT_OUT_SHOWN_MAX],
         left_out_total=len(left_out),
     )
+
+
+async def _write_more(session: AsyncSession, act: _Act, spoken: Spoken, ids: Mapping[str, UUID]) -> int:
+    """Write on whose behalf agents acted in an activity and what informed it; returns how much was new."""
+    act_id, name = ids[act.run.name], act.run.name
+    delegations = list(spoken.delegations.get(name, {}).values())
+    informants = [one for one in (ids[other] for other in spoken.informants.get(name, ())) if one != act_id]
+    added = await recording.write_delegations(session, act_id, delegations)
+    return added + await recording.write_communications(session, act_id, informants)
 
 
 async def _resolved(
@@ -142,6 +176,8 @@ async def _resolved(
 ) -> dict[str, UUID | Identifier]:
     """Return the object or identifier for each entity that a statement names; what is neither is left away."""
     named = {end.name for said in told.said for end in (said.subject, said.target)}
+    named |= {one.entity.name for one in told.attributed}
+    named |= {one.entity.name for one in told.delegated if one.entity is not None}
     named |= {end.name for run in told.runs for end in (*run.used, *run.generated)}
     entities = {name: told.entities[name] for name in sorted(named)}
     references = {name: Reference(one.pointer, one.target) for name, one in entities.items() if one.target is not None}
@@ -179,47 +215,32 @@ async def _resolved(
     return found
 
 
-def _relations_of(
-    told: Statements,
-    ids: Mapping[str, UUID | Identifier],
-    left_out: list[LeftOut],
-    places: dict[UUID, str],
-) -> list[_Relation]:
-    """Return the relations to record, each once, and note by which place of the document an object would change."""
-    relations: dict[_Relation, None] = {}
-    for one in told.said:
-        said, subject, target = one.type, ids.get(one.subject.name), ids.get(one.target.name)
-        if not isinstance(subject, UUID):
-            said, subject, target = _TURNED[said], target, subject
-        if not isinstance(subject, UUID):
-            left_out.append(LeftOut(one.pointer, "neither end is an object of this catalog"))
-        elif target is None:
-            left_out.append(LeftOut(one.pointer, "one end is no object of this catalog and has no identifier"))
-        elif (
-            subject == target
-            and told.entities[one.subject.name].identifier != told.entities[one.target.name].identifier
-        ):
-            left_out.append(LeftOut(one.pointer, "both ends are the same object; DOIs of its versions lead to it"))
-        elif subject == target:
-            raise Cycle(f"{one.pointer} would close a circle: {subject} → {subject}.")
-        else:
-            places.setdefault(subject, one.pointer)
-            if isinstance(target, UUID):
-                relations[subject, said, target, None, None] = None
-            else:
-                relations[subject, said, None, str(target.type), target.value] = None
-    return list(relations)
+async def _named(session: AsyncSession, told: Statements, caller: Caller, base: str) -> dict[str, UUID]:
+    """Return the activities of ours that the document names by their addresses, as far as the caller may see them."""
+    start = f"{base}/api/activities/"
+    iris = told.activities | {run.name: run.iri for run in told.runs}
+    ids = {}
+    for name, iri in iris.items():
+        with suppress(ValueError):
+            if iri.startswith(start):
+                ids[name] = UUID(iri.removeprefix(start))
+    seen = await activities.seen_among(session, sorted(set(ids.values())), caller.audience)
+    return {name: activity_id for name, activity_id in ids.items() if activity_id in seen}
 
 
 def _acts_of(
     told: Statements,
     ids: Mapping[str, UUID | Identifier],
+    named: Mapping[str, UUID],
     left_out: list[LeftOut],
     places: dict[UUID, str],
 ) -> list[_Act]:
     acts = []
     for run in told.runs:
         used, generated = _involved(run.used, ids, left_out), _involved(run.generated, ids, left_out)
+        if not generated and run.name in named and not run.generated:
+            # It stands there only because another one names it.
+            continue
         if not generated:
             left_out.append(LeftOut(run.pointer, "it generated no object of this catalog"))
             continue
@@ -261,38 +282,9 @@ async def _locked(session: AsyncSession, places: Mapping[UUID, str], caller: Cal
     return entries
 
 
-async def _fresh(session: AsyncSession, relations: Sequence[_Relation]) -> list[_Relation]:
-    """Return the relations that are not there yet; raises TooLarge when an object would have too many."""
-    if not relations:
-        return []
-    rows = await session.execute(
-        sa.select(
-            _relations.c.subject_id,
-            _relations.c.type,
-            _relations.c.target_id,
-            _relations.c.identifier_type,
-            _relations.c.identifier,
-        ).where(_among(_relations.c.subject_id, {row[0] for row in relations}))
-    )
-    there = {tuple(row) for row in rows}
-    fresh = [row for row in relations if row not in there]
-    held: dict[UUID, int] = {}
-    for subject in [*(row[0] for row in there), *(row[0] for row in fresh)]:
-        held[subject] = held.get(subject, 0) + 1
-    full = sorted(subject for subject in {row[0] for row in fresh} if held[subject] > RELATIONS_MAX)
-    if full:
-        raise TooLarge(f"An object has at most {RELATIONS_MAX:,} relations; {full[0]} would have {held[full[0]]:,}.")
-    return fresh
-
-
-def _among(column: Any, ids: Collection[UUID]) -> sa.ColumnElement[bool]:
-    condition: sa.ColumnElement[bool] = column == sa.any_(sa.bindparam(None, sorted(ids), type_=ARRAY(sa.Uuid)))
-    return condition
-
-
 async def _there(session: AsyncSession, acts: Sequence[_Act], caller: Caller, base: str) -> dict[str, UUID]:
     """Return the id of each activity that is recorded already, by its name in the document."""
-    rows = await session.execute(sa.select(_activities.c.id).where(_among(_activities.c.id, {act.id for act in acts})))
+    rows = await session.execute(sa.select(_activities.c.id).where(_activities.c.id.in_({act.id for act in acts})))
     imported = set(rows.scalars())
     there = {}
     for act in acts:
@@ -319,59 +311,3 @@ async def _own(session: AsyncSession, act: _Act, caller: Caller, base: str) -> U
     visible = [{node.id for node in nodes if node.state != "hidden"} for nodes in (recorded.used, recorded.generated)]
     told = [{str(one) for one in ids} for ids in (act.used, act.generated)]
     return recorded.id if facts == act.run.facts and visible == told else None
-
-
-async def _write_relations(
-    session: AsyncSession, fresh: Sequence[_Relation], principal_id: UUID
-) -> dict[UUID, list[str]]:
-    """Write the relations; returns their ids by subject."""
-    if not fresh:
-        return {}
-    last = await session.execute(
-        sa.select(_relations.c.subject_id, sa.func.max(_relations.c.position))
-        .where(_among(_relations.c.subject_id, {row[0] for row in fresh}))
-        .group_by(_relations.c.subject_id)
-    )
-    positions = {subject: position + 1 for subject, position in last}
-    written: dict[UUID, list[str]] = {}
-    rows = []
-    for subject, said, target, identifier_type, identifier in fresh:
-        later, earlier = recording.lineage_of(said, subject, target)
-        relation_id = uuid7()
-        rows.append(
-            {
-                "id": relation_id,
-                "subject_id": subject,
-                "type": said,
-                "target_id": target,
-                "identifier_type": identifier_type,
-                "identifier": identifier,
-                "later_id": later,
-                "earlier_id": earlier,
-                "position": positions.get(subject, 0),
-                "principal_id": principal_id,
-            }
-        )
-        positions[subject] = positions.get(subject, 0) + 1
-        written.setdefault(subject, []).append(str(relation_id))
-    await session.execute(insert(_relations), rows)
-    return written
-
-
-async def _change(
-    session: AsyncSession,
-    entries: Mapping[UUID, Entry],
-    relations: Mapping[UUID, Sequence[str]],
-    acts: Sequence[_Act],
-    caller: Caller,
-) -> list[UUID]:
-    """Count one change to each object that says something new, and return their ids."""
-    acted: dict[UUID, list[str]] = {}
-    for act in acts:
-        for one in act.generated:
-            acted.setdefault(one, []).append(str(act.id))
-    changed = sorted({*relations, *acted})
-    for one in changed:
-        changes = {"relations": list(relations.get(one, ())), "activities": acted.get(one, [])}
-        await changing.change(session, entries[one], caller, action="import provenance", changes=changes)
-    return changed

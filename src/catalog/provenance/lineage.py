@@ -57,8 +57,24 @@ _ACTIVITIES_DOWN = """
     WHERE used.object_id = ANY(:ids) AND used.way = 'used' AND {here_seen} AND {said_by_seen}
     ORDER BY 1 LIMIT :most
 """
+# Those that may be seen.
 _ACTIVITY = """
-    SELECT id, type, label, started_at, ended_at, parameters, software, code FROM activity WHERE id = ANY(:ids)
+    SELECT id, type, label, started_at, ended_at, parameters, software, code FROM activity
+    WHERE id = ANY(:ids) AND {activity_seen}
+"""
+_RESPONSIBILITIES = """
+    SELECT object_id, role, agent_id, responsible_id FROM responsibility
+    JOIN object AS here ON here.id = responsibility.object_id
+    WHERE object_id = ANY(:ids) AND here.withdrawn_at IS NULL AND {here_seen} ORDER BY object_id, position LIMIT :most
+"""
+_DELEGATIONS = """
+    SELECT activity_id, agent_id, responsible_id FROM delegation
+    WHERE activity_id = ANY(:ids) ORDER BY activity_id, position LIMIT :most
+"""
+_AGENTS = "SELECT id, type, name, identifier, version FROM agent WHERE id = ANY(:ids)"
+_COMMUNICATIONS = """
+    SELECT informed_id, informant_id FROM communication JOIN activity ON activity.id = communication.informed_id
+    WHERE {end} = ANY(:ids) AND {activity_seen} ORDER BY informed_id, position LIMIT :most
 """
 _INVOLVED = """
     SELECT activity_id, way, object_id FROM involvement
@@ -93,6 +109,7 @@ async def graph_of(
     relations: dict[UUID, Any] = {}
     references: dict[tuple[UUID, str, UUID], Any] = {}
     activity_ids: set[UUID] = set()
+    communications: dict[tuple[UUID, UUID], Any] = {}
     for walked, ways in ((up, _WAYS_UP), (down, _WAYS_DOWN)):
         if walked.inner:
             # What leads to something that was cut off is not drawn.
@@ -105,16 +122,28 @@ async def graph_of(
             relations |= {row.id: row for row in said}
             named = await ask.rows(_REFERENCES.replace("{here}", ways.subject).replace("{there}", ways.target), **asked)
             references |= {(row.subject_id, row.pointer, row.target_id): row for row in named}
-            activity_ids |= {
-                row.activity_id for row in await ask.rows(ways.activities, ids=walked.inner, most=NODES_MAX + 1)
-            }
+            acts = {row.activity_id for row in await ask.rows(ways.activities, ids=walked.inner, most=NODES_MAX + 1)}
+            if acts:
+                told = await ask.rows(_COMMUNICATIONS.replace("{end}", ways.end), ids=sorted(acts), most=NODES_MAX + 1)
+                communications |= {(row.informed_id, row.informant_id): row for row in told}
+            activity_ids |= acts
     for _, row in sorted(relations.items()):
         drawn.relation(row)
     for _, row in sorted(references.items()):
         drawn.reference(row)
     if activity_ids:
         await _draw_activities(ask, sorted(activity_ids)[:NODES_MAX], sorted(among), drawn)
-    truncated = up.cut or down.cut or len(drawn.edges) > EDGES_MAX or len(activity_ids) > NODES_MAX
+    await _draw_responsibilities(ask, sorted(among), drawn)
+    if communications:
+        await _draw_communications(ask, list(communications.values())[:NODES_MAX], drawn)
+    truncated = any(
+        (
+            up.cut,
+            down.cut,
+            len(drawn.edges) > EDGES_MAX,
+            max(len(activity_ids), len(communications)) > NODES_MAX,
+        )
+    )
     return Graph(
         object=str(object_id),
         direction=direction,
@@ -137,10 +166,14 @@ class _Ways:
     target: str
     outside: frozenset[RelationType]
     activities: str
+    # Of a communication, which activity the walk has met.
+    end: str
 
 
-_WAYS_UP = _Ways("later_id", "earlier_id", "subject_id", "target_id", SUBJECT_IS_LATER, _ACTIVITIES_UP)
-_WAYS_DOWN = _Ways("earlier_id", "later_id", "target_id", "subject_id", SUBJECT_IS_EARLIER, _ACTIVITIES_DOWN)
+_WAYS_UP = _Ways("later_id", "earlier_id", "subject_id", "target_id", SUBJECT_IS_LATER, _ACTIVITIES_UP, "informed_id")
+_WAYS_DOWN = _Ways(
+    "earlier_id", "later_id", "target_id", "subject_id", SUBJECT_IS_EARLIER, _ACTIVITIES_DOWN, "informant_id"
+)
 
 
 async def _draw_activities(ask: Reader, ids: Sequence[UUID], among: Sequence[UUID], drawn: Drawing) -> None:
@@ -151,3 +184,35 @@ async def _draw_activities(ask: Reader, ids: Sequence[UUID], among: Sequence[UUI
         drawn.involvement(row)
     for row in await ask.rows(PARTS, ids=ids, most=EDGES_MAX + 1):
         drawn.association(row)
+    delegations = await ask.rows(_DELEGATIONS, ids=ids, most=EDGES_MAX + 1)
+    await _draw_agents(ask, delegations, drawn)
+    for row in delegations:
+        drawn.delegation(row)
+
+
+async def _draw_responsibilities(ask: Reader, ids: Sequence[UUID], drawn: Drawing) -> None:
+    said = await ask.rows(_RESPONSIBILITIES, ids=ids, most=EDGES_MAX + 1)
+    await _draw_agents(ask, said, drawn)
+    for row in said:
+        drawn.responsibility(row)
+
+
+async def _draw_agents(ask: Reader, named: Sequence[Any], drawn: Drawing) -> None:
+    """Draw the agents that these rows name, in the order in which they do."""
+    ids = dict.fromkeys(one for row in named for one in (row.agent_id, row.responsible_id) if one is not None)
+    if ids:
+        found = {row.id: row for row in await ask.rows(_AGENTS, ids=list(ids))}
+        for one in ids:
+            drawn.agent(found[one])
+
+
+async def _draw_communications(ask: Reader, told: Sequence[Any], drawn: Drawing) -> None:
+    """Draw which activities informed others, with those that the walk did not meet."""
+    ids = dict.fromkeys(one for row in told for one in (row.informed_id, row.informant_id))
+    beside = [one for one in ids if str(one) not in drawn.nodes]
+    found = {row.id: row for row in await ask.rows(_ACTIVITY, ids=beside)} if beside else {}
+    for one in beside:
+        if one in found:
+            drawn.activity(found[one])
+    for row in told:
+        drawn.communication(row)

@@ -25,7 +25,12 @@ ENDS = {
     "wasDerivedFrom": ("prov:generatedEntity", "prov:usedEntity"),
     "wasAssociatedWith": ("prov:activity", "prov:agent"),
     "hadMember": ("prov:collection", "prov:entity"),
+    "wasAttributedTo": ("prov:entity", "prov:agent"),
+    "actedOnBehalfOf": ("prov:delegate", "prov:responsible"),
+    "wasInformedBy": ("prov:informed", "prov:informant"),
 }
+# In which activity an agent acted on behalf of another one; PROV has no word for the entity that says so.
+SAID_BY = {"activity": "prov:activity", "entity": "catalog:entity"}
 _INFLUENCE = ("prov:influencee", "prov:influencer")
 
 
@@ -34,14 +39,18 @@ def prov_json_from(graph: Graph, base: str) -> dict[str, Any]:
     written = _Written(base)
     document: dict[str, Any] = {}
     names = {}
+    sections = {}
     for node in graph.nodes:
         section, names[node.id] = written.name_of(node)
+        sections[node.id] = section
         document.setdefault(section, {})[names[node.id]] = dict(_attributes_of(node))
         if node.withdrawn_at is not None:
             ended = {"prov:entity": names[node.id], "prov:time": node.withdrawn_at.isoformat()}
             document.setdefault("wasInvalidatedBy", {})[f"_:i{len(names)}"] = ended
     for place, edge in enumerate(graph.edges, 1):
         section, record = _record_of(edge, names)
+        if edge.said_by is not None:
+            record[SAID_BY[sections[edge.said_by]]] = names[edge.said_by]
         document.setdefault(section, {})[f"_:r{place}"] = record
     return {"prefix": written.prefixes, **document}
 
@@ -60,10 +69,10 @@ class _Written:
         """Return in which section a thing stands, and under which name."""
         if node.type == "agent":
             return "agent", self._of(f"urn:uuid:{node.id}")
+        if node.state == "hidden":
+            return ("activity" if node.type == "activity" else "entity"), f"_:{node.id}"
         if node.type == "activity":
             return "activity", f"activity:{node.id}"
-        if node.state == "hidden":
-            return "entity", f"_:{node.id}"
         if node.identifier is not None and node.identifier_type is not None:
             return "entity", self._of(identifiers.iri_from(node.identifier_type, node.identifier))
         return "entity", f"object:{node.id}"
@@ -82,7 +91,8 @@ def _attributes_of(node: Node) -> Iterator[tuple[str, Any]]:
     if node.title is not None:
         yield "prov:label", node.title
     if node.type == "activity":
-        yield "prov:type", node.kind
+        if node.kind is not None:
+            yield "prov:type", node.kind
     elif node.type == "agent":
         known = AGENTS.get(node.kind or "")
         yield "prov:type", {"$": known or f"catalog:{node.kind}", "type": "prov:QUALIFIED_NAME"}

@@ -14,16 +14,13 @@ import msgspec
 from catalog.errors import Fault, Invalid, TooLarge
 from catalog.objects import validation
 from catalog.provenance import identifiers
-from catalog.provenance.prov_json import ENDS, PROV, TERMS
+from catalog.provenance.prov_json import ENDS, PROV, SAID_BY, TERMS
 
 DOCUMENT_BYTES_MAX = 2 * 1024 * 1024
 RECORDS_MAX = 2_000
 
 # What is read and not taken, with the reason that the answer gives.
 LEFT_OUT = {
-    "wasAttributedTo": "who made an object stands in its creators",
-    "wasInformedBy": "follows from what one activity generated and the other used",
-    "actedOnBehalfOf": "agents have no relations among themselves here",
     "wasInfluencedBy": "say how: by wasDerivedFrom, used, wasGeneratedBy or hadMember",
     "wasStartedBy": "only the time of an activity's start is kept",
     "wasEndedBy": "only the time of an activity's end is kept",
@@ -36,7 +33,13 @@ LEFT_OUT = {
 SAID_BY_METADATA = "the metadata of an object says it, and says it wherever the object is registered"
 _ELEMENTS = ("entity", "activity", "agent")
 _SECTIONS = ("prefix", *_ELEMENTS, *ENDS, *LEFT_OUT)
-_KEPT = ("prov:role", "prov:type", "prov:label", "catalog:relation")
+# What is read of each relation beside its ends.
+_KEPT = {
+    "wasAttributedTo": ("prov:role",),
+    "actedOnBehalfOf": tuple(SAID_BY.values()),
+    "wasInformedBy": (),
+}
+_KEPT_OF_OTHERS = ("prov:role", "prov:type", "prov:label", "catalog:relation")
 # How a value says that it is a name.
 _NAMES = frozenset({"prov:QUALIFIED_NAME", "xsd:QName", "prov:QualifiedName"})
 
@@ -45,7 +48,7 @@ Attributes = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """A place in the document that names an entity."""
+    """A place in the document that names an entity, activity or agent."""
 
     pointer: str
     name: str
@@ -105,8 +108,13 @@ class Document:
                 if _by_metadata(told):
                     self.leave(pointer, SAID_BY_METADATA)
                 elif first is not None and second is not None:
-                    self.leave_others(pointer, told, {*ENDS[section], *_KEPT})
+                    self.leave_others(pointer, told, {*ENDS[section], *_KEPT.get(section, _KEPT_OF_OTHERS)})
                     yield Record(section, pointer, told, first, second)
+
+    def also(self, record: Record, key: str) -> End | None:
+        """Return what a relation names beside its ends, if it does."""
+        name = text_of(record.told.get(key))
+        return End(f"{record.pointer}/{key}", name) if name else None
 
     def named(self, value: Any) -> str:
         """Return a value that is a name as the address it stands for; any other as its text."""

@@ -1,11 +1,12 @@
 """PROV-JSON as statements that can be recorded.
 
 Taken are entities that are objects of this catalog or have an identifier outside, activities with what they used and
-generated, the agents associated with them, derivations and members. What else a document says is told, not taken.
+generated and what informed them, agents associated with them, to whom entities are attributed and on whose behalf they
+acted, derivations and members. What else a document says is told, not taken.
 Computes only: fetches nothing, looks nothing up.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, TypeVar
@@ -16,19 +17,21 @@ from catalog.errors import Invalid
 from catalog.objects import validation
 from catalog.objects.references import ObjectId
 from catalog.provenance import identifiers
-from catalog.provenance.prov_json import AGENTS, ENDS, PROV, TERMS
-from catalog.provenance.prov_json_document import Attributes, Document, End, LeftOut, several, text_of
+from catalog.provenance.prov_json import AGENTS, ENDS, PROV, SAID_BY, TERMS
+from catalog.provenance.prov_json_document import Attributes, Document, End, LeftOut, Record, several, text_of
 from catalog.provenance.statements import (
     REVISIONS,
     SUBJECT_IS_EARLIER,
     SUBJECT_IS_LATER,
     ActivityFacts,
     AgentDraft,
+    AgentName,
     Identifier,
     RelationType,
 )
 
 _object_id: TypeAdapter[str] = TypeAdapter(ObjectId)
+_OF_ENTITIES = frozenset({"prov:entity", "prov:generatedEntity", "prov:usedEntity", "prov:collection"})
 _ACTIVITY_TERMS = ("parameters", "software", "softwareVersion", "repository", "commit", "path")
 # Where the document says a fact, by where our models have it.
 _SOURCE = {
@@ -72,6 +75,35 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
+class Attributed:
+    """That an entity is an agent's work."""
+
+    pointer: str
+    entity: End
+    agent: AgentDraft
+
+
+@dataclass(frozen=True, slots=True)
+class Delegated:
+    """That an agent acted on behalf of another one: in an activity, as an entity says, or neither is said."""
+
+    pointer: str
+    agent: AgentName
+    responsible: AgentName
+    activity: End | None
+    entity: End | None
+
+
+@dataclass(frozen=True, slots=True)
+class Informed:
+    """That one activity informed another."""
+
+    pointer: str
+    informed: End
+    informant: End
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """An activity with the entities that it used and generated; `iri` tells it from others that did the same."""
 
@@ -85,11 +117,15 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """What a document says and can be recorded; `left_out` is what cannot."""
+    """What a document says and can be recorded; `left_out` is what cannot. `activities` are addresses by names."""
 
     entities: dict[str, Entity]
     said: list[Said]
+    attributed: list[Attributed]
+    delegated: list[Delegated]
+    informed: list[Informed]
     runs: list[Run]
+    activities: dict[str, str]
     left_out: list[LeftOut]
 
 
@@ -101,16 +137,11 @@ def statements_from(body: bytes, base: str, *, project: str | None = None) -> St
     """
     document = Document(body)
     reading = _Reading(document, base, project)
-    entities = {name: reading.entity(name, *told) for name, told in document.elements["entity"].items()}
-    agents = {
-        name: agent
-        for name, told in document.elements["agent"].items()
-        if (agent := reading.agent(name, *told)) is not None
-    }
-    runs, said = reading.relations(entities, agents)
+    reading.elements()
+    told = reading.statements()
     if document.faults.count:
         raise document.faults.refusal("document")
-    return Statements(entities, said, runs, document.left_out)
+    return told
 
 
 @dataclass(slots=True)
@@ -129,6 +160,18 @@ class _Reading:
         self._document = document
         self._base = base
         self._project = project
+        self._told = Statements({}, [], [], [], [], [], {}, document.left_out)
+        self._agents: dict[str, AgentDraft] = {}
+        self._parts: dict[str, _Parts] = {}
+
+    def elements(self) -> None:
+        """Read the entities and agents that the document describes."""
+        for name, told in self._document.elements["entity"].items():
+            self._told.entities[name] = self.entity(name, *told)
+        for name, told in self._document.elements["agent"].items():
+            agent = self.agent(name, *told)
+            if agent is not None:
+                self._agents[name] = agent
 
     def entity(self, name: str, pointer: str, told: Attributes) -> Entity:
         """Return what the name of an entity stands for."""
@@ -186,52 +229,99 @@ class _Reading:
             facts["version"] = text_of(told.get("catalog:version"))
         return self._checked(AgentDraft, facts, pointer)
 
-    def relations(self, entities: dict[str, Entity], agents: Mapping[str, AgentDraft]) -> tuple[list[Run], list[Said]]:
-        """Return the activities, and what entities say of each other; adds entities that are only named."""
-        parts: dict[str, _Parts] = {}
-        said = []
+    def statements(self) -> Statements:
+        """Return what the document says; entities that are only named are added."""
+        taken: Mapping[str, Callable[[Record], None]] = {
+            "used": self._used,
+            "wasGeneratedBy": self._generated,
+            "wasAssociatedWith": self._associated,
+            "wasDerivedFrom": self._derived,
+            "hadMember": self._member,
+            "wasAttributedTo": self._attributed,
+            "actedOnBehalfOf": self._delegated,
+            "wasInformedBy": self._informed,
+        }
+        told = self._told
         for one in self._document.records():
-            section, pointer, first, second = one.section, one.pointer, one.first, one.second
-            for key, end in zip(ENDS[section], (first, second), strict=True):
-                if key not in {"prov:activity", "prov:agent"} and end.name not in entities:
-                    entities[end.name] = self.entity(end.name, end.pointer, {})
-            if section == "wasDerivedFrom":
-                said.append(self._derivation(pointer, one.told, first, second))
-            elif section == "hadMember":
-                said.append(Said(pointer, RelationType.HAS_PART, first, second))
-            elif section == "wasAssociatedWith":
-                agent = self._associated(second, agents, pointer, one.told)
-                parts.setdefault(first.name, _Parts()).agents += [] if agent is None else [agent]
-            elif section == "used":
-                parts.setdefault(first.name, _Parts()).used.append(second)
-            else:
-                parts.setdefault(second.name, _Parts()).generated.append(first)
-        return self._runs(parts), said
+            for key, end in zip(ENDS[one.section], (one.first, one.second), strict=True):
+                if key in _OF_ENTITIES:
+                    self._mention(end)
+            taken[one.section](one)
+        named = {end for one in told.informed for end in (one.informed, one.informant)}
+        named |= {one.activity for one in told.delegated if one.activity is not None}
+        told.activities.update({end.name: self._activity_iri(end.pointer, end.name) for end in named})
+        told.runs.extend(self._runs())
+        return told
 
-    def _associated(
-        self, end: End, agents: Mapping[str, AgentDraft], pointer: str, told: Attributes
-    ) -> AgentDraft | None:
+    def _used(self, one: Record) -> None:
+        self._parts_of(one.first).used.append(one.second)
+
+    def _generated(self, one: Record) -> None:
+        self._parts_of(one.second).generated.append(one.first)
+
+    def _associated(self, one: Record) -> None:
+        agent = self._in_role(one)
+        self._parts_of(one.first).agents += [] if agent is None else [agent]
+
+    def _member(self, one: Record) -> None:
+        self._told.said.append(Said(one.pointer, RelationType.HAS_PART, one.first, one.second))
+
+    def _attributed(self, one: Record) -> None:
+        agent = self._in_role(one)
+        if agent is not None:
+            self._told.attributed.append(Attributed(one.pointer, one.first, agent))
+
+    def _delegated(self, one: Record) -> None:
+        agent, responsible = self._agent(one.first), self._agent(one.second)
+        activity, entity = (self._document.also(one, key) for key in SAID_BY.values())
+        if activity is not None and entity is not None:
+            self._document.fault(one.pointer, "an activity or an entity says so; give one of them")
+        if entity is not None:
+            self._mention(entity)
+        if agent is not None and responsible is not None:
+            self._told.delegated.append(Delegated(one.pointer, agent, responsible, activity, entity))
+
+    def _informed(self, one: Record) -> None:
+        self._told.informed.append(Informed(one.pointer, one.first, one.second))
+
+    def _parts_of(self, activity: End) -> _Parts:
+        return self._parts.setdefault(activity.name, _Parts())
+
+    def _mention(self, end: End) -> None:
+        if end.name not in self._told.entities:
+            self._told.entities[end.name] = self.entity(end.name, end.pointer, {})
+
+    def _activity_iri(self, pointer: str, name: str) -> str:
+        return name if name.startswith("_:") else self._document.iri(pointer, name)
+
+    def _agent(self, end: End) -> AgentDraft | None:
         if end.name not in self._document.elements["agent"]:
             self._document.fault(end.pointer, f"there is no agent {end.name[:80]!r} in the document")
-        if end.name not in agents:
-            return None
-        return self._checked(
-            AgentDraft, agents[end.name].model_dump() | {"role": text_of(told.get("prov:role"))}, pointer
-        )
+        elif end.name not in self._agents:
+            self._document.leave(end.pointer, "the agent itself is left out")
+        return self._agents.get(end.name)
 
-    def _runs(self, parts: Mapping[str, "_Parts"]) -> list[Run]:
-        runs = []
+    def _in_role(self, one: Record) -> AgentDraft | None:
+        agent = self._agent(one.second)
+        if agent is None:
+            return None
+        role = {"role": text_of(one.told.get("prov:role"))}
+        return self._checked(AgentDraft, agent.model_dump() | role, one.pointer)
+
+    def _runs(self) -> list[Run]:
+        runs, parts = [], self._parts
         described = self._document.elements["activity"]
         for name in dict.fromkeys([*described, *parts]):
             pointer, told = described.get(name, (validation.pointer_to(["activity", name]), {}))
             of = parts.get(name, _Parts())
-            iri = name if name.startswith("_:") else self._document.iri(pointer, name)
+            iri = self._activity_iri(pointer, name)
             facts = self._facts(name, pointer, told, of.agents)
             if facts is not None:
                 runs.append(Run(pointer, name, iri, facts, _once(of.used), _once(of.generated)))
         return runs
 
-    def _derivation(self, pointer: str, told: Attributes, generated: End, used: End) -> Said:
+    def _derived(self, one: Record) -> None:
+        pointer, told, generated, used = one.pointer, one.told, one.first, one.second
         named = text_of(told.get("catalog:relation"))
         lineage_types = SUBJECT_IS_LATER | SUBJECT_IS_EARLIER
         revised = f"{PROV}Revision" in {self._document.named(one) for one in several(told.get("prov:type"))}
@@ -245,9 +335,8 @@ class _Reading:
             said = RelationType(named)
             if revised and said not in REVISIONS:
                 self._document.fault(f"{pointer}/catalog:relation", f"{named} is no prov:Revision", "IsNewVersionOf")
-        if said in SUBJECT_IS_LATER:
-            return Said(pointer, said, generated, used)
-        return Said(pointer, said, used, generated)
+        subject, target = (generated, used) if said in SUBJECT_IS_LATER else (used, generated)
+        self._told.said.append(Said(pointer, said, subject, target))
 
     def _facts(self, name: str, pointer: str, told: Attributes, agents: Iterable[AgentDraft]) -> ActivityFacts | None:
         ours = {one: text_of(told.get(f"catalog:{one}")) for one in _ACTIVITY_TERMS}

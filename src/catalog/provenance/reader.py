@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from catalog.access.audience import Audience
 
-# That the activity of `used` generated something that may be seen: then it is told.
-_SAID_BY_SEEN = """
+# That an activity generated something that may be seen: then it is told.
+_ACTIVITY_SEEN = """
     EXISTS (SELECT FROM involvement AS other JOIN object AS subject ON subject.id = other.object_id
-    WHERE other.activity_id = used.activity_id AND other.way = 'generated' AND {subject_seen})
+    WHERE other.activity_id = {activity} AND other.way = 'generated' AND {subject_seen})
 """
 # Writes a parameter as `text` reads it; Postgres' own dialect adds a cast, which `text` takes for another parameter.
 _DIALECT = DefaultDialect(paramstyle="named", supports_native_boolean=True)
@@ -32,7 +32,8 @@ class Reader:
         filled = statement.format(
             subject_seen=subject_seen,
             here_seen=self._seen("here.readers"),
-            said_by_seen=_SAID_BY_SEEN.format(subject_seen=subject_seen),
+            said_by_seen=_ACTIVITY_SEEN.format(activity="used.activity_id", subject_seen=subject_seen),
+            activity_seen=_ACTIVITY_SEEN.format(activity="activity.id", subject_seen=subject_seen),
         )
         parameters = [
             sa.bindparam(name, value, type_=ARRAY(sa.Uuid) if name in {"ids", "among"} else None)

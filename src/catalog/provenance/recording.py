@@ -6,6 +6,7 @@ Every verb runs in the caller's transaction, with the audit row and the queue en
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -20,7 +21,7 @@ from catalog.objects import changing, reading, remembering, resolving
 from catalog.objects.reading import Entry
 from catalog.objects.references import Reference
 from catalog.objects.remembering import Remember
-from catalog.provenance import circles
+from catalog.provenance import activities, agents, circles
 from catalog.provenance.circles import Cycle
 from catalog.provenance.statements import (
     RELATIONS_MAX,
@@ -28,7 +29,7 @@ from catalog.provenance.statements import (
     SUBJECT_IS_LATER,
     ActivityDraft,
     ActivityFacts,
-    AgentDraft,
+    DelegationDraft,
     IdentifierType,
     RelationDraft,
     RelationType,
@@ -38,8 +39,9 @@ from catalog.provenance.tables import Way
 _relations = SQLModel.metadata.tables["relation"]
 _activities = SQLModel.metadata.tables["activity"]
 _involvements = SQLModel.metadata.tables["involvement"]
-_agents = SQLModel.metadata.tables["agent"]
 _associations = SQLModel.metadata.tables["association"]
+_delegations = SQLModel.metadata.tables["delegation"]
+_communications = SQLModel.metadata.tables["communication"]
 _principals = SQLModel.metadata.tables["principal"]
 
 
@@ -166,13 +168,30 @@ async def record_activity(
         if first != activity_id:
             return first
     used, generated = await _named(session, draft, caller)
+    await _refuse_absent(session, draft, caller)
     # All are locked before any is changed, in one order, as everywhere.
     entries = [await changing.locked(session, object_id, caller, None) for object_id in sorted(generated)]
     for entry in entries:
         await changing.change(session, entry, caller, action="generated", changes={"activity": str(activity_id)})
     await circles.refuse_between(session, generated, used, caller.audience)
     await write_activity(session, activity_id, draft, used=used, generated=generated, principal_id=principal_id)
+    await write_delegations(session, activity_id, draft.delegations)
+    await write_communications(session, activity_id, draft.informed_by)
     return activity_id
+
+
+async def _refuse_absent(session: AsyncSession, draft: ActivityDraft, caller: Caller) -> None:
+    """Raise Unprocessable for activities that are not there for this caller, or are named twice."""
+    seen = await activities.seen_among(session, draft.informed_by, caller.audience)
+    faults = [
+        Fault(f"/informed_by/{place}", f"there is no activity {one} that you may see")
+        if one not in seen
+        else Fault(f"/informed_by/{place}", f"names the activity {one} a second time")
+        for place, one in enumerate(draft.informed_by)
+        if one not in seen or one in draft.informed_by[:place]
+    ]
+    if faults:
+        raise Unprocessable("The request names activities that are not there, or one twice.", faults=faults)
 
 
 async def write_activity(
@@ -205,13 +224,57 @@ async def write_activity(
             for position, object_id in enumerate(ids)
         ],
     )
+    named = await agents.ids_of(session, facts.agents)
     for position, agent in enumerate(facts.agents):
-        agent_id = await _agent(session, agent)
+        agent_id = named[agents.key_of(agent)]
         await session.execute(
             _associations.insert().values(
                 activity_id=activity_id, position=position, agent_id=agent_id, role=agent.role
             )
         )
+
+
+async def write_delegations(session: AsyncSession, activity_id: UUID, said: Sequence[DelegationDraft]) -> int:
+    """Write who acted on whose behalf in an activity, as far as it is not said yet; returns how much was new.
+
+    Whoever calls holds the lineage lock.
+    """
+    named = await agents.ids_of(session, (who for one in said for who in (one.agent, one.responsible)))
+    rows = [
+        {
+            "activity_id": activity_id,
+            "agent_id": named[agents.key_of(one.agent)],
+            "responsible_id": named[agents.key_of(one.responsible)],
+        }
+        for one in said
+    ]
+    return await _add(session, _delegations, _delegations.c.activity_id == activity_id, rows)
+
+
+async def write_communications(session: AsyncSession, informed_id: UUID, informants: Sequence[UUID]) -> int:
+    """Write which activities informed one, as far as it is not said yet; returns how many were new.
+
+    Whoever calls has checked that they are there, and holds the lineage lock.
+    """
+    rows = [{"informed_id": informed_id, "informant_id": one} for one in informants]
+    return await _add(session, _communications, _communications.c.informed_id == informed_id, rows)
+
+
+async def _add(
+    session: AsyncSession, table: sa.Table, among: sa.ColumnElement[bool], rows: Sequence[dict[str, Any]]
+) -> int:
+    """Add rows that are not there, after those that are."""
+    if not rows:
+        return 0
+    last = (await session.execute(sa.select(sa.func.max(table.c.position)).where(among))).scalar_one()
+    first = 0 if last is None else last + 1
+    added = await session.execute(
+        insert(table)
+        .values([row | {"position": first + place} for place, row in enumerate(rows)])
+        .on_conflict_do_nothing()
+        .returning(table.c.position)
+    )
+    return len(added.all())
 
 
 async def _named(session: AsyncSession, draft: ActivityDraft, caller: Caller) -> tuple[list[UUID], list[UUID]]:
@@ -258,20 +321,6 @@ def lineage_of(said: RelationType, subject: UUID, target: UUID | None) -> tuple[
     if target is not None and said in SUBJECT_IS_EARLIER:
         return target, subject
     return None, None
-
-
-async def _agent(session: AsyncSession, draft: AgentDraft) -> UUID:
-    """Return the agent's id, the same for the same facts; the lineage lock keeps two recordings apart."""
-    facts = {
-        "type": draft.type,
-        "name": draft.name,
-        "identifier": draft.orcid or draft.ror or draft.identifier,
-        "version": draft.version,
-    }
-    await session.execute(insert(_agents).values(id=uuid7(), **facts).on_conflict_do_nothing())
-    same = [_agents.c[name].is_not_distinct_from(value) for name, value in facts.items()]
-    agent_id: UUID = (await session.execute(sa.select(_agents.c.id).where(*same))).scalar_one()
-    return agent_id
 
 
 _TOLD = sa.text(

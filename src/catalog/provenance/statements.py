@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
+from uuid import UUID
 
 import idutils
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, model_validator
@@ -18,6 +19,7 @@ from catalog.objects.references import Bond, Git, ObjectId
 RELATIONS_MAX = 1_000
 ACTIVITY_OBJECTS_MAX = 100
 AGENTS_MAX = 50
+RESPONSIBILITIES_MAX = 200
 IDENTIFIER_CHARS_MAX = 2_000
 PARAMETERS_VALUES_MAX = 2_000
 PARAMETERS_DEPTH_MAX = 8
@@ -218,8 +220,8 @@ class Software(Strict):
     version: Line | None = None
 
 
-class AgentDraft(Strict):
-    """Who or what had a part in an activity, and which."""
+class AgentName(Strict):
+    """Who or what bears responsibility: the same facts are the same agent."""
 
     type: Literal["person", "organization", "software", "instrument"]
     name: Line
@@ -227,7 +229,6 @@ class AgentDraft(Strict):
     ror: Annotated[Ror | None, Field(description="For an organization.")] = None
     version: Annotated[Line | None, Field(description="For software.")] = None
     identifier: Annotated[Line | None, Field(description="For an instrument: its serial number or address.")] = None
-    role: Annotated[Line | None, Field(examples=["operator"])] = None
 
     @model_validator(mode="after")
     def facts_fit_type(self) -> Self:
@@ -240,6 +241,39 @@ class AgentDraft(Strict):
         ):
             if getattr(self, name) is not None and self.type != owner:
                 raise ValueError(f"only an agent of the type {owner} has {name}; this one is of the type {self.type}")
+        return self
+
+
+class AgentDraft(AgentName):
+    """Who or what had a part in an activity, and which."""
+
+    role: Annotated[Line | None, Field(examples=["operator"])] = None
+
+
+class DelegationDraft(Strict):
+    """That an agent acted on behalf of another one, which answers for it."""
+
+    agent: AgentName
+    responsible: AgentName
+
+
+class ResponsibilityDraft(Strict):
+    """What an object says of agents: that it is the work of one, or that one acted on behalf of another."""
+
+    type: Literal["wasAttributedTo", "actedOnBehalfOf"]
+    agent: AgentName
+    role: Annotated[Line | None, Field(description="With wasAttributedTo.", examples=["author"])] = None
+    responsible: Annotated[AgentName | None, Field(description="With actedOnBehalfOf: who answers for the agent.")] = (
+        None
+    )
+
+    @model_validator(mode="after")
+    def facts_fit_statement(self) -> Self:
+        """Keep each fact to the type that has it."""
+        if (self.responsible is not None) != (self.type == "actedOnBehalfOf"):
+            raise ValueError("give responsible with actedOnBehalfOf, and with nothing else")
+        if self.role is not None and self.type != "wasAttributedTo":
+            raise ValueError("only wasAttributedTo has a role")
         return self
 
 
@@ -277,3 +311,14 @@ class ActivityDraft(ActivityFacts):
 
     used: Named = []
     generated: Annotated[Named, Field(min_length=1)]
+    delegations: Annotated[
+        list[DelegationDraft],
+        Field(max_length=AGENTS_MAX, description="Who acted on whose behalf, in this activity."),
+    ] = []
+    informed_by: Annotated[
+        list[UUID],
+        Field(
+            max_length=ACTIVITY_OBJECTS_MAX,
+            description="The activities, recorded before, that generated something that this one used.",
+        ),
+    ] = []

@@ -93,6 +93,50 @@ class Agent(SQLModel, table=True):
     version: str | None = Field(default=None, sa_type=sa.Text)
 
 
+class Responsibility(SQLModel, table=True):
+    """That an object is an agent's work (PROV-DM, section 5.3.2), or that an agent acted on behalf of another one.
+
+    Which of the two is told by `responsible_id`: an attribution has none. An object says both.
+    """
+
+    __table_args__ = (
+        sa.UniqueConstraint("object_id", "agent_id", "responsible_id", "role", postgresql_nulls_not_distinct=True),
+        sa.Index("ix_responsibility_agent_id", "agent_id"),
+        sa.CheckConstraint("responsible_id IS NULL OR role IS NULL", name="role_of_attribution"),
+    )
+
+    id: UUID = Field(default_factory=uuid7, primary_key=True)
+    object_id: UUID = Field(foreign_key="object.id")
+    agent_id: UUID = Field(foreign_key="agent.id")
+    responsible_id: UUID | None = Field(default=None, foreign_key="agent.id")
+    role: str | None = Field(default=None, sa_type=sa.Text)
+    position: int = Field(sa_type=sa.Integer)
+    principal_id: UUID = Field(foreign_key="principal.id")
+    created_at: datetime = Field(sa_column=timestamp_column(server_default=sa.func.now()))
+
+
+class Delegation(SQLModel, table=True):
+    """That an agent acted on behalf of another one in an activity (PROV-DM, section 5.3.4)."""
+
+    activity_id: UUID = Field(foreign_key="activity.id", primary_key=True)
+    agent_id: UUID = Field(foreign_key="agent.id", primary_key=True)
+    responsible_id: UUID = Field(foreign_key="agent.id", primary_key=True)
+    position: int = Field(sa_type=sa.Integer)
+
+
+class Communication(SQLModel, table=True):
+    """That an activity used something that another one generated, whatever it was (PROV-DM, section 5.1.5)."""
+
+    __table_args__ = (
+        sa.Index("ix_communication_informant_id", "informant_id"),
+        sa.CheckConstraint("informed_id <> informant_id", name="not_of_itself"),
+    )
+
+    informed_id: UUID = Field(foreign_key="activity.id", primary_key=True)
+    informant_id: UUID = Field(foreign_key="activity.id", primary_key=True)
+    position: int = Field(sa_type=sa.Integer)
+
+
 class Association(SQLModel, table=True):
     """An agent's part in an activity."""
 

@@ -1,15 +1,17 @@
-"""What an object came from and what came of it, one step each way, as its page shows it.
+"""What an object came from and what came of it, one step each way, and who is responsible, as its page shows it.
 
 Pure. A hidden object is told to be there and nothing else, as the graph has it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from catalog.web import wording
 
 STEPS_SHOWN_MAX = 20
+# Both ask to show their identifiers as addresses (ORCID and ROR display guidelines).
+REGISTRIES = {"ORCID": "https://orcid.org/", "ROR": "https://ror.org/"}
 # What the object is to its source, and what a result is to the object; relations that are missing are told in words.
 UP = {
     "Annotates": "Annotates",
@@ -46,22 +48,40 @@ DOWN = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One object beside this one: how they relate, and as much of it as may be told."""
+    """One object or activity beside this one: how they relate, and as much of it as may be told."""
 
     how: str
     title: str | None
     kind_label: str | None
     address: str | None
     state: str
+    # Of what is hidden.
+    what: str = "object"
+
+
+@dataclass(frozen=True, slots=True)
+class Responsible:
+    """An agent that the object is attributed to, or that had a part in what made it; and for whom it acted."""
+
+    how: str
+    name: str
+    address: str | None
+    role: str | None
+    behalf: list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """The nearest sources and results; `more` when there are others."""
+    """The nearest sources and results, and who is responsible; `more` when there are others."""
 
     sources: list[Step]
     results: list[Step]
+    responsible: list[Responsible]
     more: bool
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to show."""
+        return bool(self.sources or self.results or self.responsible)
 
 
 def traced(graph: Mapping[str, Any]) -> Traced:
@@ -78,13 +98,52 @@ def traced(graph: Mapping[str, Any]) -> Traced:
             _add(sources, nodes[target], f"Used by {nodes[source]['title']}")
         elif edge["type"] == "wasGeneratedBy" and target in used_by and source != here:
             _add(results, nodes[source], f"Made by {nodes[target]['title']}")
+        elif edge["type"] == "wasInformedBy" and source in made_by:
+            _add(sources, nodes[target], f"{nodes[source]['title']} was informed by")
         # Members stand in a list of their own, in their order.
         elif source == here and said and said != "HasPart":
             _add(sources, nodes[target], UP.get(said, wording.label_of(said)))
         elif target == here and said:
             _add(results, nodes[source], DOWN.get(said, wording.label_of(said)))
-    more = graph["truncated"] or max(len(sources), len(results)) > STEPS_SHOWN_MAX
-    return Traced(list(sources.values())[:STEPS_SHOWN_MAX], list(results.values())[:STEPS_SHOWN_MAX], more)
+    responsible = _responsible(graph["edges"], nodes, here, made_by)
+    more = graph["truncated"] or max(len(sources), len(results), len(responsible)) > STEPS_SHOWN_MAX
+    return Traced(
+        list(sources.values())[:STEPS_SHOWN_MAX],
+        list(results.values())[:STEPS_SHOWN_MAX],
+        responsible[:STEPS_SHOWN_MAX],
+        more,
+    )
+
+
+def _responsible(
+    edges: Sequence[Mapping[str, Any]], nodes: Mapping[str, Mapping[str, Any]], here: str, made_by: Collection[str]
+) -> list[Responsible]:
+    """Return the agents of the object first, then those of the activities that made it; each as it was said."""
+    of_object: list[Responsible] = []
+    of_activities: list[Responsible] = []
+    for edge in edges:
+        said_by, agent = edge["from"], nodes[edge["to"]]
+        if edge["type"] == "wasAttributedTo" and said_by == here:
+            told, how, sayers = of_object, "Attributed to", {here}
+        elif edge["type"] == "wasAssociatedWith" and said_by in made_by:
+            # What the object says of its agents holds for whatever they did.
+            told, how, sayers = of_activities, f"Had a part in {nodes[said_by]['title']}", {here, said_by}
+        else:
+            continue
+        behalf = [
+            nodes[one["to"]]["title"]
+            for one in edges
+            if one["type"] == "actedOnBehalfOf" and one["from"] == agent["id"] and one["said_by"] in sayers
+        ]
+        told.append(
+            Responsible(how, agent["title"], _agent_address(agent), edge.get("role"), list(dict.fromkeys(behalf)))
+        )
+    return of_object + of_activities
+
+
+def _agent_address(agent: Mapping[str, Any]) -> str | None:
+    registry = REGISTRIES.get(agent.get("identifier_type", ""))
+    return None if registry is None else wording.safe_address(f"{registry}{agent['identifier']}")
 
 
 def _add(steps: dict[tuple[str, str], Step], node: Mapping[str, Any], how: str) -> None:
@@ -94,7 +153,9 @@ def _add(steps: dict[tuple[str, str], Step], node: Mapping[str, Any], how: str) 
 def _step(node: Mapping[str, Any], how: str) -> Step:
     state = node["state"]
     if state == "hidden":
-        return Step(how, None, None, None, state)
+        return Step(how, None, None, None, state, node.get("type", "object"))
+    if node["type"] == "activity":
+        return Step(how, node["title"], "Activity", node["href"], state)
     if state == "outside":
         identifier = node["identifier"]
         written = identifier if node["identifier_type"] == "URL" else f"{node['identifier_type']} {identifier}"

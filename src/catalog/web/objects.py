@@ -160,7 +160,7 @@ def render_object(
         files_total=entry.get("files_total", len(files)),
         files_size=_total(entry.get("files") or ()),
         members=members,
-        traced=traced if traced is not None and (traced.sources or traced.results) else None,
+        traced=traced or None,
         provenance_address=f"/api/objects/{entry['id']}/provenance?direction=both",
         specifics=entries_of(metadata),
         coverage=_coverage(entry.get("coverage") or {}),
