@@ -1,6 +1,7 @@
 """A snapshot of a search stays as it was taken, holds what is public, and can be cited."""
 
 import hashlib
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -12,6 +13,7 @@ from catalog.errors import TooLarge
 from catalog.search.query import Question
 from catalog.snapshots import freezing
 from tests.conftest import eventually
+from tests.doi import standin
 from tests.doi.conftest import Registered, draft, patch, published, state
 from tests.web.reading import Page
 
@@ -22,6 +24,11 @@ async def taken(client: httpx2.AsyncClient, project: str, **said: Any) -> httpx2
     """Ask for a snapshot of what is in a project."""
     body = {"title": "Soil, as of today", "creators": CREATORS, "query": {"project": [project]}} | said
     return await client.post("/api/snapshots", json=body)
+
+
+async def asked_for(catalog: Registered, doi: str) -> bool:
+    """Whether the registry has been asked for a DOI."""
+    return any(doi == one for one, _ in catalog.registry.asked)
 
 
 async def indexed(client: httpx2.AsyncClient, project: str, count: int) -> None:
@@ -148,3 +155,81 @@ async def test_the_page_of_a_snapshot_says_what_was_asked_in_the_words_of_the_se
         "Project": project,
         "Kind": "training-dataset",
     }
+
+
+@pytest.mark.req("SAGE-STORAGE-27")
+async def test_a_withdrawn_snapshot_is_hidden_lists_nothing_and_tells_when_and_why(catalog: Registered) -> None:
+    project = f"doi/p{uuid4().hex[:12]}"
+    member = await published(catalog.ingest, "Salt 0", project=project)
+    await indexed(catalog.clients.anonymous, project, 1)
+    place = f"/api/snapshots/{(await taken(catalog.ingest, project, title='Salt, as of today')).json()['id']}"
+    kept = (await taken(catalog.ingest, project, title="Another one of it")).json()
+    doi = (await catalog.ingest.post(f"{place}/doi")).json()["doi"]
+    await state(catalog.ingest, doi, "findable")
+    why = {"reason": "Asked the wrong way"}
+
+    refused = [
+        (await client.delete(place, params=asked)).status_code
+        for client, asked in (
+            (catalog.ingest, {}),
+            (catalog.ingest, {"reason": " "}),
+            (catalog.clients.anonymous, why),
+            (catalog.clients.other, why),
+        )
+    ]
+    still = await catalog.clients.anonymous.get(place)
+    withdrawn = await catalog.ingest.delete(place, params=why)
+
+    assert (refused, still.status_code, withdrawn.status_code) == ([400, 400, 401, 403], 200, 204)
+    day = f"{datetime.now(UTC):%Y-%m-%d}"
+    await state(catalog.ingest, doi, "hidden")
+    assert catalog.registry.dois[doi]["state"] == "registered"
+    gone = await catalog.clients.anonymous.get(place)
+    told = f"The snapshot {place.rpartition('/')[2]} was withdrawn on {day}: Asked the wrong way."
+    assert (gone.status_code, gone.json()["detail"]) == (410, told)
+    others = [
+        await catalog.clients.anonymous.get(place, params={"format": "datacite"}),
+        await catalog.ingest.post(f"{place}/doi"),
+        await catalog.ingest.delete(place, params=why),
+    ]
+    assert [answer.status_code for answer in others] == [410, 410, 410]
+    for address, status in ((f"/doi/{doi}", 200), (place.removeprefix("/api"), 410)):
+        page = await catalog.clients.anonymous.get(address)
+        assert (page.status_code, f"withdrawn on {day}: Asked the wrong way." in page.text) == (status, True)
+        assert (member in page.text, "Salt 0" in page.text) == (False, False)
+        assert ("Salt, as of today" in page.text) == (status == 200)
+    # The other snapshot of the same objects is as it was.
+    assert (await catalog.clients.anonymous.get(f"/api/snapshots/{kept['id']}")).json() == kept
+
+    history = await catalog.ingest.get(f"{place}/history")
+    changes = [(one["by"], one["action"], one["changes"]) for one in history.json()["items"]]
+    assert changes == [
+        (None, "doi hidden", {"doi": doi}),
+        ("ingest", "withdraw", {"reason": "Asked the wrong way"}),
+        (None, "doi findable", {"doi": doi}),
+        ("ingest", "mint doi", {"doi": doi}),
+        ("ingest", "take snapshot", None),
+    ]
+    assert (await catalog.clients.other.get(f"{place}/history")).status_code == 403
+    assert (await catalog.clients.curator.get(f"{place}/history", params={"limit": 2})).json()["cursor"] is not None
+
+
+async def test_a_snapshot_withdrawn_while_its_doi_is_being_registered_never_becomes_findable(
+    catalog: Registered,
+) -> None:
+    project = f"doi/p{uuid4().hex[:12]}"
+    await published(catalog.ingest, "Clay", project=project)
+    await indexed(catalog.clients.anonymous, project, 1)
+    place = f"/api/snapshots/{(await taken(catalog.ingest, project)).json()['id']}"
+    catalog.registry.mishap = lambda _: standin.SLOW_DOWN
+    doi = (await catalog.ingest.post(f"{place}/doi")).json()["doi"]
+    await eventually(lambda: asked_for(catalog, doi))
+
+    withdrawn = await catalog.clients.curator.delete(place, params={"reason": "Too early"})
+
+    assert withdrawn.status_code == 204
+    catalog.registry.mishap = lambda _: standin.FINE
+    failed = await state(catalog.ingest, doi, "failed")
+    assert failed["reason"] == "Its subject is not public any more."
+    assert catalog.registry.states()[doi] == "draft"
+    assert (await catalog.clients.anonymous.get(f"/doi/{doi}")).status_code == 404

@@ -317,7 +317,7 @@ async def public_doi(request: AnyRequest, subject: Subject) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """What a public DOI leads to: an object as it stands or as published; where it is gone, what became of it."""
+    """What a public DOI leads to: an object as it stands or as published, a snapshot; where it is gone, what became."""
 
     view: DoiView
     entry: Entry | None = None
@@ -334,7 +334,11 @@ async def landing_of(request: AnyRequest, doi: str) -> Landing:
         if view is None or view.state not in PUBLIC or view.registered is None:
             raise NotFound(f"There is no DOI {doi[:80]!r} here that leads anywhere.")
         if view.object_id is None:
-            snapshot = await freezing.find(session, view.snapshot_id or UUID(int=0))
+            snapshot = await freezing.find_even_withdrawn(session, view.snapshot_id or UUID(int=0))
+            if snapshot.withdrawn_at is not None:
+                return Landing(
+                    view, gone=f"It was withdrawn on {freezing.withdrawn(snapshot.withdrawn_at, snapshot.reason)}"
+                )
             return Landing(view, work=describing.snapshot_work(snapshot, engines.house, doi=view.doi))
         try:
             entry = await reading.find_even_withdrawn(session, view.object_id, ANONYMOUS)

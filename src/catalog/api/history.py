@@ -1,5 +1,6 @@
 """`/api/objects/{id}/history`: who changed what, and how the object read before."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,9 +12,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from catalog.api import requests, shapes
 from catalog.api.contract import Answer, Operation, operation
-from catalog.api.requests import AnyRequest
+from catalog.api.requests import AnyRequest, Paging
 from catalog.errors import NotFound
 from catalog.objects import history
+from catalog.objects.history import Change
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 200
@@ -82,10 +84,15 @@ async def read_history(request: AnyRequest) -> Response[bytes]:
         found = await history.page(
             session, object_id, caller=caller, until=asked.until, before=page.after, limit=page.one_more
         )
+    return shown(request, page, found)
+
+
+def shown(request: AnyRequest, page: Paging[int], found: Sequence[Change]) -> Response[bytes]:
+    """Return the answer to whoever asked for a page of changes."""
     items, cursor = page.cut(found, lambda one: one.id)
-    shown = [ShownChange(one.at, one.by, one.action, one.from_revision, one.to_revision, one.changes) for one in items]
+    told = [ShownChange(one.at, one.by, one.action, one.from_revision, one.to_revision, one.changes) for one in items]
     return shapes.json_response(
-        HistoryPage(shown, cursor), headers={**requests.next_link(request, cursor), "Cache-Control": "no-store"}
+        HistoryPage(told, cursor), headers={**requests.next_link(request, cursor), "Cache-Control": "no-store"}
     )
 
 

@@ -1,4 +1,4 @@
-"""`/api/snapshots`: freeze what a question finds, so that it can be cited."""
+"""`/api/snapshots`: freeze what a question finds, so that it can be cited; withdraw it and say why."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -10,9 +10,10 @@ from litestar.handlers import HTTPRouteHandler
 from pydantic import BaseModel, ConfigDict, Field
 
 from catalog.access.audience import ANONYMOUS
-from catalog.api import dois, requests, shapes
+from catalog.api import dois, history, requests, shapes
 from catalog.api.contract import JSON, Answer, Body, Operation, operation
-from catalog.api.objects import MEDIA_TYPES, OTHERS, ObjectFormat, written
+from catalog.api.history import HistoryPage
+from catalog.api.objects import MEDIA_TYPES, OTHERS, ObjectFormat, Reason, written
 from catalog.api.requests import AnyRequest
 from catalog.api.search import CHOSEN_VALUES_MAX, Chosen
 from catalog.doi import describing, minting
@@ -58,6 +59,15 @@ class SnapshotReading(BaseModel):
     format: ObjectFormat | None = Field(
         default=None, description="The catalog's own JSON, or a format of others; left out, the Accept header decides."
     )
+
+
+class SnapshotHistoryQuery(BaseModel):
+    """Which part of the history to show."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(default=LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="How many changes a page has at most.")
+    cursor: str | None = Field(default=None, description="Where the page before ended.", max_length=2_000)
 
 
 class FrozenMember(msgspec.Struct, frozen=True):
@@ -132,7 +142,7 @@ async def take_snapshot(request: AnyRequest) -> Response[bytes]:
 
 
 async def read(request: AnyRequest, snapshot_id: UUID, *, start: int, limit: int) -> ShownSnapshot:
-    """Return a snapshot as everybody may see it; the pages read through here too."""
+    """Return a snapshot as everybody may see it; the pages read through here too. Raises NotFound, Gone."""
     async with requests.engines(request).database.transaction() as session:
         view = await freezing.find(session, snapshot_id)
         found = await freezing.members_of(session, snapshot_id, ANONYMOUS, start=start, limit=limit + 1)
@@ -169,7 +179,7 @@ async def read(request: AnyRequest, snapshot_id: UUID, *, start: int, limit: int
 
 
 async def work(request: AnyRequest, snapshot_id: UUID) -> Work:
-    """Return a snapshot as formats of others describe it; raises NotFound."""
+    """Return a snapshot as formats of others describe it; raises NotFound, Gone."""
     engines = requests.engines(request)
     async with engines.database.transaction() as session:
         view = await freezing.find(session, snapshot_id)
@@ -187,7 +197,7 @@ async def work(request: AnyRequest, snapshot_id: UUID) -> Work:
         tag="dois",
         query=SnapshotReading,
         answers={200: Answer("The snapshot.", ShownSnapshot, headers={"Link": "The next page."}, also=OTHERS)},
-        problems=(404,),
+        problems=(404, 410),
     ),
 )
 async def read_snapshot(request: AnyRequest) -> Response[bytes]:
@@ -214,7 +224,7 @@ async def read_snapshot(request: AnyRequest) -> Response[bytes]:
         tag="dois",
         token=True,
         answers=dois.MADE,
-        problems=(403, 404, 422),
+        problems=(403, 404, 410, 422),
     ),
 )
 async def mint_snapshot_doi(request: AnyRequest) -> Response[bytes]:
@@ -228,4 +238,63 @@ async def mint_snapshot_doi(request: AnyRequest) -> Response[bytes]:
     return dois.made(request, view, new=new)
 
 
-ROUTES: list[HTTPRouteHandler] = [take_snapshot, read_snapshot, mint_snapshot_doi]
+@operation(
+    "DELETE",
+    "/api/snapshots/{snapshot_id:str}",
+    Operation(
+        id="withdraw_snapshot",
+        summary="Withdraw a snapshot and say why",
+        description=(
+            "For whoever took it, and for curators. Reading it then answers 410 with the reason; its DOI is hidden at "
+            "the registry, and the page of the DOI says what became of it."
+        ),
+        tag="dois",
+        token=True,
+        query=Reason,
+        answers={204: Answer("Withdrawn.")},
+        problems=(403, 404, 410),
+    ),
+)
+async def withdraw_snapshot(request: AnyRequest) -> Response[bytes]:
+    """Withdraw one snapshot."""
+    snapshot_id = requests.object_id(request, "snapshot_id")
+    caller = await requests.caller(request)
+    caller.must_be_known()
+    asked = requests.query(request, Reason)
+    async with requests.engines(request).database.transaction() as session:
+        await freezing.withdraw(session, snapshot_id, asked.reason, caller=caller)
+    return Response(b"", status_code=204)
+
+
+@operation(
+    "GET",
+    "/api/snapshots/{snapshot_id:str}/history",
+    Operation(
+        id="read_snapshot_history",
+        summary="See who took, cited and withdrew a snapshot, newest first",
+        description="For whoever took it, and for curators. A withdrawn snapshot keeps its history.",
+        tag="dois",
+        token=True,
+        query=SnapshotHistoryQuery,
+        answers={200: Answer("A page of changes.", HistoryPage, headers={"Link": "The next page."})},
+        problems=(403, 404),
+    ),
+)
+async def read_snapshot_history(request: AnyRequest) -> Response[bytes]:
+    """Read a page of the history of one snapshot."""
+    snapshot_id = requests.object_id(request, "snapshot_id")
+    asked = requests.query(request, SnapshotHistoryQuery)
+    caller = await requests.caller(request)
+    page = requests.paging(request, asked, int, "history", caller.id, str(snapshot_id))
+    async with requests.engines(request).database.transaction() as session:
+        found = await freezing.changes_of(session, snapshot_id, caller=caller, before=page.after, limit=page.one_more)
+    return history.shown(request, page, found)
+
+
+ROUTES: list[HTTPRouteHandler] = [
+    take_snapshot,
+    read_snapshot,
+    mint_snapshot_doi,
+    withdraw_snapshot,
+    read_snapshot_history,
+]

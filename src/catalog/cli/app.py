@@ -20,6 +20,7 @@ from catalog.cli import (
     output,
     publishing,
     showing,
+    snapshots,
     stack,
     tracing,
     vocabularies,
@@ -66,6 +67,7 @@ tracing.register(app)
 operating.register(app)
 dois.register(app)
 showing.register(app)
+snapshots.register(app)
 stack.register(app)
 vocabularies.register(app)
 

@@ -21,10 +21,10 @@ from catalog.doi import describing, names, preflight
 from catalog.doi.describing import House
 from catalog.doi.names import Subject
 from catalog.doi.tables import Doi, DoiState
-from catalog.errors import Conflict, Fault, Forbidden, NotFound, Unprocessable
-from catalog.objects import changing, versions
+from catalog.errors import Conflict, Fault, NotFound, Unprocessable
+from catalog.objects import changing, history, versions
 from catalog.objects.reading import Entry
-from catalog.objects.tables import AuditEntry, CatalogObject
+from catalog.objects.tables import CatalogObject
 from catalog.quality import assessing
 from catalog.quality.assessing import Level
 from catalog.quality.facts import facts_of
@@ -37,7 +37,6 @@ EVERYBODY = Audience(frozenset(), everything=True)
 _dois = SQLModel.metadata.tables[str(Doi.__tablename__)]
 _objects = SQLModel.metadata.tables[CatalogObject.__tablename__]
 _snapshots = SQLModel.metadata.tables["snapshot"]
-_audit = SQLModel.metadata.tables[AuditEntry.__tablename__]
 
 
 class NotReady(Unprocessable):
@@ -119,11 +118,10 @@ async def mint_snapshot(
 ) -> tuple[DoiView, bool]:
     """Reserve the DOI of a snapshot and queue it; returns it, and whether it is new.
 
-    Raises NotFound, Forbidden unless the caller took it or looks after all, NotReady.
+    Raises NotFound, Gone, Forbidden unless the caller took it or looks after all, NotReady.
     """
     snapshot = await freezing.find(session, snapshot_id)
-    if not caller.may_change(snapshot.owner_id):
-        raise Forbidden("You may read this snapshot; it was taken by another principal.")
+    freezing.must_change(snapshot, caller)
     doi = names.doi_of(house.prefix, Subject(snapshot_id))
     known = await find(session, doi)
     if known is not None:
@@ -148,26 +146,11 @@ async def _reserved(
     )
     await session.execute(made.on_conflict_do_nothing())
     await queue.put(session, TOPIC, [doi])
-    await note(session, subject.id, by=caller.must_be_known(), action="mint doi", changes={"doi": doi})
+    await history.note(session, subject.id, by=caller.must_be_known(), action="mint doi", changes={"doi": doi})
     kept = await find(session, doi)
     if kept is None:
         raise NotFound(f"The DOI {doi} was not kept.")
     return kept
-
-
-async def note(session: AsyncSession, object_id: UUID, *, by: UUID | None, action: str, changes: Any) -> None:
-    """Write an audit row for what happened to an object's DOI; the object itself stays as it is, unlocked."""
-    revision = sa.select(_objects.c.revision).where(_objects.c.id == object_id).scalar_subquery()
-    await session.execute(
-        _audit.insert().values(
-            object_id=object_id,
-            principal_id=by,
-            action=action,
-            from_revision=revision,
-            to_revision=sa.func.coalesce(revision, 1),
-            changes=changes,
-        )
-    )
 
 
 def _views() -> sa.Select[Any]:

@@ -22,7 +22,7 @@ from catalog.doi.tables import PUBLIC, Doi, DoiState, move
 from catalog.errors import CatalogError, Fault, Gone, NotFound
 from catalog.exchange import datacite
 from catalog.exchange.work import Work
-from catalog.objects import reading, versions
+from catalog.objects import history, reading, versions
 from catalog.snapshots import freezing
 
 _dois = SQLModel.metadata.tables[str(Doi.__tablename__)]
@@ -90,8 +90,11 @@ async def plan(session: AsyncSession, doi: str, house: House, *, under_way: time
 
 async def _standing(session: AsyncSession, row: Any, house: House) -> Standing:
     if row.snapshot_id is not None:
-        snapshot = describing.snapshot_work(await freezing.find(session, row.snapshot_id), house, doi=row.doi)
-        return Standing(snapshot, preflight.faults_of(snapshot, public=True, published=True))
+        snapshot = await freezing.find_even_withdrawn(session, row.snapshot_id)
+        if snapshot.withdrawn_at is not None:
+            return Standing(None, [])
+        frozen = describing.snapshot_work(snapshot, house, doi=row.doi)
+        return Standing(frozen, preflight.faults_of(frozen, public=True, published=True))
     entries = await reading.read_for_index(session, [row.object_id])
     entry = next(iter(entries), None)
     if entry is None or entry.withdrawn_at is not None or entry.record["visibility"] != "public":
@@ -194,4 +197,4 @@ async def _set(session: AsyncSession, doi: str, **values: Any) -> None:
 
 async def _note(session: AsyncSession, row: Any, action: str) -> None:
     subject = row.object_id or row.snapshot_id
-    await minting.note(session, subject, by=None, action=action, changes={"doi": row.doi})
+    await history.note(session, subject, by=None, action=action, changes={"doi": row.doi})

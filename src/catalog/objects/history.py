@@ -16,9 +16,10 @@ from sqlmodel import SQLModel
 from catalog.access.principals import Caller, Principal
 from catalog.errors import Forbidden, NotFound
 from catalog.objects import reading
-from catalog.objects.tables import AuditEntry
+from catalog.objects.tables import AuditEntry, CatalogObject
 
 _audit = SQLModel.metadata.tables[AuditEntry.__tablename__]
+_objects = SQLModel.metadata.tables[CatalogObject.__tablename__]
 _principals = SQLModel.metadata.tables[str(Principal.__tablename__)]
 
 # Changes whose audit row holds fields of the description, each with its value before and after.
@@ -52,7 +53,14 @@ async def page(
 ) -> Sequence[Change]:
     """Return the changes, newest first; raises NotFound, and Forbidden for those who may only read the object."""
     await _changeable(session, object_id, caller)
-    conditions = [_audit.c.object_id == object_id]
+    return await changes_of(session, object_id, until=until, before=before, limit=limit)
+
+
+async def changes_of(
+    session: AsyncSession, subject_id: UUID, *, until: datetime | None = None, before: int | None, limit: int
+) -> Sequence[Change]:
+    """Return the changes of an object, or of what else has an audit trail, whoever may see them; newest first."""
+    conditions = [_audit.c.object_id == subject_id]
     if until is not None:
         conditions.append(_audit.c.at <= until)
     if before is not None:
@@ -73,6 +81,23 @@ async def page(
         .limit(limit)
     )
     return [Change(*row) for row in rows]
+
+
+async def note(
+    session: AsyncSession, subject_id: UUID, *, by: UUID | None, action: str, changes: dict[str, Any] | None = None
+) -> None:
+    """Write an audit row for what has no revisions of its own, or whose revision stays as it is; nothing is locked."""
+    revision = sa.select(_objects.c.revision).where(_objects.c.id == subject_id).scalar_subquery()
+    await session.execute(
+        _audit.insert().values(
+            object_id=subject_id,
+            principal_id=by,
+            action=action,
+            from_revision=revision,
+            to_revision=sa.func.coalesce(revision, 1),
+            changes=changes,
+        )
+    )
 
 
 async def at(session: AsyncSession, object_id: UUID, revision: int, *, caller: Caller) -> Past:

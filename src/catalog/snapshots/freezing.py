@@ -1,4 +1,4 @@
-"""Freezing what a question finds, and reading it again.
+"""Freezing what a question finds, reading it again, and withdrawing it.
 
 The question is asked of the index as anybody may ask it; what is kept is what the database says of those objects in one
 moment. The digests are SHA-256: of a member over its id, revision, description and the hashes of its files, and of the
@@ -18,11 +18,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 from uuid_utils.compat import uuid7
 
+from catalog import queue
 from catalog.access.audience import ANONYMOUS, Audience
 from catalog.access.principals import Caller, Principal
 from catalog.database import consistently
-from catalog.errors import Fault, NotFound, TooLarge, Unprocessable
-from catalog.objects import reading
+from catalog.errors import Fault, Forbidden, Gone, NotFound, TooLarge, Unprocessable
+from catalog.objects import changing, history, reading
+from catalog.objects.history import Change
 from catalog.objects.reading import Entry, Outline
 from catalog.search import query
 from catalog.search.index import Index
@@ -67,6 +69,8 @@ class SnapshotView:
     owner_id: UUID
     members: int
     digest: str
+    withdrawn_at: datetime | None
+    reason: str | None
 
 
 async def found(index: Index, question: Question) -> list[UUID]:
@@ -130,6 +134,7 @@ async def freeze(
         for position, one in enumerate(members)
     ]
     await session.execute(_members.insert(), rows)
+    await history.note(session, snapshot_id, by=caller.must_be_known(), action="take snapshot")
     return snapshot_id
 
 
@@ -155,8 +160,21 @@ def digest_of(members: Sequence[Member]) -> str:
 
 
 async def find(session: AsyncSession, snapshot_id: UUID) -> SnapshotView:
-    """Return a snapshot, which everybody may see; raises NotFound."""
-    row = (
+    """Return a snapshot, which everybody may see; raises NotFound, and Gone with the reason when it was withdrawn."""
+    view = await find_even_withdrawn(session, snapshot_id)
+    if view.withdrawn_at is not None:
+        raise Gone(f"The snapshot {snapshot_id} was withdrawn on {withdrawn(view.withdrawn_at, view.reason)}")
+    return view
+
+
+def withdrawn(at: datetime, reason: str | None) -> str:
+    """Return the day and the reason, as the end of a sentence."""
+    return f"{at:%Y-%m-%d}: {reading.stopped(reason or 'no reason was given')}"
+
+
+async def find_even_withdrawn(session: AsyncSession, snapshot_id: UUID) -> SnapshotView:
+    """Return a snapshot, withdrawn or not; raises NotFound."""
+    row: Any = (
         await session.execute(
             sa.select(
                 _snapshots.c.id,
@@ -167,6 +185,8 @@ async def find(session: AsyncSession, snapshot_id: UUID) -> SnapshotView:
                 _snapshots.c.principal_id,
                 _snapshots.c.members,
                 _snapshots.c.digest,
+                _snapshots.c.withdrawn_at,
+                _snapshots.c.withdrawal_reason,
             )
             .join(_principals, _principals.c.id == _snapshots.c.principal_id)
             .where(_snapshots.c.id == snapshot_id)
@@ -175,6 +195,41 @@ async def find(session: AsyncSession, snapshot_id: UUID) -> SnapshotView:
     if row is None:
         raise NotFound(f"There is no snapshot {snapshot_id}.")
     return SnapshotView(*row)
+
+
+async def withdraw(session: AsyncSession, snapshot_id: UUID, reason: str, *, caller: Caller) -> None:
+    """Withdraw a snapshot and say why: its members are shown no more, and its DOI leads to a page that says so.
+
+    Raises NotFound, Gone, and Forbidden unless the caller took it or looks after all.
+    """
+    caller.must_be_known()
+    # The lock first, then the read: of two who withdraw it, the second is told that it is gone.
+    await session.execute(sa.select(_snapshots.c.id).where(_snapshots.c.id == snapshot_id).with_for_update())
+    must_change(await find(session, snapshot_id), caller)
+    await session.execute(
+        _snapshots.update()
+        .where(_snapshots.c.id == snapshot_id)
+        .values(withdrawn_at=sa.func.now(), withdrawal_reason=reason)
+    )
+    await history.note(session, snapshot_id, by=caller.id, action="withdraw", changes={"reason": reason})
+    # The room of DOIs lies above this one, which knows its table by name alone.
+    dois = await session.execute(sa.text("SELECT doi FROM doi WHERE snapshot_id = :id"), {"id": snapshot_id})
+    await queue.put(session, changing.DOI, [row.doi for row in dois])
+
+
+def must_change(view: SnapshotView, caller: Caller) -> None:
+    """Raise Forbidden unless the caller took the snapshot or looks after all."""
+    if not caller.may_change(view.owner_id):
+        raise Forbidden("You may read this snapshot; it was taken by another principal.")
+
+
+async def changes_of(
+    session: AsyncSession, snapshot_id: UUID, *, caller: Caller, before: int | None, limit: int
+) -> Sequence[Change]:
+    """Return who took, cited and withdrew a snapshot, newest first; raises NotFound, Forbidden."""
+    caller.must_be_known()
+    must_change(await find_even_withdrawn(session, snapshot_id), caller)
+    return await history.changes_of(session, snapshot_id, before=before, limit=limit)
 
 
 async def members_of(

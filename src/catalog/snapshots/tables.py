@@ -22,6 +22,8 @@ class Snapshot(SQLModel, table=True):
     principal_id: UUID = Field(foreign_key="principal.id")
     members: int = Field(sa_type=sa.Integer)
     digest: str = Field(sa_type=sa.Text)
+    withdrawn_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    withdrawal_reason: str | None = Field(default=None, sa_type=sa.Text)
 
 
 class SnapshotMember(SQLModel, table=True):

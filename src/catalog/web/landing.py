@@ -19,7 +19,13 @@ NOW = {"same": "", "changed": "changed since", "withdrawn": "withdrawn since", "
 
 
 def render_tombstone(
-    registered: Mapping[str, Any], *, doi: str, page: str, detail: str, left_address: str | None = None
+    registered: Mapping[str, Any],
+    *,
+    doi: str,
+    page: str,
+    detail: str,
+    what_is_gone: str = "Its files are",
+    left_address: str | None = None,
 ) -> str:
     """Return the page of something that is not to be had any more; `left_address` leads to what is left of it."""
     return rendering.render(
@@ -34,6 +40,7 @@ def render_tombstone(
         doi=doi,
         page=page,
         detail=detail,
+        what_is_gone=what_is_gone,
         left_address=left_address,
     )
 

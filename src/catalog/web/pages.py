@@ -137,12 +137,17 @@ async def show_doi(request: AnyRequest) -> Response[Any]:
     wanted = requests.accepted(request, {**objects_api.MEDIA_TYPES, "html": "text/html"})
     if found.work is not None and wanted not in {None, "html", objects_api.ObjectFormat.JSON}:
         return objects_api.written(found.work, objects_api.ObjectFormat(wanted))
-    if found.view.snapshot_id is not None:
+    if found.view.snapshot_id is not None and found.work is not None:
         return await _snapshot_page(request, found.view.snapshot_id)
     if found.entry is None or found.work is None:
         left = None if found.entry is None else wording.object_address(str(found.entry.id))
         html = landing.render_tombstone(
-            found.view.registered or {}, doi=doi, page=page, detail=found.gone or "", left_address=left
+            found.view.registered or {},
+            doi=doi,
+            page=page,
+            detail=found.gone or "",
+            what_is_gone="What it found is" if found.view.snapshot_id is not None else "Its files are",
+            left_address=left,
         )
         return _page(html, headers={"Cache-Control": "no-cache", "Vary": "Accept"})
     place = f"/api/objects/{found.entry.id}"
