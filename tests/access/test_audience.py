@@ -57,7 +57,7 @@ class Both:
     """The two engines, holding the same objects."""
 
     index: Index
-    connection: sa.ext.asyncio.AsyncConnection  # type: ignore[name-defined]  # SQLAlchemy's lazy module.
+    connection: sa.ext.asyncio.AsyncConnection
 
     async def hold(self, lists: list[list[str]]) -> dict[UUID, list[str]]:
         """Put objects with these readers into both, in place of what was there."""

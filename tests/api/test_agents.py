@@ -302,7 +302,7 @@ async def test_prov_o_tells_of_agents_and_of_activities(clients: Clients, draft:
         }"""
     )
     base = f"{clients.live.url}/api"
-    assert [[str(term) for term in row] for row in found] == [  # type: ignore[union-attr]
+    assert [[str(term) for term in row] for row in found] == [
         [
             f"{base}/objects/{model}",
             "https://orcid.org/0000-0002-1825-0097",

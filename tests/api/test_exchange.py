@@ -63,6 +63,84 @@ async def test_a_record_is_registered_with_its_relations_and_comes_out_again(cli
     assert [one["name"] for one in told["creators"]] == ["Rivera, Ana", "Soil Group"]
 
 
+FIELDS = "urn:x-catalog:scientific-fields"
+
+
+@pytest.mark.req("SAGE-STORAGE-28")
+@pytest.mark.parametrize("media_type", [DATACITE_JSON, DATACITE_XML])
+async def test_a_subject_of_a_scheme_that_we_hold_becomes_its_term_and_comes_out_with_it(
+    clients: Clients, project: str, media_type: str
+) -> None:
+    told = RECORD | {
+        "types": {"resourceTypeGeneral": "Dataset", "resourceType": "Data set"},
+        "subjects": [
+            {"subject": "Wetter", "valueUri": f"{FIELDS}:meteorology"},
+            {"subject": "Bodenkunde", "subjectScheme": "scientific fields"},
+            {"subject": "Ökologie", "schemeUri": FIELDS},
+            {"subject": "hydrology"},
+            {"subject": "geosciences"},
+            # The word is ours, the scheme is not.
+            {"subject": "Astronomy", "subjectScheme": "LCSH", "valueUri": "https://id.example.org/sh1"},
+            {"subject": "plot 7"},
+        ],
+    }
+    body = datacite_xml.xml_from(told) if media_type == DATACITE_XML else json.dumps(told)
+
+    answer = await clients.ingest.post(
+        "/api/imports/datacite", content=body, params=asked(project), headers={"Content-Type": media_type}
+    )
+
+    assert answer.status_code == 201, answer.text
+    made = answer.json()
+    assert made["subjects"] == [
+        f"{FIELDS}:{one}" for one in ("meteorology", "soil-science", "ecology", "hydrology", "earth-sciences")
+    ]
+    # What no scheme was said of stays a word as well, where it is not the very label.
+    assert made["keywords"] == ["geosciences", "Astronomy", "plot 7"]
+    out = (await clients.ingest.get(f"/api/objects/{made['id']}", params={"format": "datacite"})).json()
+    assert out["subjects"][:4] == [
+        *({"subject": word} for word in made["keywords"]),
+        {
+            "subject": "Meteorology",
+            "subjectScheme": "Scientific fields",
+            "schemeUri": FIELDS,
+            "valueUri": f"{FIELDS}:meteorology",
+            "lang": "en",
+        },
+    ]
+    again = await clients.ingest.post(
+        "/api/imports/datacite",
+        content=json.dumps(out | {"subjects": out["subjects"][3:]}),
+        params=asked(project),
+        headers={"Content-Type": DATACITE_JSON},
+    )
+    assert (again.json()["subjects"], again.json()["keywords"]) == (made["subjects"], [])
+
+
+async def test_all_relations_of_a_record_are_one_change(clients: Clients, project: str) -> None:
+    related = [
+        {"relatedIdentifier": f"10.1038/nature2427{number}", "relatedIdentifierType": "DOI", "relationType": "Cites"}
+        for number in range(5)
+    ]
+
+    answer = await clients.ingest.post(
+        "/api/imports/datacite",
+        content=json.dumps(RECORD | {"relatedIdentifiers": related}),
+        params=asked(project),
+        headers={"Content-Type": DATACITE_JSON},
+    )
+
+    made = answer.json()
+    assert (answer.status_code, made["revision"], answer.headers["etag"]) == (201, 2, '"2"')
+    kept = (await clients.ingest.get(f"/api/objects/{made['id']}/relations")).json()["items"]
+    assert [one["identifier"]["value"] for one in kept] == [one["relatedIdentifier"] for one in related]
+    history = (await clients.ingest.get(f"/api/objects/{made['id']}/history")).json()["items"]
+    assert [(one["action"], one["to_revision"], one["changes"]) for one in history] == [
+        ("relate", 2, {"relations": [one["id"] for one in kept]}),
+        ("register", 1, None),
+    ]
+
+
 async def test_a_record_in_xml_says_the_same(clients: Clients, project: str) -> None:
     xml = datacite_xml.xml_from(RECORD | {"types": {"resourceTypeGeneral": "Dataset", "resourceType": "Data set"}})
 

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # It ships no types.
+from jsonschema import Draft202012Validator
 
 from catalog.objects import kinds
 from tests.api.conftest import Draft, register

@@ -427,7 +427,7 @@ async def test_lineage_is_told_in_prov_o_and_answers_questions_there(clients: Cl
                     prov:qualifiedAssociation [ prov:agent ?who ; prov:hadRole [ rdfs:label ?role ] ] .
                 ?data rdfs:label ?title . ?who a prov:Person .
             }"""
-        found = [[str(term) for term in row] for row in graph.query(asked)]  # type: ignore[union-attr]
+        found = [[str(term) for term in row] for row in graph.query(asked)]
         assert found == [
             [
                 f"{base}/api/objects/{model}",
@@ -474,7 +474,7 @@ async def test_parameters_software_and_commit_are_told_in_rdf(
                 prov:used [ a prov:Plan ; schema:codeRepository ?url ; schema:version ?commit ; schema:name ?path ]
         }"""
     found = graph.query(asked, initBindings={"run": activity})
-    assert [[str(term) for term in row] for row in found] == [  # type: ignore[union-attr]
+    assert [[str(term) for term in row] for row in found] == [
         ["PyTorch", "2.3.0", "https://git.example.org/a.git", "9f" * 20, "train.py"]
     ]
     told = {
@@ -482,9 +482,9 @@ async def test_parameters_software_and_commit_are_told_in_rdf(
         for one in graph.objects(activity, rdflib.SDO.additionalProperty)
     }
     plain = {"epochs": 40, "rate": 0.5, "mode": "fast", "quick": True}
-    assert {name: told[name].toPython() for name in plain} == plain  # type: ignore[union-attr]
+    assert {name: told[name].toPython() for name in plain} == plain
     # Turtle keeps the text of what nests, JSON-LD the value: both say it is JSON.
-    assert [told[name].datatype for name in ("layers", "none")] == [rdflib.RDF.JSON] * 2  # type: ignore[union-attr]
+    assert [told[name].datatype for name in ("layers", "none")] == [rdflib.RDF.JSON] * 2
     assert '"width":64' in str(told["layers"]).replace(" ", "")
 
 
@@ -605,7 +605,7 @@ async def test_a_lineage_too_wide_to_be_told_tells_the_nearest_and_that_there_is
 
     async with engines.database.transaction() as session:
         asked = {"direction": Direction.DOWN, "depth": 5}
-        graph = await walking.graph_of(session, UUID(source), caller.audience, **asked)  # type: ignore[arg-type]
+        graph = await walking.graph_of(session, UUID(source), caller.audience, **asked)
         impact = await counting.impact_of(session, UUID(source), caller.audience, depth=5)
 
     assert (graph.complete, graph.truncated) == (False, True)

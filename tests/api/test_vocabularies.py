@@ -1,7 +1,5 @@
 """Vocabularies over HTTP: import as a difference, reading, finding, retiring, and who may."""
 
-import os
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -13,8 +11,8 @@ from catalog.engines import Engines
 from catalog.vocabulary import guarding, looking_up, skos
 from catalog.vocabulary.looking_up import Meaning, Near
 from catalog.vocabulary.terms import Vocabulary
+from tests import corpora
 from tests.conftest import Clients
-from tests.docs.repository import ROOT
 from tests.vocabulary.files import soil, turtle
 
 TURTLE = "text/turtle"
@@ -403,13 +401,10 @@ async def test_what_is_exported_as_turtle_reads_the_same_again(clients: Clients,
     }
 
 
-CORPORA = Path(os.environ.get("CORPORA", ROOT.parent / "shared" / "corpora"))
-
-
 @pytest.mark.req("SAGE-STORAGE-28")
-@pytest.mark.skipif(not (CORPORA / "skos").is_dir(), reason="no folder of corpora; name one in CORPORA")
 async def test_a_public_ontology_comes_out_as_it_went_in(clients: Clients, name: str) -> None:
-    text = (CORPORA / "skos" / "envo-basic.ttl").read_text(encoding="utf-8")
+    (file,) = corpora.there(corpora.files("skos", "envo-basic.ttl"))
+    text = file.read_text(encoding="utf-8")
 
     answer = await put(clients.curator, name, text)
     came = await clients.anonymous.get(f"/api/vocabularies/{name}", params={"format": "turtle"})

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from tests.conftest import eventually
+from tests.docs.repository import ROOT
 from tests.doi import standin
 from tests.doi.conftest import Registered, draft, mint, patch, publish, published, state, told
 from tests.doi.standin import PREFIX
@@ -137,6 +138,50 @@ async def test_a_changed_object_is_told_anew_and_an_unchanged_one_is_not(catalog
 
     await eventually(third)
     assert [event for one, event in catalog.registry.asked if one == doi] == ["publish"] * 3
+
+
+@pytest.mark.req("SAGE-STORAGE-28")
+async def test_a_renamed_term_is_told_anew_for_what_says_it_now_and_for_versions_that_said_it(
+    catalog: Registered,
+) -> None:
+    vocabulary = (ROOT / "vocabularies" / "scientific-fields.ttl").read_text(encoding="utf-8")
+    object_id = await published(catalog.ingest, "Rain", subjects=["Meteorology"])
+    doi, edition = await mint(catalog.ingest, object_id), await mint(catalog.ingest, object_id, 1)
+    former = await published(catalog.ingest, "Rain of before", subjects=["Meteorology"])
+    await patch(catalog.ingest, former, subjects=["Ecology"])
+    former_doi, former_edition = await mint(catalog.ingest, former), await mint(catalog.ingest, former, 1)
+    dois = [doi, edition, former_doi, former_edition]
+    for one in dois:
+        await state(catalog.ingest, one, "findable")
+
+    def subjects() -> list[str]:
+        return [catalog.registry.dois[one]["attributes"]["subjects"][0]["subject"] for one in dois]
+
+    async def load(text: str) -> None:
+        answer = await catalog.clients.curator.put(
+            "/api/vocabularies/scientific-fields", content=text.encode(), headers={"Content-Type": "text/turtle"}
+        )
+        assert answer.status_code == 200, answer.text
+
+    async def told(*wanted: str) -> bool:
+        return subjects() == list(wanted)
+
+    assert subjects() == ["Meteorology", "Meteorology", "Ecology", "Meteorology"]
+    await load(vocabulary.replace('"Meteorology"@en', '"Weather lore"@en'))
+    await eventually(lambda: told("Weather lore", "Weather lore", "Ecology", "Weather lore"))
+    asked = len(catalog.registry.asked)
+
+    await load(vocabulary.replace('"Scientific fields"@en', '"Fields of science"@en'))
+
+    async def renamed() -> bool:
+        schemes = {catalog.registry.dois[one]["attributes"]["subjects"][0]["subjectScheme"] for one in dois}
+        return schemes == {"Fields of science"}
+
+    await eventually(renamed)
+    assert subjects() == ["Meteorology", "Meteorology", "Ecology", "Meteorology"]
+    # Nobody else's DOI was told anything.
+    assert {one for one, _ in catalog.registry.asked[asked:]} == set(dois)
+    await load(vocabulary)
 
 
 @pytest.mark.req("SAGE-STORAGE-27")

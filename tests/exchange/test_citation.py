@@ -63,6 +63,7 @@ def test_the_bibtex_entry() -> None:
         "  title     = {{50 \\% of R\\&D\\_\\{x\\}}},\n"
         "  year      = {2024},\n"
         "  publisher = {Science Catalog},\n"
+        "  keywords  = {speech, voice activity, audio},\n"
         f"  url       = {{{ADDRESS}}},\n"
         "  note      = {Revision 12}\n"
         "}"

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 
 from catalog.errors import Fault, Invalid
-from catalog.exchange import datacite, datacite_import, datacite_xml
+from catalog.exchange import citation, datacite, datacite_import, datacite_xml, schema_org, subjects
 from catalog.exchange.datacite_import import Imported
 from catalog.exchange.work import Part, Related, Work
 from catalog.objects import kinds, validation
-from tests.exchange.conftest import records, there
+from catalog.vocabulary.looking_up import Named
+from tests import corpora
 
-JSON = records("datacite-json", "*.json")
-XML = records("datacite-xml", "*.xml")
+JSON = corpora.files("datacite-json", "*.json")
+XML = corpora.files("datacite-xml", "*.xml")
 # What is wrong with those that are no DataCite records, as their publisher or validators say.
 BROKEN = {
     "datacite-example-relateditems.xml": Fault("", "not XML: mismatched tag, line 46"),
@@ -38,8 +39,14 @@ def imported(path: Path) -> tuple[dict[str, Any], Imported]:
     """Return a record's attributes, and what was taken from it."""
     body = path.read_bytes()
     if path.suffix == ".xml":
-        return datacite_xml.attributes_from(body)[0], datacite_xml.description_from(body)
-    return json.loads(body), datacite_import.description_from(body)
+        return datacite_xml.attributes_from(body)[0], without_terms(datacite_xml.description_from(body))
+    return json.loads(body), without_terms(datacite_import.description_from(body))
+
+
+def without_terms(taken: Imported) -> Imported:
+    """Return a record whose subjects are all taken for keywords, as where no vocabulary is."""
+    subjects.take(taken, {})
+    return taken
 
 
 def work(record: dict[str, Any], **said: Any) -> Work:
@@ -154,19 +161,19 @@ def outcome(path: Path) -> Any:
 
 @pytest.mark.req("SAGE-STORAGE-27")
 def test_every_sound_record_comes_out_as_it_came_in_and_every_broken_one_is_refused_with_its_place() -> None:
-    expected = {path.name: BROKEN.get(path.name, []) for path in there([*JSON, *XML])}
+    expected = {path.name: BROKEN.get(path.name, []) for path in corpora.there([*JSON, *XML])}
 
     assert {path.name: outcome(path) for path in [*JSON, *XML]} == expected
     assert len(expected) == 32
 
 
 def test_what_the_xml_says_is_what_is_read_from_it_again() -> None:
-    for path in there([*JSON, *XML]):
+    for path in corpora.there([*JSON, *XML]):
         if path.name in BROKEN:
             continue
         attributes = written(imported(path)[1])
 
-        again = written(datacite_xml.description_from(datacite_xml.xml_from(attributes)))
+        again = written(without_terms(datacite_xml.description_from(datacite_xml.xml_from(attributes))))
 
         # XML that was broken for the width of a page is read without those breaks' spaces.
         for told in (again, attributes):
@@ -300,6 +307,69 @@ def test_the_attributes_of_a_work_with_everything() -> None:
         "url": "https://catalog.example.org/objects/1",
         "schemaVersion": "http://datacite.org/schema/kernel-4",
     }
+
+
+ECOLOGY = Named("urn:x:fields:ecology", "Ecology", "en", "1.6", "Fields", "urn:x:fields")
+BARE = Named("urn:x:fields:sol", "Sol & terre", "", None, "Fields", "urn:x:fields")
+SAID = {
+    "title": "Plots",
+    "creators": [{"name": "Rivera, Ana"}],
+    "keywords": ["plot 7", "ECOLOGY"],
+    "subjects": [ECOLOGY.uri, BARE.uri],
+}
+
+
+def test_terms_are_told_with_label_scheme_and_notation_and_a_keyword_that_says_the_same_is_not_told_twice() -> None:
+    attributes = datacite.datacite_from(work(SAID, concepts=[ECOLOGY, BARE]))
+
+    assert attributes["subjects"] == [
+        {"subject": "plot 7"},
+        {
+            "subject": "Ecology",
+            "subjectScheme": "Fields",
+            "schemeUri": "urn:x:fields",
+            "valueUri": "urn:x:fields:ecology",
+            "classificationCode": "1.6",
+            "lang": "en",
+        },
+        {
+            "subject": "Sol & terre",
+            "subjectScheme": "Fields",
+            "schemeUri": "urn:x:fields",
+            "valueUri": "urn:x:fields:sol",
+        },
+    ]
+    xml = datacite_xml.xml_from(attributes)
+    assert (
+        '<subject subjectScheme="Fields" schemeURI="urn:x:fields" valueURI="urn:x:fields:ecology" '
+        'classificationCode="1.6" xml:lang="en">Ecology</subject>'
+    ) in xml.decode()
+    read = [{name: told for name, told in one.items() if name != "lang"} for one in attributes["subjects"]]
+    assert datacite_xml.attributes_from(xml)[0]["subjects"] == read
+
+
+def test_terms_are_keywords_in_formats_that_know_no_schemes_and_defined_terms_where_they_do() -> None:
+    about = work(SAID, concepts=[ECOLOGY, BARE])
+
+    assert "  keywords  = {plot 7, Ecology, Sol \\& terre}," in citation.bibtex(about).splitlines()
+    assert [line for line in citation.ris(about).splitlines() if line.startswith("KW")] == [
+        "KW  - plot 7",
+        "KW  - Ecology",
+        "KW  - Sol & terre",
+    ]
+    assert citation.csl(about)["keyword"] == "plot 7, Ecology, Sol & terre"
+    scheme = {"@type": "DefinedTermSet", "@id": "urn:x:fields", "name": "Fields"}
+    assert schema_org.schema_org_from(about)["keywords"] == [
+        "plot 7",
+        {
+            "@type": "DefinedTerm",
+            "@id": "urn:x:fields:ecology",
+            "name": "Ecology",
+            "termCode": "1.6",
+            "inDefinedTermSet": scheme,
+        },
+        {"@type": "DefinedTerm", "@id": "urn:x:fields:sol", "name": "Sol & terre", "inDefinedTermSet": scheme},
+    ]
 
 
 def test_all_that_is_mandatory_and_missing_is_told_at_once() -> None:

@@ -28,7 +28,7 @@ class Script:
 
     async def program(self) -> Program:
         (self.folder / "ready").unlink(missing_ok=True)
-        return Program([sys.executable, "-c", self.text], self.folder, **self.options)  # type: ignore[arg-type]
+        return Program([sys.executable, "-c", self.text], self.folder, **self.options)
 
     async def is_ready(self) -> bool:
         return (self.folder / "ready").exists()

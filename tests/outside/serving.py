@@ -91,7 +91,7 @@ def outside(tmp_path: Path) -> Generator[Outside]:
     server.daemon_threads = True
     server.socket = served.wrap_socket(server.socket, server_side=True)
     told = Outside(f"localhost:{server.server_port}", ssl.create_default_context(cafile=pem))
-    handler.told = told  # type: ignore[attr-defined]  # Made above.
+    handler.told = told
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield told
     server.shutdown()

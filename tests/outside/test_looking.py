@@ -150,7 +150,7 @@ async def test_the_connection_goes_to_the_address_that_was_judged(
 
     def once(host: str, *rest: object, **more: object) -> object:
         asked.append(host)
-        return honest(host, *rest, **more)  # type: ignore[arg-type]  # As it was called.
+        return honest(host, *rest, **more)
 
     monkeypatch.setattr(socket, "getaddrinfo", once)
     outside.says("HEAD", "/", 200)

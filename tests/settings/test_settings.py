@@ -174,7 +174,7 @@ def test_settings_cannot_be_changed_once_read(say: Say) -> None:
     settings = Settings.from_environment()
 
     with pytest.raises(ValidationError, match="Instance is frozen"):
-        settings.public_url = HttpUrl("https://elsewhere.example.org")  # type: ignore[misc]  # That is the point.
+        settings.public_url = HttpUrl("https://elsewhere.example.org")
 
 
 def missing(name: str) -> str:

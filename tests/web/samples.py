@@ -1,7 +1,10 @@
 """Answers of the API as they stand on the wire, with the variety that pages meet."""
 
 from copy import deepcopy
+from datetime import datetime
 from typing import Any
+
+from catalog.exchange.work import Work
 
 DIGEST = "3f7a9c01b5d2e4f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e"
 MODEL_ID = "0192f0c8-5f0a-7c3e-9d2b-0a1b2c3d4e5f"
@@ -23,6 +26,19 @@ def file(path: str, size: int, media_type: str, state: str = "available") -> dic
         "state": state,
         "link": link if state == "available" else None,
     }
+
+
+def work(entry: dict[str, Any]) -> Work:
+    """Return an object of the API as formats of others are told of it."""
+    return Work(
+        id=entry["id"],
+        kind=entry["kind"],
+        record=entry,
+        address=f"https://catalog.example.org/objects/{entry['id']}",
+        publisher="Science Catalog",
+        registered_at=datetime.fromisoformat(entry["created_at"]),
+        revision=entry["revision"],
+    )
 
 
 def hit(**changes: Any) -> dict[str, Any]:

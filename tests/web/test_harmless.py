@@ -69,7 +69,7 @@ def changed(document: dict[str, Any], place: tuple[str | int, ...], text: str) -
 
 def object_page(entry: dict[str, Any]) -> str:
     """Return the page of an object."""
-    return objects.render_object(entry, public_url="http://127.0.0.1:8000")
+    return objects.render_object(entry, samples.work(entry))
 
 
 def search_page(answer: dict[str, Any]) -> str:

@@ -8,12 +8,10 @@ from catalog.web.search import State
 from tests.web import samples
 from tests.web.reading import Page
 
-PUBLIC = "https://catalog.example.org/"
-
 
 def page(entry: dict[str, Any]) -> Page:
     """Return the parsed page of an object."""
-    return Page(objects.render_object(entry, public_url=PUBLIC))
+    return Page(objects.render_object(entry, samples.work(entry)))
 
 
 def test_every_field_is_shown() -> None:

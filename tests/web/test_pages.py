@@ -202,6 +202,23 @@ async def test_a_version_has_a_page_of_its_own_that_stays(clients: Clients, word
     assert made["id"] in hits(withdrawn)
 
 
+async def test_the_page_of_a_version_says_what_its_terms_are_called_though_the_object_has_others_now(
+    clients: Clients, word: str
+) -> None:
+    terms = {"kind": "model", "subjects": ["Meteorology"], "metadata": {"task": "segmentation"}}
+    (made,) = await registered(clients, word, **terms)
+    address = f"/objects/{made['id']}"
+    await clients.ingest.post(f"/api{address}/versions", json={}, headers={"If-Match": "*"})
+    await patch(clients.ingest, made["id"], {"subjects": ["Ecology"], "metadata": {"task": None}})
+
+    today, first = await page(clients.anonymous, address), await page(clients.anonymous, f"{address}/versions/1")
+
+    assert (today.facts()["Fields"], first.facts()["Fields"]) == ("Ecology", "Meteorology")
+    assert ("Task" in today.facts(), first.facts()["Task"]) == (False, "Image segmentation")
+    told = (await clients.anonymous.get(f"/api{address}/versions/1")).json()
+    assert sorted(told["terms"].values()) == ["Image segmentation", "Meteorology"]
+
+
 async def test_a_withdrawn_object_leaves_a_page_that_says_so(clients: Clients, word: str) -> None:
     (made,) = await registered(clients, word)
     await clients.ingest.delete(

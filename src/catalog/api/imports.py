@@ -1,7 +1,6 @@
 """`/api/imports`: records of others, registered as objects."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -14,13 +13,12 @@ from catalog.api.contract import Answer, Body, Operation, operation
 from catalog.api.objects import ETAG, etag
 from catalog.api.requests import AnyRequest
 from catalog.errors import Fault, Invalid
-from catalog.exchange import datacite_import, datacite_xml
+from catalog.exchange import datacite_import, datacite_xml, subjects
 from catalog.exchange.datacite_import import Imported
 from catalog.exchange.formats import DATACITE_JSON, DATACITE_XML
-from catalog.objects import reading, validation, verbs
+from catalog.objects import validation, verbs
 from catalog.objects.metadata import OBJECT_NAME_PATTERN, PROJECT_PATTERN
 from catalog.provenance import recording
-from catalog.provenance.recording import AlreadyRelated
 
 METADATA_CHARS_MAX = 8_000
 RECORD: dict[str, Any] = {
@@ -108,17 +106,17 @@ async def import_datacite(request: AnyRequest) -> Response[bytes]:
     sent = await requests.body(request, media_types=(DATACITE_JSON, DATACITE_XML))
     is_xml = request.headers.get("content-type", "").lower().startswith(DATACITE_XML)
     taken = (datacite_xml if is_xml else datacite_import).description_from(sent)
+    async with engines.database.transaction() as session:
+        concepts = await subjects.meant(session, taken.subjects)
+    subjects.take(taken, concepts)
     draft = _draft(asked, taken, prefix=engines.placement.prefix)
     # What stands in the address belongs to the request as well.
     remember = requests.remember(request, sent + b"\n" + request.scope["query_string"])
     async with engines.database.transaction() as session:
         outcome = await verbs.register(session, draft, caller=caller, placement=engines.placement, remember=remember)
         entry = outcome.entry
-        for relation in () if outcome.repeated else taken.relations:
-            # Two DOIs of a record may lead to one object here: its own, and that of a version.
-            with suppress(AlreadyRelated):
-                await recording.relate(session, entry.id, relation, caller=caller, revisions=None)
-        entry = await reading.find(session, entry.id, caller.audience)
+        if taken.relations and not outcome.repeated:
+            entry = await recording.relate_all(session, entry.id, taken.relations, caller=caller)
     shown = ImportedObject(
         **msgspec.structs.asdict(shapes.registered_object(entry, [])),
         left_out=[LeftOut(fault.pointer, fault.message) for fault in taken.left_out],

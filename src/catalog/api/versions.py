@@ -1,5 +1,7 @@
 """`/api/objects/{id}/versions`: publish an object, read what was published, compare, withdraw."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -8,16 +10,23 @@ import msgspec
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from catalog.access.audience import Audience
 from catalog.access.principals import Caller
 from catalog.api import contract, files, requests, shapes
 from catalog.api.contract import JSON, Answer, Body, Operation, operation
 from catalog.api.objects import ETAG, MEDIA_TYPES, OTHERS, ObjectFormat, Reason, written
 from catalog.api.requests import AnyRequest
+from catalog.database import consistently
 from catalog.doi import describing
+from catalog.doi.describing import House
 from catalog.errors import Conflict, NotFound
+from catalog.exchange.work import Work
+from catalog.objects import describing as terms_of
 from catalog.objects import reading, versions
 from catalog.objects.metadata import Prose, Strict
+from catalog.objects.reading import Entry
 from catalog.objects.tables import FrozenState
 from catalog.objects.versions import FrozenFile, Published, VersionView
 
@@ -102,14 +111,37 @@ class ShownFrozenFile(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ShownPublished(msgspec.Struct, frozen=True):
-    """A version whole: the description as it was published, and its files."""
+    """A version whole: the description as it was published, what its terms are called now, and its files."""
 
     object: UUID
     kind: str
     schema_version: int
     version: ShownVersion
     description: dict[str, Any]
+    terms: dict[str, str]
     files: list[ShownFrozenFile]
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """An object with its versions, one of them whole where one is meant, and what others are told of it."""
+
+    entry: Entry
+    kept: Sequence[VersionView]
+    work: Work
+    published: Published | None
+    # What the terms of the published description are called.
+    terms: Mapping[str, str]
+
+    @property
+    def shown_versions(self) -> list[ShownVersion]:
+        """The versions as a list shows them; none of an object of which nothing is published now."""
+        return [] if self.entry.version is None else [_shown(one) for one in self.kept]
+
+    @property
+    def shown(self) -> ShownPublished | None:
+        """The version that is meant, as the wire shows it."""
+        return None if self.published is None else _shown_whole(self.published, self.entry.kind, self.terms)
 
 
 class FieldDifference(msgspec.Struct, frozen=True):
@@ -185,8 +217,9 @@ async def publish_version(request: AnyRequest) -> Response[bytes]:
             session, object_id, label=wanted.label, note=wanted.note or None, caller=caller, revisions=revisions
         )
         entry = await reading.find(session, object_id, caller.audience)
+        terms = await _terms_of(session, entry, published)
     return shapes.json_response(
-        shown_whole(published, entry.kind),
+        _shown_whole(published, entry.kind, terms),
         status=201,
         headers={"Location": _href(published.version), "ETag": f'"{published.version.revision}"'},
     )
@@ -218,25 +251,46 @@ async def read_version(request: AnyRequest) -> Response[bytes]:
             published = await versions.read(session, versions.named(object_id, kept, _name(request), at=asked.at))
             work = await describing.work_of(session, entry, engines.house, caller.audience, published=published)
         return written(work, wanted)
-    shown = await read(request, object_id, _name(request), caller, at=asked.at)
+    async with requests.engines(request).database.transaction() as session:
+        entry, kept = await versions.listed(session, object_id, caller.audience)
+        published = await versions.read(session, versions.named(object_id, kept, _name(request), at=asked.at))
+        terms = await _terms_of(session, entry, published)
+    shown = _shown_whole(published, entry.kind, terms)
     return shapes.json_response(shown, headers={"Cache-Control": "no-cache", "Vary": "Authorization, Accept"})
 
 
-async def read(
-    request: AnyRequest, object_id: UUID, name: str, caller: Caller, *, at: datetime | None = None
-) -> ShownPublished:
-    """Return a version as this caller may see it; the pages read through here too."""
-    async with requests.engines(request).database.transaction() as session:
+async def read(request: AnyRequest, object_id: UUID, caller: Caller, name: str | None = None) -> Whole:
+    """Return an object, or the version of it that is named, with all that its page shows; the pages read through here.
+
+    Raises NotFound, Gone.
+    """
+    engines = requests.engines(request)
+    async with engines.database.transaction() as session:
+        await consistently(session)
         entry, kept = await versions.listed(session, object_id, caller.audience)
-        published = await versions.read(session, versions.named(object_id, kept, name, at=at))
-    return shown_whole(published, entry.kind)
+        version = None if name is None else versions.named(object_id, kept, name)
+        return await whole(session, entry, kept, version, house=engines.house, audience=caller.audience)
 
 
-async def listing(request: AnyRequest, object_id: UUID, caller: Caller) -> list[ShownVersion]:
-    """Return the versions of an object as this caller may see them, oldest first."""
-    async with requests.engines(request).database.transaction() as session:
-        _, kept = await versions.listed(session, object_id, caller.audience)
-    return [_shown(one) for one in kept]
+async def whole(
+    session: AsyncSession,
+    entry: Entry,
+    kept: Sequence[VersionView],
+    version: VersionView | None,
+    *,
+    house: House,
+    audience: Audience,
+    doi: str | None = None,
+) -> Whole:
+    """Return an object that has been found, and one of its versions, with what others are told of it."""
+    published = None if version is None else await versions.read(session, version)
+    terms = {} if published is None else await _terms_of(session, entry, published)
+    work = await describing.work_of(session, entry, house, audience, published=published, doi=doi)
+    return Whole(entry, kept, work, published, terms)
+
+
+async def _terms_of(session: AsyncSession, entry: Entry, published: Published) -> dict[str, str]:
+    return await terms_of.labels_of(session, reading.kind_of(entry), published.record)
 
 
 @operation(
@@ -353,8 +407,7 @@ def _shown(version: VersionView) -> ShownVersion:
     )
 
 
-def shown_whole(published: Published, kind: str) -> ShownPublished:
-    """Return a version as the wire shows it."""
+def _shown_whole(published: Published, kind: str, terms: Mapping[str, str]) -> ShownPublished:
     version = published.version
     return ShownPublished(
         object=version.object_id,
@@ -362,6 +415,7 @@ def shown_whole(published: Published, kind: str) -> ShownPublished:
         schema_version=version.schema_version,
         version=_shown(version),
         description=published.record,
+        terms=dict(terms),
         files=[_shown_file(version, file) for file in published.files],
     )
 

@@ -20,6 +20,7 @@ from catalog.objects.versions import Published
 from catalog.provenance import recording
 from catalog.provenance.statements import RelationType
 from catalog.snapshots.freezing import SnapshotView
+from catalog.vocabulary import looking_up
 
 # The registry takes more; a record of a thousand versions is read by nobody.
 EDITIONS_MAX = 200
@@ -71,10 +72,13 @@ async def work_of(
     number = None if published is None else published.version.number
     named = doi or await public_doi(session, Subject(entry.id, number))
     place = f"/objects/{entry.id}" if number is None else f"/objects/{entry.id}/versions/{number}"
+    record = entry.record if published is None else published.record
+    subjects = record.get("subjects") or ()
+    names = await looking_up.names_of(session, subjects)
     return Work(
         id=str(entry.id),
         kind=entry.kind,
-        record=entry.record if published is None else published.record,
+        record=record,
         address=house.page_of(named) if named else f"{house.address}{place}",
         publisher=house.publisher,
         registered_at=entry.created_at if published is None else published.version.published_at,
@@ -96,6 +100,7 @@ async def work_of(
             *await _editions(session, entry.id, number, house),
             *await _related(session, entry.id, house, audience),
         ],
+        concepts=[names[uri] for uri in subjects if uri in names],
     )
 
 

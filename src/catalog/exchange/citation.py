@@ -94,6 +94,8 @@ def bibtex(work: Work) -> str:
         "title": f"{{{_escaped(work.title)}}}",
         "year": work.year,
         "publisher": _escaped(work.published_by),
+        # Styles of biblatex, and programs that keep references, know it; classic styles pass over it.
+        "keywords": ", ".join(_escaped(word) for word in work.words),
         # Verbatim in the styles that know it; an identifier holds no braces.
         "doi": (work.doi or "").translate(_BIBTEX_PLAIN),
         "url": work.link,
@@ -142,7 +144,7 @@ def ris(work: Work) -> str:
         ("ET", work.version or ""),
         ("LA", work.record.get("language") or ""),
         ("AB", work.record.get("description") or ""),
-        *(("KW", keyword) for keyword in work.record.get("keywords") or ()),
+        *(("KW", word) for word in work.words),
         ("DO", work.doi or ""),
         ("UR", work.link),
     ]
@@ -166,7 +168,7 @@ def csl(work: Work) -> dict[str, Any]:
         "version": work.version,
         "language": work.record.get("language"),
         "abstract": work.record.get("description"),
-        "keyword": ", ".join(work.record.get("keywords") or ()),
+        "keyword": ", ".join(work.words),
         "DOI": work.doi,
         "URL": work.link,
     }

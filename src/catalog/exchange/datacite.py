@@ -6,6 +6,7 @@ from typing import Any
 
 from catalog.exchange.work import GENRES, Work, family_and_given
 from catalog.objects.metadata import DateType
+from catalog.vocabulary.looking_up import Named
 
 SCHEMA = "http://datacite.org/schema/kernel-4"
 SPDX = "https://spdx.org/licenses/"
@@ -23,7 +24,10 @@ def datacite_from(work: Work) -> dict[str, Any]:
         "titles": [{"title": work.title}, *(_title_from(title) for title in record.get("titles") or ())],
         "publisher": {"name": publisher["name"]} | _identified(publisher.get("ror"), "publisherIdentifier"),
         "publicationYear": int(work.year),
-        "subjects": [{"subject": keyword} for keyword in record.get("keywords") or ()],
+        "subjects": [
+            *({"subject": keyword} for keyword in work.keywords),
+            *(_subject_from(one) for one in work.concepts),
+        ],
         "contributors": [
             _party_from(one) | {"contributorType": one["contribution"]} for one in record.get("contributors") or ()
         ],
@@ -105,6 +109,18 @@ def _identified(ror: str | None, name: str) -> dict[str, str]:
 def _title_from(title: Mapping[str, Any]) -> dict[str, Any]:
     told = {"title": title["title"], "titleType": title["type"]}
     return told | ({"lang": title["language"]} if title.get("language") else {})
+
+
+def _subject_from(concept: Named) -> dict[str, str]:
+    """Return a concept as a subject (4.6, property 6): `valueUri` is the term, `schemeUri` its scheme."""
+    told = {
+        "subject": concept.label,
+        "subjectScheme": concept.scheme,
+        "schemeUri": concept.scheme_uri,
+        "valueUri": concept.uri,
+    }
+    perhaps = {"classificationCode": concept.notation, "lang": concept.language}
+    return told | {name: value for name, value in perhaps.items() if value}
 
 
 def _dates_from(record: Mapping[str, Any]) -> list[dict[str, str]]:

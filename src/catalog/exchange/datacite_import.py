@@ -13,7 +13,7 @@ import msgspec
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from catalog.errors import Fault
-from catalog.exchange.datacite_record import Affiliation, GeoLocation, Party, Record
+from catalog.exchange.datacite_record import Affiliation, GeoLocation, Party, Record, Subject
 from catalog.objects import validation
 from catalog.objects.attribution import (
     CONTRIBUTORS_MAX,
@@ -29,10 +29,8 @@ from catalog.objects.attribution import (
 from catalog.objects.metadata import (
     DATES_MAX,
     DESCRIPTION_CHARS_MAX,
-    KEYWORDS_MAX,
     Dated,
     DateType,
-    Keyword,
     Licence,
     Orcid,
     Ror,
@@ -55,6 +53,8 @@ class Imported:
     said: dict[str, Any] = field(default_factory=dict)
     relations: list[RelationDraft] = field(default_factory=list)
     left_out: list[Fault] = field(default_factory=list)
+    # What it is about, by where that stood; `subjects.take` puts it into the draft, as concepts and as keywords.
+    subjects: dict[str, Subject] = field(default_factory=dict)
     # Where in the record each part of the draft stood, by JSON pointers.
     places: dict[str, str] = field(default_factory=dict)
 
@@ -68,6 +68,15 @@ class Imported:
     def leave(self, pointer: str, why: str) -> None:
         """Note something that is not taken over."""
         self.left_out.append(Fault(pointer, why))
+
+    def append(self, name: str, value: Any, *, pointer: str, most: int) -> None:
+        """Add one thing to a list of the draft, or leave it out where the list is full."""
+        held = self.said.setdefault(name, [])
+        if len(held) >= most:
+            self.leave(pointer, f"an object has at most {most} {name}")
+            return
+        self.places[f"/{name}/{len(held)}"] = pointer
+        held.append(value)
 
 
 def description_from(body: bytes) -> Imported:
@@ -98,7 +107,7 @@ def description_of(raw: Any) -> Imported:
     taken.places["/publisher"] = "/publisher"
     _take_dates(taken, record)
     _take_contributors(taken, record)
-    _take_subjects(taken, record)
+    taken.subjects = {f"/subjects/{place}": one for place, one in enumerate(record.subjects)}
     _take_rights(taken, record)
     _take_descriptions(taken, record)
     _take_places(taken, record)
@@ -108,7 +117,8 @@ def description_of(raw: Any) -> Imported:
     return taken
 
 
-def _why(wrong: ValidationError) -> str:
+def why(wrong: ValidationError) -> str:
+    """Return what a check found wrong, to stand after a place."""
     error = wrong.errors(include_url=False, include_input=False)[0]
     told = str(error["ctx"]["error"]) if error["type"] == "value_error" else str(error["msg"])
     return told[0].lower() + told[1:]
@@ -118,25 +128,19 @@ def _append(
     taken: Imported, name: str, model: type[BaseModel], value: Mapping[str, Any], *, pointer: str, most: int
 ) -> None:
     """Add one thing to a list of the draft, or leave it out with the reason."""
-    held = taken.said.setdefault(name, [])
-    if len(held) >= most:
-        taken.leave(pointer, f"an object has at most {most} {name}")
-        return
     told = {key: one for key, one in value.items() if one is not None}
     try:
         model.model_validate_json(msgspec.json.encode(told))
     except ValidationError as wrong:
-        taken.leave(pointer, _why(wrong))
+        taken.leave(pointer, why(wrong))
         return
-    taken.places[f"/{name}/{len(held)}"] = pointer
-    held.append(told)
+    taken.append(name, told, pointer=pointer, most=most)
 
 
 _checks: dict[str, TypeAdapter[Any]] = {
     "orcid": TypeAdapter(Orcid),
     "ror": TypeAdapter(Ror),
     "licence": TypeAdapter(Licence),
-    "keyword": TypeAdapter(Keyword),
     "language": TypeAdapter(Language),
 }
 
@@ -148,7 +152,7 @@ def _checked(taken: Imported, check: str, text: str | None, pointer: str) -> str
     try:
         value: str = _checks[check].validate_python(text.strip().rstrip("/"))
     except ValidationError as wrong:
-        taken.leave(pointer, _why(wrong))
+        taken.leave(pointer, why(wrong))
         return None
     return value
 
@@ -234,19 +238,6 @@ def _take_contributors(taken: Imported, record: Record) -> None:
         _append(taken, "contributors", Contributor, told, pointer=pointer, most=CONTRIBUTORS_MAX)
 
 
-def _take_subjects(taken: Imported, record: Record) -> None:
-    keywords: list[str] = taken.said.setdefault("keywords", [])
-    for place, one in enumerate(record.subjects):
-        pointer = f"/subjects/{place}"
-        if len(keywords) >= KEYWORDS_MAX:
-            taken.leave(pointer, f"an object has at most {KEYWORDS_MAX} keywords")
-            continue
-        keyword = _checked(taken, "keyword", one.subject, pointer)
-        if keyword is not None and keyword not in keywords:
-            taken.places[f"/keywords/{len(keywords)}"] = pointer
-            keywords.append(keyword)
-
-
 def _take_rights(taken: Imported, record: Record) -> None:
     for place, one in enumerate(record.rights_list):
         pointer = f"/rightsList/{place}"
@@ -302,7 +293,7 @@ def _take_places(taken: Imported, record: Record) -> None:
         try:
             Spatial.model_validate_json(msgspec.json.encode(spatial))
         except ValidationError as wrong:
-            taken.leave(pointer, _why(wrong))
+            taken.leave(pointer, why(wrong))
             continue
         taken.said["coverage"] = {"spatial": spatial}
         taken.places["/coverage"] = pointer
@@ -372,7 +363,7 @@ def _take_relations(taken: Imported, record: Record) -> None:
                 msgspec.json.encode({"type": one.relation_type, "identifier": identifier})
             )
         except ValidationError as wrong:
-            taken.leave(pointer, _why(wrong))
+            taken.leave(pointer, why(wrong))
             continue
         if len(taken.relations) >= RELATIONS_TAKEN_MAX:
             taken.leave(pointer, f"of the related identifiers, the first {RELATIONS_TAKEN_MAX} are kept")

@@ -98,9 +98,13 @@ class PublisherPart(RecordPart):
 
 
 class Subject(RecordPart):
-    """A keyword."""
+    """A keyword, or a term of a scheme."""
 
     subject: Text
+    subject_scheme: Perhaps = None
+    scheme_uri: Perhaps = None
+    value_uri: Perhaps = None
+    classification_code: Perhaps = None
 
 
 class DatePart(RecordPart):

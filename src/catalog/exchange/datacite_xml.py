@@ -157,7 +157,19 @@ def attributes_from(body: bytes) -> tuple[dict[str, Any], list[Fault]]:
         ],
         "publicationYear": root.text_of("publicationYear"),
         "language": root.text_of("language"),
-        "subjects": [{"subject": one.text} for one in root.below("subjects", "subject")],
+        "subjects": [
+            {
+                "subject": one.text,
+                **_named(
+                    one,
+                    subjectScheme="subjectScheme",
+                    schemeUri="schemeURI",
+                    valueUri="valueURI",
+                    classificationCode="classificationCode",
+                ),
+            }
+            for one in root.below("subjects", "subject")
+        ],
         "contributors": [
             _party(one, "contributorName") | _named(one, contributorType="contributorType")
             for one in root.below("contributors", "contributor")
@@ -336,7 +348,21 @@ def _written(told: Mapping[str, Any]) -> Iterator[str]:
     yield "  " + _element("publicationYear", told["publicationYear"])
     types = told["types"]
     yield "  " + _element("resourceType", types["resourceType"], resourceTypeGeneral=types["resourceTypeGeneral"])
-    yield from _group("subjects", [_element("subject", one["subject"]) for one in told.get("subjects", ())])
+    yield from _group(
+        "subjects",
+        [
+            _element(
+                "subject",
+                one["subject"],
+                subjectScheme=one.get("subjectScheme"),
+                schemeURI=one.get("schemeUri"),
+                valueURI=one.get("valueUri"),
+                classificationCode=one.get("classificationCode"),
+                xml__lang=one.get("lang"),
+            )
+            for one in told.get("subjects", ())
+        ],
+    )
     yield from _group("contributors", [_written_party("contributor", one) for one in told.get("contributors", ())])
     yield from _group(
         "dates",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from catalog.exchange.work import Work, family_and_given
+from catalog.vocabulary.looking_up import Named
 
 VOCABULARY = "https://schema.org/"
 # Beyond these a page would be more machine text than page; the API has them all.
@@ -33,7 +34,7 @@ def schema_org_from(work: Work) -> dict[str, Any]:
         "publisher": {"@type": "Organization", "name": work.published_by},
         "datePublished": next((one["date"] for one in record.get("dates") or () if one["type"] == "Issued"), work.year),
         "inLanguage": record.get("language"),
-        "keywords": list(record.get("keywords") or ()),
+        "keywords": [*work.keywords, *(_term(one) for one in work.concepts)],
         "license": _licence(record.get("licence")),
         "version": work.version,
         "funding": [_grant(one) for one in record.get("funding") or ()],
@@ -79,6 +80,17 @@ def _party(party: Mapping[str, Any]) -> dict[str, Any]:
         if affiliation.get("ror"):
             told["affiliation"]["@id"] = f"https://ror.org/{affiliation['ror']}"
     return told
+
+
+def _term(concept: Named) -> dict[str, Any]:
+    told = {
+        "@type": "DefinedTerm",
+        "@id": concept.uri,
+        "name": concept.label,
+        "termCode": concept.notation,
+        "inDefinedTermSet": {"@type": "DefinedTermSet", "@id": concept.scheme_uri, "name": concept.scheme},
+    }
+    return {name: value for name, value in told.items() if value}
 
 
 def _licence(licence: str | None) -> str | None:

@@ -8,6 +8,8 @@ from typing import Any
 
 from catalog.objects import kinds
 from catalog.objects.metadata import dated_year
+from catalog.vocabulary.looking_up import Named
+from catalog.vocabulary.terms import folded
 
 SNAPSHOT = "snapshot"
 
@@ -84,6 +86,19 @@ class Work:
     revision: int | None = None
     files: Sequence[Part] = ()
     related: Sequence[Related] = ()
+    # What the work's subjects are called, in their order.
+    concepts: Sequence[Named] = ()
+
+    @property
+    def keywords(self) -> Sequence[str]:
+        """The keywords, without those that a concept says already."""
+        said = {folded(one.label) for one in self.concepts}
+        return [word for word in self.record.get("keywords") or () if folded(word) not in said]
+
+    @property
+    def words(self) -> Sequence[str]:
+        """What it is about, in words alone: the keywords, then what its concepts are called."""
+        return [*self.keywords, *(one.label for one in self.concepts)]
 
     @property
     def title(self) -> str:

@@ -155,6 +155,12 @@ async def faults_of(
     return [resolved(there, one)[1] for one in named]
 
 
+async def labels_of(session: AsyncSession, kind: kinds.Kind, record: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the concepts that a record names are called, by URI; a version may name others than its object."""
+    named = await looking_up.names_of(session, {use.text for use in uses(kind, record)})
+    return {uri: one.label for uri, one in named.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Indexed:
     """What the index shall know of the concepts of one object, broader ones included, narrower before broader."""

@@ -7,6 +7,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from catalog import queue
 from catalog.errors import Fault, Unprocessable
 from catalog.objects import changing
 from catalog.vocabulary import importing, looking_up, proposals, shipped
@@ -28,10 +29,14 @@ async def load(
     only_add: bool = False,
 ) -> Difference:
     """Make the scheme what the file says, and queue the objects that it describes anew; raises as `importing.load`."""
+    called = {one.title for one in await looking_up.schemes(session, name=name)}
     difference = await importing.load(
         session, name, vocabulary, digest=digest, by=by, revisions=revisions, only_add=only_add
     )
     await index_described(session, name, changed=difference.changed, retired=difference.retired)
+    if called and called != {one.title for one in await looking_up.schemes(session, name=name)}:
+        # Registries are told what the scheme of each subject is called.
+        await _look_at_dois(session, name, None)
     return difference
 
 
@@ -152,4 +157,30 @@ async def index_described(
     )
     ids = list(found.scalars())
     await changing.write_documents_anew(session, ids)
+    await _look_at_dois(session, name, changed)
     return len(ids)
+
+
+_REGISTERED = """
+    WITH meant AS (
+        SELECT uri FROM concept WHERE scheme = :scheme
+        AND (CAST(:whole AS boolean) OR uri = ANY (CAST(:changed AS text[])))
+    )
+    SELECT doi FROM doi WHERE doi.version IS NULL AND object_id IN (
+        SELECT object_id FROM object_term JOIN meant ON meant.uri = object_term.concept)
+    UNION
+    SELECT doi FROM doi JOIN version ON version.object_id = doi.object_id AND version.number = doi.version
+    WHERE version.record -> 'subjects' ?| ARRAY(SELECT uri FROM meant)
+    """
+
+
+async def _look_at_dois(session: AsyncSession, name: str, changed: Sequence[str] | None) -> None:
+    """Queue the DOIs of what is described by these concepts, None for all of the scheme: registries know their labels.
+
+    What a version says is not what its object says by now, so it is asked itself.
+    """
+    # The room of DOIs lies above this one, which knows its table by name alone.
+    found = await session.execute(
+        sa.text(_REGISTERED), {"scheme": name, "whole": changed is None, "changed": list(changed or ())}
+    )
+    await queue.put(session, changing.DOI, [row.doi for row in found])

@@ -115,7 +115,7 @@ async def publish(
     ]
     if faults:
         raise Unprocessable("Only an object whose bytes have all arrived can be published.", faults=faults)
-    earlier = await _listed(session, object_id)
+    earlier = await all_of(session, object_id)
     if len(earlier) >= VERSIONS_MAX:
         raise Conflict(f"An object has at most {VERSIONS_MAX:,} versions; register what follows as an object.")
     latest = _latest(earlier)
@@ -153,7 +153,7 @@ async def publish(
             ).where(_files.c.object_id == object_id),
         )
     )
-    return await read(session, (await _listed(session, object_id))[-1])
+    return await read(session, (await all_of(session, object_id))[-1])
 
 
 async def withdraw(
@@ -167,7 +167,7 @@ async def withdraw(
 ) -> None:
     """Withdraw one version and say why; the newest that is left becomes the latest. Raises NotFound, Gone."""
     entry = await changing.locked(session, object_id, caller, revisions)
-    kept = await _listed(session, object_id)
+    kept = await all_of(session, object_id)
     _there(object_id, next((one for one in kept if one.number == number), None), str(number))
     await session.execute(
         _versions.update()
@@ -188,7 +188,7 @@ async def withdraw(
 async def listed(session: AsyncSession, object_id: UUID, audience: Audience) -> tuple[Entry, list[VersionView]]:
     """Return the object and all of its versions, oldest first, withdrawn ones too; raises NotFound, Gone."""
     entry = await reading.find(session, object_id, audience)
-    return entry, await _listed(session, object_id)
+    return entry, await all_of(session, object_id)
 
 
 async def find(
@@ -199,7 +199,7 @@ async def find(
     Raises NotFound, and Gone with the reason for a version that was withdrawn.
     """
     await reading.find(session, object_id, audience)
-    return named(object_id, await _listed(session, object_id), name, at=at)
+    return named(object_id, await all_of(session, object_id), name, at=at)
 
 
 def named(object_id: UUID, kept: Sequence[VersionView], name: str, *, at: datetime | None = None) -> VersionView:
@@ -246,7 +246,8 @@ def _told_files(state: Published | Entry) -> dict[str, Any]:
     }
 
 
-async def _listed(session: AsyncSession, object_id: UUID) -> list[VersionView]:
+async def all_of(session: AsyncSession, object_id: UUID) -> list[VersionView]:
+    """Return all versions of an object that has been found before, oldest first, withdrawn ones too."""
     rows = await session.execute(
         sa.select(
             _versions.c.id,

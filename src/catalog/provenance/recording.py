@@ -3,7 +3,7 @@
 Every verb runs in the caller's transaction, with the audit row and the queue entry of every object that it changes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -72,24 +72,80 @@ async def relate(
     AlreadyRelated, Cycle, TooLarge.
     """
     entry = await changing.locked(session, object_id, caller, revisions)
-    target_id = None
-    if draft.target is not None:
-        (target_id,) = await _resolved(session, entry.project, [Reference("/target", draft.target)], caller)
-    outside = draft.identifier
-    if outside is not None and outside.type == IdentifierType.DOI:
-        ours = await reading.named_by_dois(session, [outside.value], caller.audience)
-        if outside.value in ours:
-            target_id, outside = ours[outside.value].id, None
-    later, earlier = lineage_of(draft.type, object_id, target_id)
-    if target_id == object_id:
-        raise Cycle(f"This would close a circle: {object_id} → {object_id}.")
+    position = await _next_position(session, object_id, 1)
+    ours = await _ours(session, [draft], caller)
+    relation_id = await _write_relation(session, entry, draft, position=position, caller=caller, ours=ours)
+    if relation_id is None:
+        raise AlreadyRelated(
+            f"The object {object_id} says so already; GET /api/objects/{object_id}/relations shows it."
+        )
+    await changing.change(session, entry, caller, action="relate", changes={"relation": str(relation_id)})
+    return await reading.find(session, object_id, caller.audience), relation_id
+
+
+async def relate_all(
+    session: AsyncSession, object_id: UUID, drafts: Sequence[RelationDraft], *, caller: Caller
+) -> Entry:
+    """Record several relations of the object as one change, and return the object as it stands then.
+
+    What it says already, or says twice, is recorded once: two DOIs may name one object, its own and that of a version.
+    Raises as `relate` does otherwise, and then the caller's transaction must not be committed.
+    """
+    entry = await changing.locked(session, object_id, caller, None)
+    first = await _next_position(session, object_id, len(drafts))
+    ours = await _ours(session, drafts, caller)
+    made = [
+        await _write_relation(session, entry, draft, position=position, caller=caller, ours=ours)
+        for position, draft in enumerate(drafts, start=first)
+    ]
+    ids = [str(one) for one in made if one is not None]
+    if ids:
+        await changing.change(session, entry, caller, action="relate", changes={"relations": ids})
+    return await reading.find(session, object_id, caller.audience)
+
+
+async def _next_position(session: AsyncSession, object_id: UUID, more: int) -> int:
+    """Return where the next relation stands; raises TooLarge where there is no room for so many more."""
     count, last = (
         await session.execute(
             sa.select(sa.func.count(), sa.func.max(_relations.c.position)).where(_relations.c.subject_id == object_id)
         )
     ).one()
-    if count >= RELATIONS_MAX:
+    if count + more > RELATIONS_MAX:
         raise TooLarge(f"An object has at most {RELATIONS_MAX:,} relations; remove one first.")
+    return 0 if last is None else int(last) + 1
+
+
+async def _ours(session: AsyncSession, drafts: Sequence[RelationDraft], caller: Caller) -> dict[str, UUID]:
+    """Return the object that each DOI of ours among these names, as far as the caller may see it."""
+    dois = [
+        draft.identifier.value
+        for draft in drafts
+        if draft.identifier is not None and draft.identifier.type == IdentifierType.DOI
+    ]
+    named = await reading.named_by_dois(session, dois, caller.audience)
+    return {doi: one.id for doi, one in named.items()}
+
+
+async def _write_relation(
+    session: AsyncSession,
+    entry: Entry,
+    draft: RelationDraft,
+    *,
+    position: int,
+    caller: Caller,
+    ours: Mapping[str, UUID],
+) -> UUID | None:
+    """Write the row of a relation of a locked object, and return its id; none where the object says so already."""
+    object_id, target_id = entry.id, None
+    if draft.target is not None:
+        (target_id,) = await _resolved(session, entry.project, [Reference("/target", draft.target)], caller)
+    outside = draft.identifier
+    if outside is not None and outside.type == IdentifierType.DOI and outside.value in ours:
+        target_id, outside = ours[outside.value], None
+    later, earlier = lineage_of(draft.type, object_id, target_id)
+    if target_id == object_id:
+        raise Cycle(f"This would close a circle: {object_id} → {object_id}.")
     if later is not None and earlier is not None:
         await circles.refuse_between(session, [later], [earlier], caller.audience)
     made = await session.execute(
@@ -103,19 +159,14 @@ async def relate(
             identifier=None if outside is None else outside.value,
             later_id=later,
             earlier_id=earlier,
-            position=0 if last is None else last + 1,
+            position=position,
             principal_id=caller.must_be_known(),
         )
         .on_conflict_do_nothing()
         .returning(_relations.c.id)
     )
     relation_id: UUID | None = made.scalar_one_or_none()
-    if relation_id is None:
-        raise AlreadyRelated(
-            f"The object {object_id} says so already; GET /api/objects/{object_id}/relations shows it."
-        )
-    await changing.change(session, entry, caller, action="relate", changes={"relation": str(relation_id)})
-    return await reading.find(session, object_id, caller.audience), relation_id
+    return relation_id
 
 
 async def unrelate(

@@ -87,6 +87,19 @@ class Meaning:
         return "; ".join(near.label for near in self.nearest) or None
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a concept is called, and in which scheme: what is told of it to who does not know our vocabularies."""
+
+    uri: str
+    label: str
+    # Of the label; empty where the vocabulary says none.
+    language: str
+    notation: str | None
+    scheme: str
+    scheme_uri: str
+
+
 async def schemes(session: AsyncSession, *, name: str | None = None) -> list[SchemeView]:
     """Return every scheme, or the one of that name, by name."""
     counted = sa.text(
@@ -190,6 +203,26 @@ async def labels(database: Database, uris: Collection[str]) -> dict[str, str]:
         return {}
     rows = await database.rows("SELECT uri, label FROM concept WHERE uri = ANY (%(uris)s)", {"uris": sorted(set(uris))})
     return dict(rows)
+
+
+_NAMED = """
+    SELECT concept.uri, concept.label,
+        coalesce((SELECT language FROM concept_label
+                  WHERE concept = concept.uri AND kind = 'preferred' AND text = concept.label
+                  ORDER BY split_part(language, '-', 1) <> 'en', language LIMIT 1), '') AS language,
+        (SELECT min(text) FROM concept_label WHERE concept = concept.uri AND kind = 'notation') AS notation,
+        scheme.title, scheme.uri AS scheme_uri
+    FROM concept JOIN scheme ON scheme.name = concept.scheme
+    JOIN unnest(CAST(:uris AS text[])) AS asked (uri) ON asked.uri = concept.uri
+    """
+
+
+async def names_of(session: AsyncSession, uris: Collection[str]) -> dict[str, Named]:
+    """Return what the concepts of these URIs are called, and in which scheme, as far as they are there."""
+    if not uris:
+        return {}
+    rows = await session.execute(sa.text(_NAMED), {"uris": sorted(set(uris))})
+    return {row.uri: Named(*row) for row in rows}
 
 
 async def concept(session: AsyncSession, uri: str) -> ConceptView:

@@ -5,7 +5,6 @@ Pure. Nothing is left out because a template does not know it: what only the kin
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -72,15 +71,6 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
-class CitedDoi:
-    """The public DOI of what is shown; `resolves` where it leads here from anywhere."""
-
-    text: str
-    resolves: bool
-    page: str
-
-
-@dataclass(frozen=True, slots=True)
 class Member:
     """One member of a bundle, in the bundle's order."""
 
@@ -93,23 +83,22 @@ class Member:
 
 
 def as_published(entry: Mapping[str, Any], published: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an object with the description and the files of one of its versions instead of today's."""
+    """Return an object with the description, terms and files of one of its versions instead of today's."""
     described = published["description"]
     told = {name: described.get(name) for name in described.keys() | set(DESCRIBED)}
-    files = published["files"]
-    return {**entry, **told, "files": files, "files_total": len(files), "shown_version": published["version"]}
+    files, terms = published["files"], published["terms"]
+    instead = {"terms": terms, "files": files, "files_total": len(files), "shown_version": published["version"]}
+    return {**entry, **told, **instead}
 
 
 def render_object(
     entry: Mapping[str, Any],
+    work: Work,
     *,
-    public_url: str,
     versions: Sequence[Mapping[str, Any]] = (),
     traced: Traced | None = None,
-    publisher: str = rendering.SITE_NAME,
-    doi: CitedDoi | None = None,
 ) -> str:
-    """Return the page of an object as `GET /api/objects/{id}` answers it; `public_url` makes addresses to cite.
+    """Return the page of an object as `GET /api/objects/{id}` answers it; `work` is the same as others are told of it.
 
     `versions` are those of `GET …/versions`; `as_published` makes the entry of one of them. `traced` is what it came
     from, and what came of it.
@@ -117,20 +106,6 @@ def render_object(
     kind_label = wording.kind_title(entry["kind"])
     today = wording.object_address(entry["id"])
     shown_version = entry.get("shown_version")
-    address = f"{today}/versions/{shown_version['number']}" if shown_version else today
-    cited = f"{public_url.rstrip('/')}{address}" if doi is None else doi.page
-    work = Work(
-        id=str(entry["id"]),
-        kind=entry["kind"],
-        record=entry,
-        address=cited,
-        publisher=publisher,
-        registered_at=datetime.fromisoformat(shown_version["published_at"] if shown_version else entry["created_at"]),
-        doi=None if doi is None else doi.text,
-        resolves=doi is not None and doi.resolves,
-        version=(shown_version["label"] or str(shown_version["number"])) if shown_version else None,
-        revision=entry["revision"],
-    )
     private = entry["visibility"] == "private"
     api_address = shown_version["href"] if shown_version else f"/api/objects/{entry['id']}"
     terms = entry.get("terms") or {}
@@ -170,11 +145,11 @@ def render_object(
         vancouver=citation.vancouver(work),
         bibtex=citation.bibtex(work),
         formats=[(name, f"{api_address}?format={name}") for name in FORMATS],
-        doi=doi,
-        doi_address=wording.safe_address(f"https://doi.org/{doi.text}") if doi and doi.resolves else None,
+        doi=work.doi,
+        doi_address=wording.safe_address(work.link) if work.doi and work.resolves else None,
         json_ld=_data_block(schema_org.schema_org_from(work)) if not private else None,
         credits=_credits(entry),
-        cited=cited,
+        cited=work.address,
         json_address=api_address,
         shown_version=shown_version,
         versions=[_version(version, today, shown_version) for version in reversed(versions)],

@@ -3,7 +3,7 @@
 Everybody is anonymous here until there is a sign-in: pages show what is public.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -24,12 +24,11 @@ from catalog.api import search as search_api
 from catalog.api import snapshots as snapshots_api
 from catalog.api import versions as versions_api
 from catalog.api.requests import AnyRequest
-from catalog.doi.names import Subject
+from catalog.api.versions import Whole
 from catalog.errors import Fault, Invalid, Unavailable, VersionGone
 from catalog.exchange.formats import FORMATS
 from catalog.provenance.graph import Direction
 from catalog.web import landing, lineage, objects, problems, rendering, search, wording
-from catalog.web.objects import CitedDoi
 
 ASSET_SECONDS_MAX = 365 * 24 * 60 * 60
 NO_STORE = {"Cache-Control": "no-store"}
@@ -64,54 +63,29 @@ async def show_search(request: AnyRequest) -> Response[str]:
 async def show_object(request: AnyRequest) -> Response[str]:
     """Show one object as it stands."""
     object_id = requests.object_id(request)
-    entry = await objects_api.read(request, object_id, NOBODY)
-    kept = [] if entry.version is None else await versions_api.listing(request, object_id, NOBODY)
+    whole = await versions_api.read(request, object_id, NOBODY)
     graph = await provenance_api.read(
         request, object_id, NOBODY, direction=Direction.BOTH, depth=1, most=lineage.STEPS_SHOWN_MAX + 1
     )
     traced = lineage.traced(msgspec.to_builtins(graph))
-    cited = await _cited(request, object_id)
-    return _object_page(request, msgspec.to_builtins(shapes.shown_object(entry)), kept, traced, doi=cited)
+    return _object_page(whole, traced)
 
 
 @get("/objects/{object_id:str}/versions/{version:str}", include_in_schema=False)
 async def show_version(request: AnyRequest) -> Response[str]:
     """Show one object as it was published."""
     object_id = requests.object_id(request)
-    entry = await objects_api.read(request, object_id, NOBODY)
-    published = await versions_api.read(request, object_id, str(request.path_params["version"]), NOBODY)
-    kept = await versions_api.listing(request, object_id, NOBODY)
-    today = msgspec.to_builtins(shapes.shown_object(entry))
-    cited = await _cited(request, object_id, published.version.number)
-    return _object_page(request, objects.as_published(today, msgspec.to_builtins(published)), kept, doi=cited)
+    return _object_page(await versions_api.read(request, object_id, NOBODY, str(request.path_params["version"])))
 
 
 def _object_page(
-    request: AnyRequest,
-    shown: Mapping[str, Any],
-    kept: Sequence[versions_api.ShownVersion],
-    traced: lineage.Traced | None = None,
-    *,
-    doi: CitedDoi | None = None,
-    headers: Mapping[str, str] | None = None,
+    whole: Whole, traced: lineage.Traced | None = None, *, headers: Mapping[str, str] | None = None
 ) -> Response[str]:
-    house = requests.engines(request).house
-    html = objects.render_object(
-        shown,
-        public_url=house.address,
-        versions=msgspec.to_builtins(kept),
-        traced=traced,
-        publisher=house.publisher,
-        doi=doi,
-    )
+    shown = msgspec.to_builtins(shapes.shown_object(whole.entry))
+    if whole.shown is not None:
+        shown = objects.as_published(shown, msgspec.to_builtins(whole.shown))
+    html = objects.render_object(shown, whole.work, versions=msgspec.to_builtins(whole.shown_versions), traced=traced)
     return _page(html, headers={"Cache-Control": "no-cache", **(headers or {})})
-
-
-async def _cited(request: AnyRequest, object_id: UUID, version: int | None = None) -> CitedDoi | None:
-    """Return the public DOI of what a page shows."""
-    house = requests.engines(request).house
-    doi = await dois_api.public_doi(request, Subject(object_id, version))
-    return None if doi is None else CitedDoi(doi, house.resolves, house.page_of(doi))
 
 
 @get("/snapshots/{snapshot_id:str}", include_in_schema=False)
@@ -137,10 +111,10 @@ async def show_doi(request: AnyRequest) -> Response[Any]:
     wanted = requests.accepted(request, {**objects_api.MEDIA_TYPES, "html": "text/html"})
     if found.work is not None and wanted not in {None, "html", objects_api.ObjectFormat.JSON}:
         return objects_api.written(found.work, objects_api.ObjectFormat(wanted))
-    if found.view.snapshot_id is not None and found.work is not None:
-        return await _snapshot_page(request, found.view.snapshot_id)
-    if found.entry is None or found.work is None:
-        left = None if found.entry is None else wording.object_address(str(found.entry.id))
+    if found.snapshot is not None:
+        return await _snapshot_page(request, UUID(found.snapshot.id))
+    if found.whole is None:
+        left = None if found.left is None else wording.object_address(str(found.left))
         html = landing.render_tombstone(
             found.view.registered or {},
             doi=doi,
@@ -150,22 +124,16 @@ async def show_doi(request: AnyRequest) -> Response[Any]:
             left_address=left,
         )
         return _page(html, headers={"Cache-Control": "no-cache", "Vary": "Accept"})
-    place = f"/api/objects/{found.entry.id}"
-    if found.published is not None:
-        place += f"/versions/{found.published.version.number}"
+    whole = found.whole
+    place = f"/api/objects/{whole.entry.id}"
+    if whole.published is not None:
+        place += f"/versions/{whole.published.version.number}"
     signposts = landing.signposts(
-        cite_as=found.work.link,
+        cite_as=whole.work.link,
         described_by=[(f"{house.address}{place}?format={name}", one.media_type) for name, one in FORMATS.items()],
-        record=found.work.record,
+        record=whole.work.record,
     )
-    today = msgspec.to_builtins(shapes.shown_object(found.entry))
-    shown = today
-    if found.published is not None:
-        published = msgspec.to_builtins(versions_api.shown_whole(found.published, found.entry.kind))
-        shown = objects.as_published(today, published)
-    kept = [] if found.entry.version is None else await versions_api.listing(request, found.entry.id, NOBODY)
-    cited = CitedDoi(found.view.doi, house.resolves, page)
-    return _object_page(request, shown, kept, doi=cited, headers={"Link": signposts, "Vary": "Accept"})
+    return _object_page(whole, headers={"Link": signposts, "Vary": "Accept"})
 
 
 @get(["/{address:path}", "/objects", "/objects/{object_id:str}/{address:path}", "/static"], include_in_schema=False)
