@@ -117,7 +117,8 @@ async def step(engines: Engines) -> int:
         entries, labellings = await _read(session, claims)
         objects = list(_readable(entries, outcomes))
         described = await describing.for_index(session, [one.entry.id for one in objects])
-        facts = await quality.facts_of(session, [one for one in objects if one.entry.withdrawn_at is None])
+        there = [one for one in objects if one.entry.withdrawn_at is None]
+        facts = await quality.facts_of(session, there, explained=False)
     known = {one.told.entry.id: one for one in facts}
     reports: dict[UUID, Report] = {}
     documents = []

@@ -1,11 +1,15 @@
 """What needs attention, who finds it, and changes of many objects that are looked at first and can be undone."""
 
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx2
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
 
+from catalog.engines import Engines
+from catalog.objects import changing
 from tests.api.conftest import patch, plain, read, register
 from tests.api.problems import problem_of
 from tests.conftest import Clients, eventually
@@ -220,6 +224,71 @@ async def test_an_edit_that_one_object_refuses_or_that_was_not_looked_at_changes
         "/api/curation/edits/preview", json={"select": {"objects": ids}, "patch": {"title": "x"}}
     )
     assert foreign.status_code == 404
+
+
+@pytest.mark.req("SAGE-STORAGE-28")
+async def test_texts_that_became_terms_are_found_and_read_as_terms_in_bulk(
+    clients: Clients, engines: Engines, project: str
+) -> None:
+    ids = [
+        (await register(clients.ingest, plain(project, kind="model", title=title, metadata=metadata)))["id"]
+        for title, metadata in (
+            ("now a term", {"framework": "torch", "task": "segmentation"}),
+            ("none yet", {"framework": "torch"}),
+            ("all well", {"framework": "torch"}),
+        )
+    ]
+    # As they were kept before there was a vocabulary.
+    async with engines.database.transaction() as session:
+        for object_id, text in zip(ids, ("pytorch", "PyTorhc"), strict=False):
+            await session.execute(
+                sa.text(
+                    "UPDATE object SET record = jsonb_set(record, '{metadata,framework}', :text) WHERE id = :id"
+                ).bindparams(sa.bindparam("text", type_=JSONB)),
+                {"text": text, "id": object_id},
+            )
+        await changing.write_documents_anew(session, [UUID(one) for one in ids])
+
+    async def waiting(*titles: str) -> bool:
+        return sorted(await queued(clients.curator, "wrong-terms", project)) == sorted(titles)
+
+    await eventually(lambda: waiting("now a term", "none yet"))
+    quality = [(await clients.ingest.get(f"/api/objects/{one}/quality")).json()["checks"] for one in ids]
+    pointer, scheme = "/metadata/framework", "urn:x-catalog:software"
+    assert [next(one["faults"] for one in checks if one["name"] == "terms") for checks in quality] == [
+        [
+            {
+                "pointer": pointer,
+                "message": "'pytorch' is a text, and a term of software by now; any change of the record reads it",
+                "suggestion": f"{scheme}:pytorch",
+            }
+        ],
+        [
+            {
+                "pointer": pointer,
+                "message": "there is no term 'PyTorhc' in software",
+                "suggestion": "PyTorch; PyTorch Lightning; llama.cpp",
+            }
+        ],
+        [],
+    ]
+    select = {"project": project, "queue": "wrong-terms"}
+    looked = (await clients.curator.post("/api/curation/edits/preview", json={"select": select, "patch": {}})).json()
+    assert (looked["changing"], looked["refusing"]) == (1, 0)
+
+    made = await edit(clients.curator, select, {})
+
+    metadata = [(await read(clients.ingest, one))["metadata"]["framework"] for one in ids]
+    assert (made.status_code, metadata) == (201, [f"{scheme}:pytorch", "PyTorhc", f"{scheme}:pytorch"])
+    await eventually(lambda: waiting("none yet"))
+    undone = (await clients.curator.post(f"/api/curation/edits/{made.json()['id']}/undo")).json()
+    reason = "what was a text in metadata is a term now, and is kept as one"
+    assert undone == {"undone": [], "left": [{"id": ids[0], "reason": reason}]}
+    assert (await read(clients.ingest, ids[0]))["revision"] == 2
+
+    # What is no term yet is mended by saying which it is.
+    await edit(clients.curator, select, {"metadata": {"framework": "PyTorch"}})
+    await eventually(waiting)
 
 
 @pytest.mark.parametrize("address", ["/api/curation", "/api/curation/queues/without-licence", "/api/curation/edits"])

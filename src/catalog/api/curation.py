@@ -61,12 +61,15 @@ class Selecting(BaseModel):
 
 
 class Looking(BaseModel):
-    """A change to look at: a merge patch (RFC 7396), as PATCH takes for one object."""
+    """A change to look at: a merge patch (RFC 7396), as PATCH takes for one object.
+
+    An empty one changes what reading the record anew changes: texts that have become terms since.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     select: Selecting
-    patch: Annotated[dict[str, Any], Field(min_length=1)]
+    patch: dict[str, Any]
 
 
 class Making(Looking):

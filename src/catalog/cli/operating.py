@@ -233,7 +233,9 @@ def check_schemas(*, json: Json = False) -> None:
         return count, short + await judge(session, read)
 
     async def judge(session: "AsyncSession", read: list[tuple[reading.Kept, list[Fault]]]) -> list[dict[str, Any]]:
-        terms = await describing.faults_of(session, [(kinds.known().get(kept.kind), kept.record) for kept, _ in read])
+        known = kinds.known()
+        named = [describing.uses(known[kept.kind], kept.record) if kept.kind in known else [] for kept, _ in read]
+        terms = await describing.faults_of(session, named)
         return [
             {
                 "id": str(kept.id),

@@ -166,13 +166,14 @@ class PublishedFile(TypedDict):
 
 
 class PublishedVersion(TypedDict):
-    """A version whole: the description as it was published, and its files."""
+    """A version whole: the description as it was published, what its terms are called now, and its files."""
 
     object: str
     kind: str
     schema_version: int
     version: Version
     description: dict[str, Any]
+    terms: dict[str, str]
     files: list[PublishedFile]
 
 

@@ -178,7 +178,11 @@ async def _take_back(session: AsyncSession, one: Planned, caller: Caller) -> str
                 name: change["from"] for name, change in one.changes.items() if change["from"] is not None
             }
             patch = msgspec.json.encode(patch_between(entry.record, before))
-            await verbs.revise(session, one.id, patch, caller=caller, revisions=None)
+            after = await verbs.revise(session, one.id, patch, caller=caller, revisions=None)
+            stay = changing.difference(before, after.record)
+            if stay:
+                # Within the block: what came back beside it goes again.
+                raise Conflict(f"what was a text in {', '.join(stay)} is a term now, and is kept as one")
     except CatalogError as refused:
         return refused.detail
     return None

@@ -73,6 +73,7 @@ QUEUES: Mapping[str, Queue] = MappingProxyType(
         for queue in (
             Queue("without-licence", "Nobody knows what they may do with it", _failing("licence")),
             Queue("broken-references", "It names what is not there", _failing("outside", "references")),
+            Queue("wrong-terms", "A text stands where a term belongs, or a term was retired", _failing("terms")),
             Queue("wrong-files", "Bytes are not what was declared or published", _wrong_bytes()),
             Queue("without-bytes", "It has no bytes and names none elsewhere", _failing("bytes")),
             Queue("failed-dois", "The registry refused its DOI, or its last change", _refused()),

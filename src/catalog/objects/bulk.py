@@ -147,8 +147,10 @@ async def _load(session: AsyncSession, rows: Sequence[Row], caller: Caller) -> l
     there = await resolving.known(session, named, caller.audience)
     # One look at the vocabularies for the whole batch, however many of its terms are wrong.
     asked = [use for new in news for use in new.terms]
-    asked += [use for one, row in updates for use in _fresh_terms_of(one, row)]
-    meant = await describing.known(session, asked)
+    asked += [use for _, row in updates for use in _terms_of(row)]
+    kept = {text for one, row in updates for text in _kept_terms_of(one, row)}
+    # What one row may keep is told to another without the nearest terms.
+    meant = await describing.known(session, asked, kept)
     sound, unsound = _sound(news, there, meant)
     outcomes += unsound
     await _insert(session, sound, owner_id)
@@ -165,11 +167,6 @@ def _terms_of(row: Row) -> list[describing.Use]:
 
 def _kept_terms_of(held: _Held, row: Row) -> set[describing.Asked]:
     return {use.asked for use in describing.uses(row.draft.kind, held.record)}
-
-
-def _fresh_terms_of(held: _Held, row: Row) -> list[describing.Use]:
-    kept = _kept_terms_of(held, row)
-    return [use for use in _terms_of(row) if use.asked not in kept]
 
 
 def _references_of(row: Row) -> list[Reference]:

@@ -93,10 +93,13 @@ def _found(at: Any, way: Sequence[str | None], pointer: str) -> Iterator[tuple[s
             yield from _found(member, rest, f"{pointer}/{place}")
 
 
-async def known(session: AsyncSession, asked: Iterable[Use]) -> dict[Asked, Meaning]:
-    """Return what each of these texts means: one query for all of them, and some more where any is wrong."""
+async def known(session: AsyncSession, asked: Iterable[Use], kept: Collection[Asked] = ()) -> dict[Asked, Meaning]:
+    """Return what each of these texts means: one query for all of them, and some more where any is wrong.
+
+    Those in `kept` may stay as they are, so nobody is told what else they might have been.
+    """
     wanted = list(asked)
-    strict = {use.asked for use in wanted if not use.open}
+    strict = {use.asked for use in wanted if not use.open} - set(kept)
     unexplained = {use.asked for use in wanted} - strict
     return await looking_up.meanings(session, {use.asked for use in wanted}, unexplained=unexplained)
 
@@ -108,12 +111,11 @@ def resolved(
     uris: dict[str, str] = {}
     faults = []
     for use in named:
-        if use.asked in kept:
-            continue
         meaning = there[use.asked]
         if meaning.uri is not None:
+            # So is one that was written when there was no such term.
             uris[use.pointer] = meaning.uri
-        elif not use.open:
+        elif not use.open and use.asked not in kept:
             faults.append(Fault(use.pointer, meaning.problem, meaning.suggestion))
     return uris, faults
 
@@ -147,12 +149,25 @@ async def keep_new(session: AsyncSession, described: Sequence[tuple[UUID, str]])
 
 
 async def faults_of(
-    session: AsyncSession, described: Sequence[tuple[kinds.Kind | None, Mapping[str, Any]]]
+    session: AsyncSession, named: Sequence[Sequence[Use]], *, explained: bool = True
 ) -> list[list[Fault]]:
-    """Return what is no term, or one no longer, in each of these records."""
-    named = [[] if kind is None else uses(kind, record) for kind, record in described]
-    there = await known(session, (use for one in named for use in one))
-    return [resolved(there, one)[1] for one in named]
+    """Return, of the uses of each record, what is no term, is one no longer, or is one by now and a text still.
+
+    Without `explained` nobody reads which terms are the nearest, and they are not looked for.
+    """
+    every = [use for one in named for use in one]
+    there = await known(session, every, () if explained else {use.asked for use in every})
+    return [[*resolved(there, one)[1], *_unread(there, one)] for one in named]
+
+
+def _unread(there: Mapping[Asked, Meaning], named: Sequence[Use]) -> Iterator[Fault]:
+    for use in named:
+        uri = there[use.asked].uri
+        if uri is not None and uri != use.text:
+            message = (
+                f"{use.text[:80]!r} is a text, and a term of {use.scheme} by now; any change of the record reads it"
+            )
+            yield Fault(use.pointer, message, uri)
 
 
 async def labels_of(session: AsyncSession, kind: kinds.Kind, record: Mapping[str, Any]) -> dict[str, str]:

@@ -307,7 +307,7 @@ async def _record_of(
     there = await resolving.known(session, ((project, reference) for reference in named), caller.audience)
     ids, faults = resolving.resolved(there, project, named)
     terms = describing.uses(kind, description)
-    meant = await describing.known(session, (use for use in terms if use.asked not in kept_terms))
+    meant = await describing.known(session, terms, kept_terms)
     uris, wrong = describing.resolved(meant, terms, kept_terms)
     if faults or wrong:
         what = " and ".join(filter(None, ("objects" if faults else "", "terms" if wrong else "")))

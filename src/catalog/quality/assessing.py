@@ -10,7 +10,8 @@ from typing import Any
 from uuid import UUID
 
 from catalog.errors import Fault
-from catalog.objects import reading
+from catalog.objects import describing, reading
+from catalog.objects.describing import Use
 from catalog.objects.kinds import Metadata
 from catalog.objects.metadata import MEDIA_TYPE_DEFAULT
 from catalog.objects.reading import Entry
@@ -65,12 +66,14 @@ class Told:
     metadata: Metadata
     references: Sequence[Reference]
     outside: Sequence[Outside]
+    terms: Sequence[Use]
 
 
 def told(entry: Entry) -> Told:
     """Return what an object says; raises whatever a row raises that no verb has written."""
     metadata = reading.metadata_of(entry)
-    return Told(entry, metadata, list(metadata.references()), reading.outside_of(entry))
+    terms = describing.uses(reading.kind_of(entry), entry.record)
+    return Told(entry, metadata, list(metadata.references()), reading.outside_of(entry), terms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,8 @@ class Facts:
     # Published files that are not as they were published: version, path, state.
     disturbed: Sequence[tuple[int, str, str]]
     has_lineage: bool
+    # What it says where terms belong and is none, or none any more, or is one by now and a text still.
+    wrong_terms: Sequence[Fault]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +199,12 @@ def _licence(facts: Facts) -> Iterator[Fault]:
         yield Fault("/licence", "none is stated: nobody knows what they may do", "state an SPDX id, such as CC-BY-4.0")
 
 
+def _terms(facts: Facts) -> Iterator[Fault]:
+    yield from facts.wrong_terms[:LISTED_MAX]
+    if len(facts.wrong_terms) > LISTED_MAX:
+        yield Fault("", f"and {len(facts.wrong_terms) - LISTED_MAX} more are no terms")
+
+
 def _dates(facts: Facts) -> Iterator[Fault]:
     if facts.told.entry.year is None:
         yield Fault(
@@ -281,6 +292,10 @@ def _names_outside(facts: Facts) -> bool:
     return bool(facts.told.outside)
 
 
+def _has_terms(facts: Facts) -> bool:
+    return bool(facts.told.terms)
+
+
 def _is_sensed(facts: Facts) -> bool:
     return facts.told.entry.kind in SENSED
 
@@ -298,6 +313,15 @@ RULES: tuple[_Rule, ...] = (
     _Rule("description", Group.DESCRIPTION, _SHOULD, "F2", "It is described in some sentences.", _description),
     _Rule("keywords", Group.DESCRIPTION, _SHOULD, "F2", "It has keywords.", _keywords),
     _Rule("creators", Group.DESCRIPTION, _SHOULD, "F2", "A creator has an identifier.", _creators),
+    _Rule(
+        "terms",
+        Group.DESCRIPTION,
+        _SHOULD,
+        "I2",
+        "What is said by terms is said by terms of today.",
+        _terms,
+        _has_terms,
+    ),
     _Rule("dates", Group.DESCRIPTION, _SHOULD, "R1", "It is said when it was made.", _dates),
     _Rule("coverage", Group.DESCRIPTION, _SHOULD, "R1", "It is said where and when it holds.", _coverage, _is_sensed),
     _Rule("licence", Group.REUSE, _MUST, "R1.1", "A licence is stated.", _licence),
