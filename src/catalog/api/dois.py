@@ -1,7 +1,6 @@
 """`…/doi` and `/api/dois`: make a DOI, see where it stands and what stands in its way, have the registry told again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -10,22 +9,16 @@ from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 from pydantic import BaseModel, ConfigDict, Field
 
-from catalog.access.audience import ANONYMOUS
 from catalog.access.principals import Caller
 from catalog.api import requests, shapes
-from catalog.api import versions as versions_api
 from catalog.api.contract import Answer, Operation, operation
 from catalog.api.requests import AnyRequest
-from catalog.api.versions import Whole
-from catalog.database import consistently
-from catalog.doi import describing, minting, names
+from catalog.doi import minting, names
 from catalog.doi.minting import DoiView
 from catalog.doi.names import Subject
 from catalog.doi.tables import PUBLIC, DoiState
-from catalog.errors import Fault, Forbidden, Gone, NotFound
-from catalog.exchange.work import Work
+from catalog.errors import Fault, Forbidden, NotFound
 from catalog.objects import reading, versions
-from catalog.snapshots import freezing
 
 LIMIT_DEFAULT = 20
 LIMIT_MAX = 100
@@ -308,58 +301,6 @@ async def _seen(request: AnyRequest, caller: Caller) -> tuple[DoiView, bool]:
     if not whole and view.state not in PUBLIC:
         raise absent
     return view, whole
-
-
-@dataclass(frozen=True, slots=True)
-class Landing:
-    """What a public DOI leads to: an object as it stands or as published, a snapshot; where it is gone, what became."""
-
-    view: DoiView
-    whole: Whole | None = None
-    snapshot: Work | None = None
-    gone: str | None = None
-    # The object that is left of which a version is gone.
-    left: UUID | None = None
-
-    @property
-    def work(self) -> Work | None:
-        """What others are told of it; none where it is gone."""
-        return self.snapshot if self.whole is None else self.whole.work
-
-
-async def landing_of(request: AnyRequest, doi: str) -> Landing:
-    """Return what everybody is shown at a DOI's page; raises NotFound where no registry has made it public."""
-    engines = requests.engines(request)
-    async with engines.database.transaction() as session:
-        await consistently(session)
-        view = None if "\x00" in doi else await minting.find(session, doi.lower())
-        if view is None or view.state not in PUBLIC or view.registered is None:
-            raise NotFound(f"There is no DOI {doi[:80]!r} here that leads anywhere.")
-        if view.object_id is None:
-            snapshot = await freezing.find_even_withdrawn(session, view.snapshot_id or UUID(int=0))
-            if snapshot.withdrawn_at is not None:
-                return Landing(
-                    view, gone=f"It was withdrawn on {freezing.withdrawn(snapshot.withdrawn_at, snapshot.reason)}"
-                )
-            return Landing(view, snapshot=describing.snapshot_work(snapshot, engines.house, doi=view.doi))
-        try:
-            entry = await reading.find_even_withdrawn(session, view.object_id, ANONYMOUS)
-        except NotFound:
-            return Landing(view, gone="It is not public any more.")
-        if entry.withdrawn_at is not None:
-            reason = reading.stopped(entry.withdrawal_reason or "No reason was given")
-            return Landing(view, gone=f"It was withdrawn on {entry.withdrawn_at:%Y-%m-%d}: {reason}")
-        kept = await versions.all_of(session, entry.id)
-        version = None
-        if view.version is not None:
-            try:
-                version = versions.named(entry.id, kept, str(view.version))
-            except (NotFound, Gone) as fault:
-                return Landing(view, gone=fault.detail, left=entry.id)
-        whole = await versions_api.whole(
-            session, entry, kept, version, house=engines.house, audience=ANONYMOUS, doi=view.doi
-        )
-    return Landing(view, whole)
 
 
 @operation(

@@ -1,7 +1,6 @@
 """`/api/objects/{id}/versions`: publish an object, read what was published, compare, withdraw."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -12,17 +11,12 @@ from litestar.handlers import HTTPRouteHandler
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from catalog.access.audience import Audience
-from catalog.access.principals import Caller
 from catalog.api import contract, files, requests, shapes
 from catalog.api.contract import JSON, Answer, Body, Operation, operation
 from catalog.api.objects import ETAG, MEDIA_TYPES, OTHERS, ObjectFormat, Reason, written
 from catalog.api.requests import AnyRequest
-from catalog.database import consistently
 from catalog.doi import describing
-from catalog.doi.describing import House
 from catalog.errors import Conflict, NotFound
-from catalog.exchange.work import Work
 from catalog.objects import describing as terms_of
 from catalog.objects import reading, versions
 from catalog.objects.metadata import Prose, Strict
@@ -122,28 +116,6 @@ class ShownPublished(msgspec.Struct, frozen=True):
     files: list[ShownFrozenFile]
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
-    """An object with its versions, one of them whole where one is meant, and what others are told of it."""
-
-    entry: Entry
-    kept: Sequence[VersionView]
-    work: Work
-    published: Published | None
-    # What the terms of the published description are called.
-    terms: Mapping[str, str]
-
-    @property
-    def shown_versions(self) -> list[ShownVersion]:
-        """The versions as a list shows them; none of an object of which nothing is published now."""
-        return [] if self.entry.version is None else [_shown(one) for one in self.kept]
-
-    @property
-    def shown(self) -> ShownPublished | None:
-        """The version that is meant, as the wire shows it."""
-        return None if self.published is None else _shown_whole(self.published, self.entry.kind, self.terms)
-
-
 class FieldDifference(msgspec.Struct, frozen=True):
     """One field that differs; files stand under `/files` by their paths."""
 
@@ -181,7 +153,7 @@ async def list_versions(request: AnyRequest) -> Response[bytes]:
         latest = next((one for one in kept if one.number == entry.version), None)
         changed = latest is None or bool(list(versions.between(await versions.read(session, latest), entry)))
     return shapes.json_response(
-        VersionList([_shown(one) for one in kept], entry.version, changed),
+        VersionList([shown(one) for one in kept], entry.version, changed),
         headers={"ETag": f'"{entry.revision}"', "Cache-Control": "no-cache", "Vary": "Authorization"},
     )
 
@@ -217,9 +189,9 @@ async def publish_version(request: AnyRequest) -> Response[bytes]:
             session, object_id, label=wanted.label, note=wanted.note or None, caller=caller, revisions=revisions
         )
         entry = await reading.find(session, object_id, caller.audience)
-        terms = await _terms_of(session, entry, published)
+        terms = await labels_of(session, entry, published)
     return shapes.json_response(
-        _shown_whole(published, entry.kind, terms),
+        shown_whole(published, entry.kind, terms),
         status=201,
         headers={"Location": _href(published.version), "ETag": f'"{published.version.revision}"'},
     )
@@ -254,42 +226,13 @@ async def read_version(request: AnyRequest) -> Response[bytes]:
     async with requests.engines(request).database.transaction() as session:
         entry, kept = await versions.listed(session, object_id, caller.audience)
         published = await versions.read(session, versions.named(object_id, kept, _name(request), at=asked.at))
-        terms = await _terms_of(session, entry, published)
-    shown = _shown_whole(published, entry.kind, terms)
+        terms = await labels_of(session, entry, published)
+    shown = shown_whole(published, entry.kind, terms)
     return shapes.json_response(shown, headers={"Cache-Control": "no-cache", "Vary": "Authorization, Accept"})
 
 
-async def read(request: AnyRequest, object_id: UUID, caller: Caller, name: str | None = None) -> Whole:
-    """Return an object, or the version of it that is named, with all that its page shows; the pages read through here.
-
-    Raises NotFound, Gone.
-    """
-    engines = requests.engines(request)
-    async with engines.database.transaction() as session:
-        await consistently(session)
-        entry, kept = await versions.listed(session, object_id, caller.audience)
-        version = None if name is None else versions.named(object_id, kept, name)
-        return await whole(session, entry, kept, version, house=engines.house, audience=caller.audience)
-
-
-async def whole(
-    session: AsyncSession,
-    entry: Entry,
-    kept: Sequence[VersionView],
-    version: VersionView | None,
-    *,
-    house: House,
-    audience: Audience,
-    doi: str | None = None,
-) -> Whole:
-    """Return an object that has been found, and one of its versions, with what others are told of it."""
-    published = None if version is None else await versions.read(session, version)
-    terms = {} if published is None else await _terms_of(session, entry, published)
-    work = await describing.work_of(session, entry, house, audience, published=published, doi=doi)
-    return Whole(entry, kept, work, published, terms)
-
-
-async def _terms_of(session: AsyncSession, entry: Entry, published: Published) -> dict[str, str]:
+async def labels_of(session: AsyncSession, entry: Entry, published: Published) -> dict[str, str]:
+    """Return what the terms of a published description are called now."""
     return await terms_of.labels_of(session, reading.kind_of(entry), published.record)
 
 
@@ -392,7 +335,8 @@ def _told(state: Published | reading.Entry) -> str:
     return str(state.version.number) if isinstance(state, Published) else "draft"
 
 
-def _shown(version: VersionView) -> ShownVersion:
+def shown(version: VersionView) -> ShownVersion:
+    """Return a version as a list shows it."""
     return ShownVersion(
         number=version.number,
         label=version.label,
@@ -407,13 +351,14 @@ def _shown(version: VersionView) -> ShownVersion:
     )
 
 
-def _shown_whole(published: Published, kind: str, terms: Mapping[str, str]) -> ShownPublished:
+def shown_whole(published: Published, kind: str, terms: Mapping[str, str]) -> ShownPublished:
+    """Return a version whole as the wire shows it."""
     version = published.version
     return ShownPublished(
         object=version.object_id,
         kind=kind,
         schema_version=version.schema_version,
-        version=_shown(version),
+        version=shown(version),
         description=published.record,
         terms=dict(terms),
         files=[_shown_file(version, file) for file in published.files],

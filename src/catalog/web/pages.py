@@ -15,16 +15,15 @@ from litestar.static_files import create_static_files_router
 from litestar.types import ControllerRouterHandler
 
 from catalog.access.principals import NOBODY
-from catalog.api import dois as dois_api
+from catalog.api import landing as landing_api
 from catalog.api import objects as objects_api
 from catalog.api import problems as problems_api
 from catalog.api import provenance as provenance_api
 from catalog.api import requests, shapes
 from catalog.api import search as search_api
 from catalog.api import snapshots as snapshots_api
-from catalog.api import versions as versions_api
+from catalog.api.landing import Whole
 from catalog.api.requests import AnyRequest
-from catalog.api.versions import Whole
 from catalog.errors import Fault, Invalid, Unavailable, VersionGone
 from catalog.exchange.formats import FORMATS
 from catalog.provenance.graph import Direction
@@ -63,7 +62,7 @@ async def show_search(request: AnyRequest) -> Response[str]:
 async def show_object(request: AnyRequest) -> Response[str]:
     """Show one object as it stands."""
     object_id = requests.object_id(request)
-    whole = await versions_api.read(request, object_id, NOBODY)
+    whole = await landing_api.read(request, object_id, NOBODY)
     graph = await provenance_api.read(
         request, object_id, NOBODY, direction=Direction.BOTH, depth=1, most=lineage.STEPS_SHOWN_MAX + 1
     )
@@ -75,7 +74,7 @@ async def show_object(request: AnyRequest) -> Response[str]:
 async def show_version(request: AnyRequest) -> Response[str]:
     """Show one object as it was published."""
     object_id = requests.object_id(request)
-    return _object_page(await versions_api.read(request, object_id, NOBODY, str(request.path_params["version"])))
+    return _object_page(await landing_api.read(request, object_id, NOBODY, str(request.path_params["version"])))
 
 
 def _object_page(
@@ -105,7 +104,7 @@ async def _snapshot_page(request: AnyRequest, snapshot_id: UUID) -> Response[str
 async def show_doi(request: AnyRequest) -> Response[Any]:
     """Show what a DOI names, in the format that is asked for; of what was withdrawn, that it was."""
     doi = f"{request.path_params['prefix']}/{request.path_params['suffix']}".lower()
-    found = await dois_api.landing_of(request, doi)
+    found = await landing_api.landing_of(request, doi)
     house = requests.engines(request).house
     page = house.page_of(found.view.doi)
     wanted = requests.accepted(request, {**objects_api.MEDIA_TYPES, "html": "text/html"})
