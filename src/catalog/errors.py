@@ -6,7 +6,8 @@
     ├── Forbidden           the caller is known and may not do this
     ├── NotFound            nothing there, or nothing the caller may know of
     ├── Gone                it was there and has been withdrawn
-    │   └── VersionGone     a version was; the object and its other versions may be there
+    │   ├── VersionGone     a version was; the object and its other versions may be there
+    │   └── SnapshotGone    a snapshot was; the objects that it found may be there
     ├── Conflict            the request is fine, the present state refuses it
     ├── PreconditionFailed  the object changed since the caller read it
     ├── PreconditionMissing the change names no revision it starts from
@@ -62,6 +63,10 @@ class Gone(CatalogError):
 
 class VersionGone(Gone):
     """This version has been withdrawn."""
+
+
+class SnapshotGone(Gone):
+    """This snapshot has been withdrawn."""
 
 
 class Conflict(CatalogError):

@@ -197,7 +197,8 @@ async def test_a_withdrawn_snapshot_is_hidden_lists_nothing_and_tells_when_and_w
         page = await catalog.clients.anonymous.get(address)
         assert (page.status_code, f"withdrawn on {day}: Asked the wrong way." in page.text) == (status, True)
         assert (member in page.text, "Salt 0" in page.text) == (False, False)
-        assert ("Salt, as of today" in page.text) == (status == 200)
+        heading = "Salt, as of today" if status == 200 else "This snapshot has been withdrawn"
+        assert Page(page.text).texts("h1") == [heading]
     # The other snapshot of the same objects is as it was.
     assert (await catalog.clients.anonymous.get(f"/api/snapshots/{kept['id']}")).json() == kept
 

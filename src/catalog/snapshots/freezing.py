@@ -22,7 +22,7 @@ from catalog import queue
 from catalog.access.audience import ANONYMOUS, Audience
 from catalog.access.principals import Caller, Principal
 from catalog.database import consistently
-from catalog.errors import Fault, Forbidden, Gone, NotFound, TooLarge, Unprocessable
+from catalog.errors import Fault, Forbidden, NotFound, SnapshotGone, TooLarge, Unprocessable
 from catalog.objects import changing, history, reading
 from catalog.objects.history import Change
 from catalog.objects.reading import Entry, Outline
@@ -163,7 +163,7 @@ async def find(session: AsyncSession, snapshot_id: UUID) -> SnapshotView:
     """Return a snapshot, which everybody may see; raises NotFound, and Gone with the reason when it was withdrawn."""
     view = await find_even_withdrawn(session, snapshot_id)
     if view.withdrawn_at is not None:
-        raise Gone(f"The snapshot {snapshot_id} was withdrawn on {withdrawn(view.withdrawn_at, view.reason)}")
+        raise SnapshotGone(f"The snapshot {snapshot_id} was withdrawn on {withdrawn(view.withdrawn_at, view.reason)}")
     return view
 
 

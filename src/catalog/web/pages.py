@@ -150,7 +150,12 @@ def _as_page(answer: Callable[..., Response[bytes]]) -> Callable[..., Response[s
         faults = [Fault(each["pointer"], each["message"], each.get("suggestion")) for each in problem.get("errors", ())]
         left = wording.object_address(request.path_params["object_id"]) if isinstance(fault, VersionGone) else None
         html = problems.render_problem(
-            problem["status"], problem["detail"], faults, request_id=problem["request_id"], left_address=left
+            problem["status"],
+            problem["detail"],
+            faults,
+            request_id=problem["request_id"],
+            gone=type(fault),
+            left_address=left,
         )
         return _page(html, status=problem["status"], headers=told.headers)
 

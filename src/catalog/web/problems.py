@@ -3,9 +3,9 @@
 Pure: the status is given, the wording of the heading is chosen here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from catalog.errors import Fault
+from catalog.errors import Fault, SnapshotGone, VersionGone
 from catalog.web import rendering
 from catalog.web.search import State
 
@@ -29,8 +29,17 @@ ADVICE = {
 }
 
 
-VERSION_HEADING = "This version has been withdrawn"
-VERSION_ADVICE = "Its files are no longer offered. The object is there, and says which other versions it has."
+# What was withdrawn where that is not an object, and what is left.
+GONE: Mapping[type[Exception] | None, tuple[str, str | None]] = {
+    VersionGone: (
+        "This version has been withdrawn",
+        "Its files are no longer offered. The object is there, and says which other versions it has.",
+    ),
+    SnapshotGone: (
+        "This snapshot has been withdrawn",
+        "What it found is no longer listed. The objects may be there: ask the search again.",
+    ),
+}
 
 
 def render_problem(
@@ -39,19 +48,21 @@ def render_problem(
     faults: Sequence[Fault] = (),
     *,
     request_id: str | None = None,
+    gone: type[Exception] | None = None,
     left_address: str | None = None,
 ) -> str:
     """Return the page for an error of that status; `detail` is the catalog's own sentence about it.
 
-    `left_address` leads to the object of which only a version was withdrawn.
+    `gone` tells what was withdrawn; `left_address` leads to the object of which only a version was.
     """
+    heading, advice = GONE.get(gone, (HEADINGS.get(status, "This did not work"), ADVICE.get(status)))
     return rendering.render(
         "problem.html",
         state=State(),
         status=status,
-        heading=VERSION_HEADING if left_address else HEADINGS.get(status, "This did not work"),
+        heading=heading,
         detail=detail,
-        advice=VERSION_ADVICE if left_address else ADVICE.get(status),
+        advice=advice,
         left_address=left_address,
         faults=faults,
         request_id=request_id,
