@@ -107,4 +107,5 @@ def test_an_index_is_created_with_its_mappings_version_and_an_explicit_refresh()
         "auto_expand_replicas": "0-1",
         "refresh_interval": "250ms",
         "analysis": document.ANALYSIS,
+        "similarity": document.SIMILARITY,
     }

@@ -168,17 +168,32 @@ ANALYSIS: dict[str, Any] = {
     },
 }
 
+# BM25 without what other documents decide: no rarity of words, and a fixed length where BM25 takes the average. So the
+# score of a hit is a function of the question and the hit alone, and nobody learns from it, or from an order, which
+# words stand in documents that they may not see. All words must be found: how rare each is would change little.
+_FREQUENCY_SATURATION, _LENGTH_WEIGHT = 1.2, 0.75
+
+
+def _own_words(usual_length: int) -> dict[str, Any]:
+    length = f"{1 - _LENGTH_WEIGHT} + {_LENGTH_WEIGHT} * doc.length / {usual_length}.0"
+    top = _FREQUENCY_SATURATION + 1
+    source = f"return query.boost * {top} * doc.freq / (doc.freq + {_FREQUENCY_SATURATION} * ({length}));"
+    return {"type": "scripted", "script": {"source": source}}
+
+
+SIMILARITY: dict[str, Any] = {"short": _own_words(8), "long": _own_words(100)}
+
 # Facets and reader tokens are counted and compared in every search: their ordinals are built when the index
 # refreshes, not by the first search after it.
 _FACET = {"type": "keyword", "eager_global_ordinals": True, "ignore_above": NAME_CHARS_MAX}
 
 
 def _prose(**more: Any) -> dict[str, Any]:
-    return {"type": "text", "analyzer": "prose", "search_analyzer": "prose_asked", **more}
+    return {"type": "text", "analyzer": "prose", "search_analyzer": "prose_asked", "similarity": "short", **more}
 
 
 def _names(**more: Any) -> dict[str, Any]:
-    return {"type": "text", "analyzer": "names", "search_analyzer": "names_asked", **more}
+    return {"type": "text", "analyzer": "names", "search_analyzer": "names_asked", "similarity": "short", **more}
 
 
 # Marking words in a long text is most of a search's time; with offsets in the index it is not analysed again.
@@ -197,7 +212,7 @@ MAPPING: dict[str, Any] = {
         "readers": {"type": "keyword", "eager_global_ordinals": True},
         "label_readers": {"type": "keyword"},
         "title": _prose(fields={"sort": {"type": "keyword", "normalizer": "folded", "ignore_above": NAME_CHARS_MAX}}),
-        "description": _prose(**_LONG),
+        "description": _prose(**_LONG | {"similarity": "long"}),
         "keywords": _prose(fields={"exact": _FACET}),
         "creators": _names(fields={"exact": _FACET}),
         "creator_ids": {"type": "keyword", "normalizer": "identifier", "ignore_above": NAME_CHARS_MAX},
@@ -235,9 +250,9 @@ MAPPING: dict[str, Any] = {
 # Below 10 GB one shard is fastest; a second node, where there is one, holds a copy.
 SETTINGS: dict[str, Any] = {"number_of_shards": 1, "auto_expand_replicas": "0-1"}
 
-MAPPING_VERSION = hashlib.sha256(msgspec.json.encode([MAPPING, ANALYSIS, SETTINGS], order="deterministic")).hexdigest()[
-    :10
-]
+MAPPING_VERSION = hashlib.sha256(
+    msgspec.json.encode([MAPPING, ANALYSIS, SIMILARITY, SETTINGS], order="deterministic")
+).hexdigest()[:10]
 
 
 def index_body(*, refresh_interval: str) -> dict[str, Any]:
@@ -246,6 +261,8 @@ def index_body(*, refresh_interval: str) -> dict[str, Any]:
     The refresh interval is always written: a shard without one goes idle, and the next search pays for the refresh.
     """
     return {
-        "settings": {"index": {**SETTINGS, "refresh_interval": refresh_interval, "analysis": ANALYSIS}},
+        "settings": {
+            "index": {**SETTINGS, "refresh_interval": refresh_interval, "analysis": ANALYSIS, "similarity": SIMILARITY}
+        },
         "mappings": {"_meta": {"version": MAPPING_VERSION}, **MAPPING},
     }
