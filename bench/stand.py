@@ -20,12 +20,12 @@ import sqlalchemy as sa
 
 from bench.corpus import OWNERS, Corpus, Sample
 from catalog.access import principals
-from catalog.access.audience import readers_of
-from catalog.access.principals import Caller, Role
+from catalog.access.audience import Role
+from catalog.access.principals import Caller
 from catalog.engines import BACKEND, Engines, opened
 from catalog.local import Stack
 from catalog.migrations import upgrade
-from catalog.objects import changing, kinds, schemes, validation
+from catalog.objects import changing, granting, kinds, schemes, validation
 from catalog.settings import Settings
 
 # The bench's engine has room for its corpus, as a deployment would; everything else is as the demo has it.
@@ -102,13 +102,15 @@ def prepared(sample: Sample, owner: Caller, settings: Settings) -> Prepared:
     record = validation.record_of(draft.description)
     assert owner.id is not None
     project = draft.description.project
+    access = granting.access_of(record, owner_id=owner.id, project=project)
     row = (
         sample.id,
         draft.kind.name,
         kinds.known()[draft.kind.name].schema_version,
         project,
         owner.id,
-        readers_of(visibility=draft.description.visibility, owner_id=owner.id),
+        access["readers"],
+        access["writers"],
         1,
         msgspec.json.encode(record).decode(),
     )
@@ -136,7 +138,7 @@ DESCRIBE = """
     WHERE kind = 'model' AND uri IS NOT NULL
     """
 
-OBJECT_COLUMNS = "id, kind, schema_version, project, owner_id, readers, revision, record"
+OBJECT_COLUMNS = "id, kind, schema_version, project, owner_id, readers, writers, revision, record"
 FILE_COLUMNS = "object_id, path, size, sha256, media_type, state, backend, bucket, key"
 
 

@@ -12,9 +12,9 @@ import structlog
 from catalog import queue
 from catalog.engines import Engines
 from catalog.errors import CatalogError, Unavailable
-from catalog.objects import changing, remembering, uploads
+from catalog.objects import changing, granting, remembering, uploads
 from catalog.search import unfound
-from indexer import documents, dois, keys, outside
+from indexer import documents, dois, embargoes, keys, outside
 
 log = structlog.get_logger("indexer")
 
@@ -88,6 +88,7 @@ async def run(engines: Engines, stop: asyncio.Event) -> None:
                 documents.purge_step,
                 outside.step,
                 dois.step,
+                embargoes.step,
             ]
             async with asyncio.TaskGroup() as lanes:
                 for step in steps:
@@ -153,11 +154,13 @@ async def drain(engines: Engines, limit: timedelta) -> None:
     last = ""
     while clock() < ends:
         try:
-            handled = await keys.step(engines) + await documents.step(engines) + await dois.step(engines)
+            # What ends an embargo has documents written, what looks at keys as well.
+            handled = await embargoes.step(engines) + await keys.step(engines)
+            handled += await documents.step(engines) + await dois.step(engines)
             if handled:
                 continue
             async with engines.database.transaction() as session:
-                left = await queue.due(session, [uploads.KEY, changing.INDEX, changing.DOI])
+                left = await queue.due(session, [uploads.KEY, changing.INDEX, changing.DOI, granting.EMBARGO])
             if not left:
                 return
         except (Unavailable, sa.exc.SQLAlchemyError) as fault:

@@ -23,7 +23,7 @@ import pytest
 from pydantic import HttpUrl, PostgresDsn, SecretStr
 
 from catalog.access import principals
-from catalog.access.principals import Role
+from catalog.access.audience import Role
 from catalog.database import Database
 from catalog.engines import Engines, opened
 from catalog.errors import CatalogError

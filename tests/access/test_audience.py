@@ -10,9 +10,20 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from catalog.access.audience import ANONYMOUS, PUBLIC, Audience, readers_of, user_token
-from catalog.access.principals import Caller, Role
+from catalog.access.audience import (
+    ANONYMOUS,
+    Audience,
+    Granted,
+    Permission,
+    Role,
+    readers_of,
+    user_token,
+    writers_of,
+)
+from catalog.access.grants import check_prefix, prefix_tokens
+from catalog.access.principals import Caller
 from catalog.engines import opened
+from catalog.errors import Invalid
 from catalog.search import query
 from catalog.search.document import Projection, document_from
 from catalog.search.index import Index, Outcome, Verdict, Written
@@ -21,7 +32,8 @@ from tests.conftest import make_world, prepare
 from tests.search.conftest import entry
 
 PEOPLE = tuple(UUID(int=number) for number in range(1, 6))
-VISIBILITIES = ("public", "private")
+VISIBILITIES = ("public", "organization", "project", "private", "embargoed", "anything else")
+PROJECTS = ("lab/soil", "lab/soil2", "lab2/soil", "la/soil")
 # Tokens that begin, end or read alike: compared whole they are all different.
 LIKE = (
     "public",
@@ -44,9 +56,10 @@ callers = st.one_of(
 )
 readers = st.one_of(
     st.builds(
-        lambda visibility, owner: readers_of(visibility=visibility, owner_id=owner),
+        lambda visibility, owner, project: readers_of(visibility=visibility, owner_id=owner, project=project),
         st.sampled_from(VISIBILITIES),
         st.sampled_from(PEOPLE),
+        st.sampled_from(PROJECTS),
     ),
     st.lists(st.sampled_from(LIKE), unique=True),
 )
@@ -120,22 +133,91 @@ async def test_the_database_and_the_search_show_everybody_the_same_objects(
         assert (seen, found) == (meant, meant)
 
 
-def test_a_public_object_is_everybodys_and_a_private_one_its_owners() -> None:
-    owner, other = PEOPLE[:2]
-    sees = {
-        visibility: [
-            bool(audience.tokens & set(readers_of(visibility=visibility, owner_id=owner)))
-            for audience in (
-                ANONYMOUS,
-                Audience(frozenset({PUBLIC, user_token(other)})),
-                Audience(frozenset({user_token(owner)})),
-            )
-        ]
-        for visibility in VISIBILITIES
+SCOPES = ("lab", "lab/soil", "lab/air", "other")
+READS = {"public", "organization", "project"}
+ALL = {"public", "organization", "project", "private", "embargoed"}
+# Of an object in lab/soil that belongs to somebody else: what each role in each scope sees of it, by its visibility.
+SEEN = {
+    ("lab", Role.READER): READS,
+    ("lab", Role.INGEST): {"public"},
+    ("lab", Role.CURATOR): ALL,
+    ("lab", Role.ADMIN): ALL,
+    ("lab/soil", Role.READER): READS,
+    ("lab/soil", Role.INGEST): {"public"},
+    ("lab/soil", Role.CURATOR): ALL,
+    ("lab/soil", Role.ADMIN): ALL,
+    ("lab/air", Role.READER): {"public", "organization"},
+    ("lab/air", Role.INGEST): {"public"},
+    ("lab/air", Role.CURATOR): {"public", "organization"},
+    ("lab/air", Role.ADMIN): {"public", "organization"},
+    ("other", Role.READER): {"public"},
+    ("other", Role.INGEST): {"public"},
+    ("other", Role.CURATOR): {"public"},
+    ("other", Role.ADMIN): {"public"},
+}
+
+
+def seen_by(audience: Audience) -> set[str]:
+    owner = PEOPLE[0]
+    return {
+        visibility
+        for visibility in ALL
+        if audience.includes(readers_of(visibility=visibility, owner_id=owner, project="lab/soil"))
     }
 
-    assert sees == {"public": [True, True, True], "private": [False, False, True]}
+
+def member(scope: str, role: Role) -> Caller:
+    return Caller(PEOPLE[1], "somebody", Role.READER, rights=frozenset({(scope, role)}))
 
 
-def test_an_unknown_visibility_shows_an_object_to_its_owner_alone() -> None:
-    assert readers_of(visibility="anything else", owner_id=PEOPLE[0]) == [user_token(PEOPLE[0])]
+@pytest.mark.req("SAGE-STORAGE-4", "DEWRANGLE-RFC-4")
+def test_a_role_shows_what_its_scope_holds_and_a_write_only_one_nothing() -> None:
+    assert {(scope, role): seen_by(member(scope, role).audience) for scope in SCOPES for role in Role} == SEEN
+
+
+def test_whoever_looks_after_a_scope_may_change_what_is_in_it() -> None:
+    writers = writers_of(owner_id=PEOPLE[0], project="lab/soil")
+    changes = {(scope, role) for scope in SCOPES for role in Role if member(scope, role).may_change(writers)}
+    assert changes == {(scope, role) for scope in ("lab", "lab/soil") for role in (Role.CURATOR, Role.ADMIN)}
+    assert Caller(PEOPLE[0], "owner", Role.READER).may_change(writers)
+
+
+def test_without_a_role_only_what_is_public_is_seen_and_by_its_owner_everything() -> None:
+    assert seen_by(ANONYMOUS) == {"public"}
+    assert seen_by(Caller(PEOPLE[1], "somebody", Role.INGEST).audience) == {"public"}
+    assert seen_by(Caller(PEOPLE[0], "owner", Role.INGEST).audience) == ALL
+    assert seen_by(Caller(PEOPLE[1], "curator", Role.CURATOR).audience) == ALL
+
+
+@pytest.mark.req("SAGE-STORAGE-4")
+@pytest.mark.parametrize("permission", Permission)
+def test_every_permission_lets_its_holder_see_and_only_some_let_them_change(permission: Permission) -> None:
+    friend = Caller(PEOPLE[1], "friend", Role.READER)
+    granted = [Granted(user_token(PEOPLE[1]), permission)]
+    readers = readers_of(visibility="private", owner_id=PEOPLE[0], project="lab/soil", granted=granted)
+    writers = writers_of(owner_id=PEOPLE[0], project="lab/soil", granted=granted)
+    assert friend.audience.includes(readers)
+    assert friend.may_change(writers) == (permission in {Permission.WRITE, Permission.FULL_CONTROL})
+    assert not Caller(PEOPLE[2], "stranger", Role.READER).audience.includes(readers)
+
+
+@pytest.mark.parametrize("sibling", ["lab2", "la", "lab/soil2", "lab/soi", "labs/soil"])
+def test_a_scope_never_reaches_a_sibling_with_a_similar_name(sibling: str) -> None:
+    readers = readers_of(visibility="project", owner_id=PEOPLE[0], project="lab/soil")
+    assert not member(sibling, Role.ADMIN).audience.includes(readers) or sibling == "lab"
+    assert not Audience(frozenset(prefix_tokens(Permission.FULL_CONTROL, f"{sibling}/"))).includes(readers)
+
+
+def test_an_unknown_visibility_shows_an_object_to_its_owner_and_those_who_look_after_it() -> None:
+    readers = readers_of(visibility="anything else", owner_id=PEOPLE[0], project="lab/soil")
+    assert readers == ["read:lab", "read:lab/soil", user_token(PEOPLE[0])]
+
+
+@pytest.mark.parametrize("prefix", ["", "/", "lab", "lab/soil", "lab//", "lab/soil/uploads/", "../", "Lab/", "lab/../"])
+def test_a_prefix_that_is_no_whole_scope_is_not_granted(prefix: str) -> None:
+    with pytest.raises(Invalid):
+        check_prefix(prefix)
+
+
+def test_a_prefix_is_an_organization_or_a_project_with_its_slash() -> None:
+    assert [check_prefix(prefix) for prefix in ("lab/", "lab/soil/")] == ["lab/", "lab/soil/"]

@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from catalog.access import principals
-from catalog.access.principals import LOOKS_AFTER_ALL, REGISTERS, Caller, Role
+from catalog.access.audience import LOOKS_AFTER_ALL, REGISTERS, Role
+from catalog.access.principals import Caller
 from catalog.database import Database
 from catalog.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from tests.conftest import make_world
@@ -51,8 +52,9 @@ async def test_a_token_says_who_holds_it_and_what_they_may(database: Database, r
     assert (caller.id, caller.name, caller.role) == (made.id, f"holder-{role}", role)
     assert caller.audience.everything == (role in LOOKS_AFTER_ALL)
     assert made.id is not None
-    assert caller.may_change(made.id) == (role in REGISTERS)
-    assert caller.may_change(STRANGER) == (role in LOOKS_AFTER_ALL)
+    assert caller.may_register() == (role in REGISTERS)
+    assert caller.may_act_for(made.id)
+    assert caller.may_act_for(STRANGER) == (role in LOOKS_AFTER_ALL)
 
 
 async def test_two_tokens_of_one_name_are_one_principal(database: Database) -> None:

@@ -12,6 +12,7 @@ import pytest
 from catalog.api.app import Outermost, litestar
 from catalog.engines import Engines, opened
 from catalog.settings import Settings
+from tests.api.people import People
 from tests.conftest import Clients, Live, make_tokens, make_world, notified, prepare, running
 
 Draft = dict[str, Any]
@@ -87,6 +88,18 @@ async def noise(clients: Clients) -> AsyncGenerator[list[str]]:
     before = [await read(clients.other, object_id) for object_id in ids]
     yield ids
     assert [await read(clients.other, object_id) for object_id in ids] == before
+
+
+@pytest.fixture
+async def people(clients: Clients) -> AsyncGenerator[People]:
+    """An organization with one project, and nobody in it."""
+    people = People(clients, f"o{uuid4().hex[:10]}")
+    projects = f"/api/organizations/{people.organization}/projects"
+    for address, name in (("/api/organizations", people.organization), (projects, "soil")):
+        answer = await clients.admin.post(address, json={"name": name})
+        assert answer.status_code == 201, answer.text
+    yield people
+    await people.close()
 
 
 @dataclass(frozen=True)

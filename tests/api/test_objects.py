@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from catalog.access import principals
-from catalog.access.principals import Role
+from catalog.access.audience import Role
 from catalog.engines import Engines
 from catalog.objects import kinds
 from tests.api.conftest import BECAUSE, MERGE_PATCH, Draft, patch, plain, read, register
@@ -343,7 +343,7 @@ async def test_a_patch_with_faults_is_answered_with_all_of_them_and_changes_noth
         ("/project", "an object stays in its project; register a new object there"),
         ("/files", "declare files by POST to /api/objects/{id}/files"),
         ("/title", "title is required"),
-        ("/visibility", "must be one of 'public' or 'private'", "public"),
+        ("/visibility", "must be one of 'public', 'organization', 'project', 'private' or 'embargoed'", "public"),
         ("/keyword", "there is no field 'keyword' here", "keywords"),
     )
     assert await read(clients.ingest, registered["id"]) == registered

@@ -9,7 +9,8 @@ import httpx2
 import pytest
 import rdflib
 
-from catalog.access.principals import Caller, Role
+from catalog.access.audience import Role
+from catalog.access.principals import Caller
 from catalog.engines import Engines
 from catalog.objects import kinds
 from catalog.provenance import circles, recording

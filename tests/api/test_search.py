@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from catalog.access import principals
-from catalog.access.principals import Role
+from catalog.access.audience import Role
 from catalog.engines import Engines
 from catalog.objects import kinds
 from tests.conftest import Clients, eventually

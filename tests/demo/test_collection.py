@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from catalog.access.principals import REGISTERS, Role
+from catalog.access.audience import REGISTERS, Role
 from catalog.demo import collection, data
 from catalog.demo.collection import Specimen
 from catalog.objects import kinds, validation

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from catalog import queue
 from catalog.access import principals
-from catalog.access.audience import Audience
-from catalog.access.principals import Caller, Role
+from catalog.access.audience import Audience, Role
+from catalog.access.principals import Caller
 from catalog.database import now
 from catalog.engines import Engines
 from catalog.objects import reading, validation, verbs

@@ -57,7 +57,7 @@ def test_all_faults_are_told_at_once() -> None:
         ),
         Fault("/contact", "contact is required"),
         Fault("/licence", "'MIT-ish' is not an SPDX licence id or expression; examples: CC-BY-4.0, MIT, CC0-1.0"),
-        Fault("/visibility", "must be one of 'public' or 'private'", "public"),
+        Fault("/visibility", "must be one of 'public', 'organization', 'project', 'private' or 'embargoed'", "public"),
         Fault("/metadata/runtime/0/version", "write a version range as >=2.1,<3 (PEP 440)"),
         Fault("/files/0/size", "input should be greater than or equal to 0"),
         Fault("/files/0/sha256", "write the 64 hexadecimal digits of the SHA-256"),

@@ -35,7 +35,7 @@ def entry(**told: Any) -> Projection:
         "kind": "model",
         "project": "sage/cloud",
         "revision": 1,
-        "readers": readers_of(visibility=visibility, owner_id=OWNER),
+        "readers": readers_of(visibility=visibility, owner_id=OWNER, project=told.get("project", "sage/cloud")),
         "title": "Untitled",
         "description": "",
         "keywords": [],

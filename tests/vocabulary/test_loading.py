@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from catalog.access import principals
-from catalog.access.principals import Role
+from catalog.access.audience import Role
 from catalog.database import Database
 from catalog.objects import schemes
 from catalog.vocabulary import importing, looking_up, shipped

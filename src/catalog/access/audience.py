@@ -1,11 +1,16 @@
 """The one compiler: principal -> audience -> SQL condition and search filter.
 
-Every object carries `readers`, the audience tokens that may see it, derived here and nowhere else, and
-written to its row and its document alike. A caller belongs to a set of tokens; both conditions ask
-whether the two sets meet. So search and item access cannot disagree.
+Every object carries `readers`, the audience tokens that may see it, and `writers`, those that may change it, derived
+here and nowhere else; `readers` is written to its row and its document alike. A caller belongs to a set of tokens; both
+conditions ask whether the two sets meet. So search and item access cannot disagree.
+
+What may change without anybody touching the object (a role, a group's members, a grant that ends by itself) is decided
+by the tokens of the caller, which are read anew for every request; what belongs to the object is in its readers.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -15,14 +20,107 @@ from sqlalchemy.dialects.postgresql import ARRAY
 PUBLIC = "public"
 
 
+class Visibility(StrEnum):
+    """Who may see an object, beside its owner, those who look after its project, and those it was granted to."""
+
+    PUBLIC = "public"
+    ORGANIZATION = "organization"
+    PROJECT = "project"
+    PRIVATE = "private"
+    EMBARGOED = "embargoed"
+
+
+class Role(StrEnum):
+    """What a principal is for: in the whole catalog, in an organization, or in a project."""
+
+    ADMIN = "admin"
+    CURATOR = "curator"
+    INGEST = "ingest"
+    READER = "reader"
+
+
+class Permission(StrEnum):
+    """What a grant gives; each lets its holder see the object, since what cannot be seen cannot be named."""
+
+    READ = "READ"
+    WRITE = "WRITE"
+    READ_ACP = "READ_ACP"
+    WRITE_ACP = "WRITE_ACP"
+    FULL_CONTROL = "FULL_CONTROL"
+
+
+# Who may do what beyond reading. Curators and admins look after every object; ingest services after their own.
+REGISTERS = frozenset({Role.ADMIN, Role.CURATOR, Role.INGEST})
+LOOKS_AFTER_ALL = frozenset({Role.ADMIN, Role.CURATOR})
+# What no one may give away without having it: nobody makes anybody more than they are.
+RANK = {Role.READER: 0, Role.INGEST: 0, Role.CURATOR: 1, Role.ADMIN: 2}
+WRITES = frozenset({Permission.WRITE, Permission.FULL_CONTROL})
+
+
 def user_token(principal_id: UUID) -> str:
     """Return the token that stands for one principal."""
     return f"user:{principal_id}"
 
 
-def readers_of(*, visibility: str, owner_id: UUID) -> list[str]:
-    """Return the tokens that may see an object: its owner always, everybody when it is public."""
-    return [PUBLIC, user_token(owner_id)] if visibility == "public" else [user_token(owner_id)]
+def group_token(group_id: UUID) -> str:
+    """Return the token that stands for the members of a group."""
+    return f"group:{group_id}"
+
+
+def grant_token(grant_id: UUID) -> str:
+    """Return the token of a grant that ends by itself: its holders have it until then."""
+    return f"grant:{grant_id}"
+
+
+def reading_all(scope: str) -> str:
+    """Return the token of those who see everything in an organization or a project, private objects included."""
+    return f"read:{scope}"
+
+
+def writing_all(scope: str) -> str:
+    """Return the token of those who may change everything in an organization or a project."""
+    return f"write:{scope}"
+
+
+def organization_of(scope: str) -> str:
+    """Return the organization of a scope, which is itself or `<organization>/<project>`."""
+    return scope.partition("/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """To whom an object was granted, and what."""
+
+    token: str
+    permission: Permission
+
+
+def readers_of(*, visibility: str, owner_id: UUID, project: str, granted: Iterable[Granted] = ()) -> list[str]:
+    """Return the tokens that may see an object; an embargoed one is private until its embargo has ended."""
+    organization = organization_of(project)
+    readers = [user_token(owner_id), reading_all(organization), reading_all(project)]
+    match visibility:
+        case Visibility.PUBLIC:
+            readers.append(PUBLIC)
+        case Visibility.ORGANIZATION:
+            readers.append(f"org:{organization}")
+        case Visibility.PROJECT:
+            readers += [f"project:{project}", f"projects:{organization}"]
+    return sorted({*readers, *(one.token for one in granted)})
+
+
+def writers_of(*, owner_id: UUID, project: str, granted: Iterable[Granted] = ()) -> list[str]:
+    """Return the tokens that may change an object."""
+    writers = {user_token(owner_id), writing_all(organization_of(project)), writing_all(project)}
+    return sorted(writers | {one.token for one in granted if one.permission in WRITES})
+
+
+def tokens_of(role: Role, scope: str) -> list[str]:
+    """Return the tokens that a role in an organization or a project gives; an ingest service sees only its own."""
+    if role is Role.INGEST:
+        return []
+    tokens = [f"org:{organization_of(scope)}", f"project:{scope}" if "/" in scope else f"projects:{scope}"]
+    return [*tokens, reading_all(scope), writing_all(scope)] if role in LOOKS_AFTER_ALL else tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +146,10 @@ class Audience:
         if self.everything:
             return {"match_all": {}}
         return {"terms": {"readers": self.sorted_tokens}}
+
+    def includes(self, tokens: Sequence[str]) -> bool:
+        """Whether one of these tokens, an object's readers or writers, is the caller's."""
+        return self.everything or not self.tokens.isdisjoint(tokens)
 
 
 ANONYMOUS = Audience(frozenset({PUBLIC}))

@@ -5,8 +5,8 @@ A token is shown once and kept as a SHA-256 digest: it has 256 random bits, so a
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -15,27 +15,26 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
 
-from catalog.access.audience import ANONYMOUS, PUBLIC, Audience, user_token
+from catalog.access.audience import (
+    ANONYMOUS,
+    LOOKS_AFTER_ALL,
+    PUBLIC,
+    REGISTERS,
+    Audience,
+    Permission,
+    Role,
+    grant_token,
+    organization_of,
+    tokens_of,
+    user_token,
+)
+from catalog.access.grants import prefix_tokens
 from catalog.database import Database, now, timestamp_column
 from catalog.errors import Fault, Forbidden, Invalid, NotFound, Unauthenticated
 
 TOKEN_MARK = "cat_"  # ruff: ignore[S105] - a mark by which scanners and people recognise our tokens, not a token.
 TOKEN_BYTES = 32
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
-
-
-class Role(StrEnum):
-    """What a principal is for."""
-
-    ADMIN = "admin"
-    CURATOR = "curator"
-    INGEST = "ingest"
-    READER = "reader"
-
-
-# Who may do what beyond reading. Curators and admins look after every object; ingest services after their own.
-REGISTERS = frozenset({Role.ADMIN, Role.CURATOR, Role.INGEST})
-LOOKS_AFTER_ALL = frozenset({Role.ADMIN, Role.CURATOR})
 
 
 class Principal(SQLModel, table=True):
@@ -65,19 +64,32 @@ class Token(SQLModel, table=True):
 
 
 class Caller:
-    """Who sent this request: a principal, or nobody in particular."""
+    """Who sent this request: a principal, or nobody in particular.
 
-    __slots__ = ("audience", "id", "name", "role")
+    `role` counts in the whole catalog, `rights` in organizations and projects: pairs of such a scope and a role there.
+    `tokens` are what else the caller belongs to: groups, and grants that do not stand in the objects' own readers.
+    """
 
-    def __init__(self, principal_id: UUID | None, name: str, role: Role | None) -> None:
+    __slots__ = ("audience", "id", "name", "rights", "role")
+
+    def __init__(
+        self,
+        principal_id: UUID | None,
+        name: str,
+        role: Role | None,
+        *,
+        rights: frozenset[tuple[str, Role]] = frozenset(),
+        tokens: frozenset[str] = frozenset(),
+    ) -> None:
         self.id = principal_id
         self.name = name
         self.role = role
-        self.audience = (
-            ANONYMOUS
-            if principal_id is None
-            else Audience(frozenset({PUBLIC, user_token(principal_id)}), everything=role in LOOKS_AFTER_ALL)
-        )
+        self.rights = rights
+        self.audience = ANONYMOUS
+        if principal_id is not None:
+            by_right = {token for scope, held in rights for token in tokens_of(held, scope)}
+            own = {PUBLIC, user_token(principal_id)}
+            self.audience = Audience(frozenset(own | tokens | by_right), everything=role in LOOKS_AFTER_ALL)
 
     def __repr__(self) -> str:
         """Name the caller."""
@@ -85,16 +97,31 @@ class Caller:
 
     def __eq__(self, other: object) -> bool:
         """Whether both are the same principal with the same rights."""
-        return isinstance(other, Caller) and (self.id, self.name, self.role) == (other.id, other.name, other.role)
+        return isinstance(other, Caller) and self._told() == other._told()
 
     def __hash__(self) -> int:
         """Fit the equality."""
-        return hash((self.id, self.name, self.role))
+        return hash(self._told())
 
-    def must_register(self) -> UUID:
-        """Return the principal's id; raises Unauthenticated for nobody, Forbidden for those who only read."""
+    def _told(self) -> tuple[object, ...]:
+        return self.id, self.name, self.role, self.rights, self.audience
+
+    def may_register(self, project: str | None = None) -> bool:
+        """Whether this caller may register objects in a project, or in any at all."""
+        if self.role in REGISTERS:
+            return True
+        scopes = {scope for scope, role in self.rights if role in REGISTERS}
+        return bool(scopes) if project is None else not scopes.isdisjoint({project, organization_of(project)})
+
+    def must_register(self, project: str | None = None) -> UUID:
+        """Return the principal's id; raises Unauthenticated for nobody, Forbidden for those who may not register."""
         principal_id = self.must_be_known()
-        if self.role not in REGISTERS:
+        if not self.may_register(project):
+            if project is not None and self.may_register():
+                raise Forbidden(
+                    f"You may not register in {project}: ask an admin of {organization_of(project)} for the role "
+                    "ingest there."
+                )
             raise Forbidden("Your token may only read; registering needs the role ingest, curator or admin.")
         return principal_id
 
@@ -105,15 +132,35 @@ class Caller:
         return self.id
 
     def must_look_after_all(self) -> UUID:
-        """Return the principal's id; raises unless it is a curator or admin."""
+        """Return the principal's id; raises unless it is a curator or admin of the whole catalog."""
         principal_id = self.must_be_known()
         if self.role not in LOOKS_AFTER_ALL:
             raise Forbidden("This needs the role curator or admin.")
         return principal_id
 
-    def may_change(self, owner_id: UUID) -> bool:
-        """Whether this caller may change an object of that owner."""
-        return self.role in LOOKS_AFTER_ALL or (self.role in REGISTERS and self.id == owner_id)
+    def must_administer_all(self) -> UUID:
+        """Return the principal's id; raises unless it is an admin of the whole catalog."""
+        principal_id = self.must_be_known()
+        if self.role is not Role.ADMIN:
+            raise Forbidden("This is for admins of the whole catalog.")
+        return principal_id
+
+    def may_change(self, writers: Sequence[str]) -> bool:
+        """Whether this caller may change an object that these tokens may change."""
+        return self.audience.includes(writers)
+
+    def may_act_for(self, principal_id: UUID) -> bool:
+        """Whether this caller may change what belongs to a principal and to no object."""
+        return self.role in LOOKS_AFTER_ALL or self.id == principal_id
+
+    def role_in(self, scope: str) -> Role | None:
+        """Return the highest role that this caller has in an organization or a project."""
+        held = [role for one, role in self.rights if one in {scope, organization_of(scope)}]
+        if self.role is Role.ADMIN or Role.ADMIN in held:
+            return Role.ADMIN
+        if self.role is Role.CURATOR or Role.CURATOR in held:
+            return Role.CURATOR
+        return held[0] if held else None
 
 
 NOBODY = Caller(None, "anonymous", None)
@@ -122,9 +169,25 @@ _tokens = SQLModel.metadata.tables["token"]
 _principals = SQLModel.metadata.tables["principal"]
 
 _IDENTIFY = """
-    SELECT principal.id, principal.name, principal.role FROM token JOIN principal ON principal.id = token.principal_id
-    WHERE token.digest = %(digest)s AND token.revoked_at IS NULL
-    AND (token.expires_at IS NULL OR token.expires_at > now())
+    WITH me AS (
+        SELECT principal.id, principal.name, principal.role FROM token
+        JOIN principal ON principal.id = token.principal_id
+        WHERE token.digest = %(digest)s AND token.revoked_at IS NULL
+        AND (token.expires_at IS NULL OR token.expires_at > now())
+    ), mine AS (
+        SELECT 'user:' || me.id AS token FROM me
+        UNION ALL
+        SELECT 'group:' || group_member.group_id FROM group_member JOIN me ON me.id = group_member.principal_id
+    )
+    SELECT me.id, me.name, me.role,
+        (SELECT array_agg(mine.token) FROM mine),
+        (SELECT array_agg(ARRAY[membership.scope, membership.role])
+            FROM membership JOIN mine ON membership.member = mine.token),
+        (SELECT array_agg(ARRAY[object_grant.id::text, object_grant.prefix, object_grant.permission])
+            FROM object_grant JOIN mine ON object_grant.grantee = mine.token
+            WHERE (object_grant.expires_at > now())
+            OR (object_grant.expires_at IS NULL AND object_grant.prefix IS NOT NULL))
+    FROM me
     """
 
 
@@ -138,8 +201,12 @@ async def identify(database: Database, token: str) -> Caller:
     rows = await database.rows(_IDENTIFY, {"digest": digest_of(token)})
     if not rows:
         raise Unauthenticated("The bearer token is unknown, expired or revoked; ask an admin for a new one.")
-    principal_id, name, role = rows[0]
-    return Caller(principal_id, name, Role(role))
+    principal_id, name, role, mine, rights, grants = rows[0]
+    tokens = set(mine)
+    for grant_id, prefix, permission in grants or ():
+        tokens |= {grant_token(UUID(grant_id))} if not prefix else prefix_tokens(Permission(permission), prefix)
+    held = frozenset((scope, Role(given)) for scope, given in rights or ())
+    return Caller(principal_id, name, Role(role), rights=held, tokens=frozenset(tokens))
 
 
 async def create_token(

@@ -111,6 +111,7 @@ TAGS = {
     "search": "Finding objects, with facets and links.",
     "kinds": "What an object can be.",
     "vocabularies": "Controlled terms: schemes of concepts with labels in several languages.",
+    "access": "Organizations, projects, roles and grants: who may see and change what.",
     "curation": "What needs attention, and changes of many objects at once.",
     "notifications": "Where buckets tell the catalog to look at a key.",
     "operations": "How the catalog itself is doing.",

@@ -9,7 +9,7 @@ from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from catalog.access.principals import LOOKS_AFTER_ALL
+from catalog.access.audience import LOOKS_AFTER_ALL
 from catalog.api import requests, shapes
 from catalog.api.contract import JSON, Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest

@@ -218,7 +218,7 @@ async def list_object_dois(request: AnyRequest) -> Response[bytes]:
     async with requests.engines(request).database.transaction() as session:
         entry = await reading.find_even_withdrawn(session, object_id, caller.audience)
         views = await minting.all_of(session, object_id)
-    whole = caller.may_change(entry.owner_id)
+    whole = caller.may_change(entry.writers)
     items = [_shown(request, view, whole=whole) for view in views if whole or view.state in PUBLIC]
     return shapes.json_response(DoiList(items), headers={"Cache-Control": "no-cache", "Vary": "Authorization"})
 

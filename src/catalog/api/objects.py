@@ -8,6 +8,7 @@ from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from catalog.access.audience import Visibility
 from catalog.access.principals import Caller
 from catalog.api import contract, requests, shapes
 from catalog.api.contract import JSON, MERGE_PATCH, Answer, Body, Operation, operation
@@ -47,7 +48,8 @@ REGISTRATION: dict[str, Any] = {
         "keywords": {"type": "array"},
         "subjects": {"type": "array"},
         "licence": {"type": ["string", "null"], "description": "An SPDX licence expression."},
-        "visibility": {"enum": ["public", "private"], "default": "private"},
+        "visibility": {"enum": [one.value for one in Visibility], "default": "private"},
+        "embargo_until": {"type": ["string", "null"], "format": "date-time"},
         "dates": {"type": "array"},
         "coverage": {"type": ["object", "null"]},
         "external": {"type": "array"},

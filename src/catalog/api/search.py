@@ -123,7 +123,7 @@ class Hit(msgspec.Struct, frozen=True):
     creators: list[str]
     licence: str | None
     year: int | None
-    visibility: Literal["public", "private"]
+    visibility: Literal["public", "organization", "project", "private", "embargoed"]
     revision: int
     updated_at: datetime
     href: str

@@ -39,7 +39,7 @@ class ShownFile(msgspec.Struct, frozen=True, omit_defaults=True):
     found: FoundBytes | None = None
 
 
-class ShownObject(msgspec.Struct, frozen=True):
+class ShownObject(msgspec.Struct, frozen=True, kw_only=True):
     """An object with its description; `metadata` holds what only its kind says, `terms` the labels of its concepts."""
 
     id: UUID
@@ -60,7 +60,8 @@ class ShownObject(msgspec.Struct, frozen=True):
     keywords: list[str]
     subjects: list[str]
     licence: str | None
-    visibility: Literal["public", "private"]
+    visibility: Literal["public", "organization", "project", "private", "embargoed"]
+    embargo_until: str | msgspec.UnsetType = msgspec.UNSET
     dates: list[dict[str, Any]]
     coverage: dict[str, Any] | None
     external: list[dict[str, Any]]
@@ -208,6 +209,7 @@ def _fields(entry: Entry) -> dict[str, Any]:
         "subjects": record.get("subjects", []),
         "licence": record.get("licence"),
         "visibility": record["visibility"],
+        "embargo_until": record.get("embargo_until", msgspec.UNSET),
         "dates": record["dates"],
         "coverage": record.get("coverage"),
         "external": record.get("external", []),

@@ -294,9 +294,9 @@ async def _upload(request: AnyRequest) -> Upload:
     caller = await requests.caller(request)
     caller.must_be_known()
     async with requests.engines(request).database.transaction() as session:
-        upload, owner_id = await reading.find_upload(session, upload_id, caller.audience)
+        upload, writers = await reading.find_upload(session, upload_id, caller.audience)
     # A reader of a public object may not see its uploads: that they exist is the uploader's and the owner's business.
-    if not (caller.may_change(upload.principal_id) or caller.may_change(owner_id)):
+    if not (caller.may_act_for(upload.principal_id) or caller.may_change(writers)):
         raise NotFound(f"There is no upload {upload_id} that you may see.")
     return upload
 

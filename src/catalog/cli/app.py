@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from catalog.cli import (
+    access,
     curating,
     dois,
     finding,
@@ -70,6 +71,7 @@ showing.register(app)
 snapshots.register(app)
 stack.register(app)
 vocabularies.register(app)
+access.register(app)
 
 
 def main() -> None:

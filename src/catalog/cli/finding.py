@@ -199,7 +199,7 @@ def _named(bucket: "Bucket") -> str | int:
 
 def _row(hit: "Hit") -> list[object]:
     licence, year = hit["licence"] or "", hit["year"] or ""
-    private = " (private)" if hit["visibility"] == "private" else ""
+    private = "" if hit["visibility"] == "public" else f" ({hit['visibility']})"
     return [hit["title"] + private, hit["kind"], hit["project"], licence, year, hit["files_total"], hit["id"]]
 
 

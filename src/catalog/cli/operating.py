@@ -138,7 +138,7 @@ def create_token(
     from datetime import timedelta
 
     from catalog.access import principals
-    from catalog.access.principals import Role
+    from catalog.access.audience import Role
 
     if role not in list(Role):
         raise typer.BadParameter(f"{role!r} is not one of {', '.join(Role)}", param_hint="--role")

@@ -107,7 +107,7 @@ class Object(TypedDict):
     keywords: list[str]
     subjects: list[str]
     licence: str | None
-    visibility: Literal["public", "private"]
+    visibility: Literal["public", "organization", "project", "private", "embargoed"]
     dates: list[dict[str, str]]
     coverage: dict[str, Any] | None
     external: list[dict[str, Any]]
@@ -369,7 +369,7 @@ class Hit(TypedDict):
     creators: list[str]
     licence: str | None
     year: int | None
-    visibility: Literal["public", "private"]
+    visibility: Literal["public", "organization", "project", "private", "embargoed"]
     revision: int
     updated_at: str
     href: str

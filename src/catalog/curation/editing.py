@@ -17,7 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 from uuid_utils.compat import uuid7
 
-from catalog.access.principals import LOOKS_AFTER_ALL, Caller, Principal
+from catalog.access.audience import LOOKS_AFTER_ALL
+from catalog.access.principals import Caller, Principal
 from catalog.curation import queues
 from catalog.curation.tables import Edit, EditedObject
 from catalog.errors import CatalogError, Conflict, Fault, NotFound, PreconditionFailed, TooLarge, Unprocessable

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 
-from catalog.access.principals import LOOKS_AFTER_ALL, Caller, Principal
+from catalog.access.principals import Caller, Principal
 from catalog.doi.tables import Doi, DoiState
 from catalog.errors import NotFound
 from catalog.objects.tables import CatalogObject, FileState
@@ -93,11 +93,13 @@ def named(name: str) -> Queue:
 
 def changeable(caller: Caller) -> list[sa.ColumnElement[bool]]:
     """Return the conditions under which an object is there and this caller may change it."""
-    principal_id = caller.must_register()
-    conditions = [_objects.c.withdrawn_at.is_(None), caller.audience.sql_condition(_objects.c.readers)]
-    if caller.role not in LOOKS_AFTER_ALL:
-        conditions.append(_objects.c.owner_id == principal_id)
-    return conditions
+    caller.must_register()
+    audience = caller.audience
+    return [
+        _objects.c.withdrawn_at.is_(None),
+        audience.sql_condition(_objects.c.readers),
+        audience.sql_condition(_objects.c.writers),
+    ]
 
 
 async def counts(session: AsyncSession, caller: Caller) -> dict[str, int]:

@@ -14,7 +14,7 @@ import anyio
 import httpx2
 
 from catalog.access import principals
-from catalog.access.principals import Role
+from catalog.access.audience import Role
 from catalog.client import Catalog, Problem, folders
 from catalog.client.folders import Piece
 from catalog.client.shapes import Hit, Registered

@@ -231,7 +231,7 @@ def _changeable(caller: Caller) -> sa.ColumnElement[bool]:
     """Return the condition under which a caller may change what a DOI names; anybody's own is theirs."""
     if caller.audience.everything:
         return sa.true()
-    return sa.or_(_objects.c.owner_id == caller.id, _dois.c.principal_id == caller.id)
+    return sa.or_(caller.audience.sql_condition(_objects.c.writers), _dois.c.principal_id == caller.id)
 
 
 async def may_change(session: AsyncSession, view: DoiView, caller: Caller) -> bool:

@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from catalog.access import principals
-from catalog.access.principals import Role
+from catalog.access.audience import Role
 from catalog.database import Database
 from catalog.errors import CatalogError
 from catalog.local.home import write_private

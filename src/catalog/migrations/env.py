@@ -4,6 +4,8 @@ from alembic import context
 from sqlmodel import SQLModel
 
 # These imports declare the tables that the metadata below holds.
+import catalog.access.grants
+import catalog.access.members
 import catalog.access.principals
 import catalog.curation.tables
 import catalog.doi.tables

@@ -19,11 +19,11 @@ from sqlmodel import SQLModel
 from uuid_utils.compat import uuid7
 
 from catalog import queue
-from catalog.access.audience import readers_of
+from catalog.access import members
 from catalog.access.principals import Caller
 from catalog.database import QUEUED, driver_connection
 from catalog.errors import CatalogError, Fault
-from catalog.objects import changing, describing, naming, resolving, validation, verbs
+from catalog.objects import changing, describing, granting, naming, resolving, validation, verbs
 from catalog.objects.references import Reference
 from catalog.objects.remembering import Remember
 from catalog.objects.resolving import Known, Place
@@ -77,7 +77,7 @@ class _Held:
     """An object that has the name already."""
 
     id: UUID
-    owner_id: UUID
+    writers: list[str]
     revision: int
     record: dict[str, Any]
     files: dict[str, tuple[int, str, str]]
@@ -140,6 +140,9 @@ async def _load(session: AsyncSession, rows: Sequence[Row], caller: Caller) -> l
             outcomes.append(_repeated(row, *remembered[row.remember.key]))
         elif row.place is not None and row.place in held:
             updates.append((held[row.place], row))
+        elif not caller.may_register(row.draft.description.project):
+            message = f"you may not register in {row.draft.description.project}: ask an admin there for the role ingest"
+            outcomes.append(Outcome(row.line, Fate.FAILED, faults=[Fault("/project", message)]))
         else:
             news.append(_New(uuid7(), row, list(row.draft.description.metadata.references()), _terms_of(row)))
     named = [(new.row.draft.description.project, one) for new in news for one in new.references]
@@ -201,7 +204,7 @@ def _repeated(row: Row, digest: bytes, object_id: UUID, withdrawn_at: datetime |
 
 _HELD = sa.text(
     """
-    SELECT object.id, object.project, object.kind, object.name, object.owner_id, object.revision, object.record,
+    SELECT object.id, object.project, object.kind, object.name, object.writers, object.revision, object.record,
         (SELECT jsonb_object_agg(path, jsonb_build_array(size, sha256, media_type)) FROM file
          WHERE file.object_id = object.id) AS files
     FROM object JOIN unnest(CAST(:projects AS text[]), CAST(:kinds AS text[]), CAST(:names AS text[]))
@@ -219,7 +222,7 @@ async def _held(session: AsyncSession, places: Sequence[Place]) -> dict[Place, _
     return {
         (row.project, row.kind, row.name): _Held(
             row.id,
-            row.owner_id,
+            row.writers,
             row.revision,
             row.record,
             {path: tuple(content) for path, content in (row.files or {}).items()},
@@ -283,14 +286,16 @@ async def _insert(session: AsyncSession, sound: Sequence[_Sound], owner_id: UUID
     if not sound:
         return
     news = [one.new for one in sound]
-    everybody = {
-        visibility: readers_of(visibility=visibility, owner_id=owner_id) for visibility in ("public", "private")
-    }
+    access = [
+        granting.access_of(_told(one), owner_id=owner_id, project=one.new.row.draft.description.project)
+        for one in sound
+    ]
+    await members.ensure(session, (one.new.row.draft.description.project for one in sound))
     raw = await driver_connection(session)
     async with raw.cursor() as cursor:
         await _copy(
             cursor,
-            "object (id, kind, schema_version, project, name, owner_id, readers, revision, record)",
+            "object (id, kind, schema_version, project, name, owner_id, readers, writers, revision, record)",
             (
                 (
                     one.new.id,
@@ -299,11 +304,12 @@ async def _insert(session: AsyncSession, sound: Sequence[_Sound], owner_id: UUID
                     one.new.row.draft.description.project,
                     one.new.row.draft.description.name,
                     owner_id,
-                    everybody[one.new.row.draft.description.visibility],
+                    may["readers"],
+                    may["writers"],
                     1,
                     _json_of(one),
                 )
-                for one in sound
+                for one, may in zip(sound, access, strict=True)
             ),
         )
         await _copy(
@@ -343,6 +349,8 @@ async def _insert(session: AsyncSession, sound: Sequence[_Sound], owner_id: UUID
         await _copy(cursor, "queue (topic, subject)", ((changing.INDEX, str(new.id)) for new in news))
         outside = (new.id for new in news if next(new.row.draft.description.outside(), None) is not None)
         await _copy(cursor, "queue (topic, subject)", ((changing.OUTSIDE, str(object_id)) for object_id in outside))
+    for one in sound:
+        await granting.await_embargo(session, one.new.id, _told(one))
     await describing.keep_new(session, [(one.new.id, uri) for one in sound for uri in one.uris.values()])
     session.info[QUEUED] = True
     labelled = {one for several in named.values() for one in naming.labelled(several)} - {new.id for new in news}
@@ -360,9 +368,18 @@ async def _copy(cursor: psycopg.AsyncCursor[Any], into: str, rows: Iterable[tupl
             await copy.write_row(row)
 
 
+def _told(one: _Sound) -> dict[str, Any]:
+    """Return what a description says of who may see it, as its record does."""
+    description = one.new.row.draft.description
+    until = description.embargo_until
+    if until is None:
+        return {"visibility": description.visibility}
+    return validation.record_of(description)
+
+
 def _json_of(one: _Sound) -> str:
     draft = one.new.row.draft
-    if not one.ids and not one.uris:
+    if not one.ids and not one.uris and draft.description.embargo_until is None:
         return draft.description.model_dump_json(exclude={"files"}, exclude_none=True)
     record = validation.record_of(draft.description)
     resolving.write_ids(record, one.ids, one.versions)
@@ -379,7 +396,7 @@ async def _update(
     there: Known,
     meant: Mapping[describing.Asked, Meaning],
 ) -> Outcome:
-    if not caller.may_change(held.owner_id):
+    if not caller.may_change(held.writers):
         message = "this name is taken by an object that belongs to another principal"
         return Outcome(row.line, Fate.FAILED, faults=[Fault("/name", message)])
     ids, faults = resolving.resolved(there, row.draft.description.project, _references_of(row))

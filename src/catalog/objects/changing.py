@@ -43,7 +43,7 @@ async def locked(session: AsyncSession, object_id: UUID, caller: Caller, revisio
     # The lock first, then the read: what is read is what the lock protects.
     await lock(session, object_id)
     entry = await reading.find(session, object_id, caller.audience)
-    if not caller.may_change(entry.owner_id):
+    if not caller.may_change(entry.writers):
         raise Forbidden("You may read this object but not change it: it belongs to another principal.")
     if revisions is not None and entry.revision not in revisions:
         raise PreconditionFailed(

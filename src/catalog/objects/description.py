@@ -4,10 +4,12 @@ Each kind adds its own small model (`kinds/`) as `metadata`.
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, AwareDatetime, Field, ValidationInfo
 
+from catalog.access.audience import Visibility
 from catalog.objects.attribution import (
     CONTRIBUTORS_MAX,
     FUNDING_MAX,
@@ -41,7 +43,6 @@ from catalog.objects.metadata import (
     Strict,
     TermText,
     Title,
-    Visibility,
     term_of,
 )
 from catalog.objects.references import External, Outside, outside_external
@@ -51,6 +52,16 @@ EXTERNAL_MAX = 50
 
 def _unrepeated(values: list[str]) -> list[str]:
     return list(dict.fromkeys(values))
+
+
+def _embargoed(until: datetime | None, told: ValidationInfo) -> datetime | None:
+    # Nothing to compare with where the visibility itself is wrong.
+    visibility = told.data.get("visibility")
+    if visibility is Visibility.EMBARGOED and until is None:
+        raise ValueError("say until when it is embargoed, such as 2027-01-31T00:00:00Z, or choose another visibility")
+    if visibility not in {None, Visibility.EMBARGOED} and until is not None:
+        raise ValueError('leave this out (null), or make the visibility "embargoed"')
+    return until
 
 
 class Description(Strict):
@@ -81,6 +92,11 @@ class Description(Strict):
     ] = []
     licence: Licence | None = None
     visibility: Annotated[Visibility, Field(strict=False)] = Visibility.PRIVATE
+    embargo_until: Annotated[
+        AwareDatetime | None,
+        Field(strict=False, validate_default=True, description="When an embargoed object becomes public by itself."),
+        AfterValidator(_embargoed),
+    ] = None
     dates: Annotated[list[Dated], Field(max_length=DATES_MAX)] = []
     coverage: Coverage | None = None
     external: Annotated[

@@ -232,13 +232,6 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
-class Visibility(StrEnum):
-    """Who may see an object."""
-
-    PUBLIC = "public"
-    PRIVATE = "private"
-
-
 class DateType(StrEnum):
     """What happened on a date (DataCite Metadata Schema 4.6, appendix "dateType")."""
 

@@ -68,6 +68,7 @@ class Entry:
     owner_id: UUID
     owner: str
     readers: list[str]
+    writers: list[str]
     revision: int
     record: dict[str, Any]
     created_at: datetime
@@ -134,6 +135,7 @@ def _entries(condition: sa.ColumnElement[bool], *, files_most: int | None) -> sa
             _objects.c.owner_id,
             _principals.c.name.label("owner"),
             _objects.c.readers,
+            _objects.c.writers,
             _objects.c.revision,
             _objects.c.record,
             _objects.c.created_at,
@@ -376,19 +378,19 @@ async def version_names_of(session: AsyncSession, ids: Sequence[UUID]) -> dict[U
     return found
 
 
-async def find_upload(session: AsyncSession, upload_id: UUID, audience: Audience) -> tuple[Upload, UUID]:
-    """Return the upload of an object the audience may see, and who owns the object; raises NotFound."""
+async def find_upload(session: AsyncSession, upload_id: UUID, audience: Audience) -> tuple[Upload, list[str]]:
+    """Return the upload of an object the audience may see, and who may change the object; raises NotFound."""
     row = (
         await session.execute(
-            sa.select(_objects.c.owner_id, *_uploads.c)
+            sa.select(_objects.c.writers, *_uploads.c)
             .join(_objects, _objects.c.id == _uploads.c.object_id)
             .where(_uploads.c.id == upload_id, audience.sql_condition(_objects.c.readers))
         )
     ).one_or_none()
     if row is None:
         raise NotFound(f"There is no upload {upload_id} that you may see.")
-    owner_id, *columns = row
-    return Upload(**dict(zip(_uploads.c.keys(), columns, strict=True))), owner_id
+    writers, *columns = row
+    return Upload(**dict(zip(_uploads.c.keys(), columns, strict=True))), writers
 
 
 def kind_of(entry: Entry) -> kinds.Kind:

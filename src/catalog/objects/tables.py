@@ -70,6 +70,7 @@ class CatalogObject(SQLModel, table=True):
     name: str | None = Field(default=None, sa_type=sa.Text)
     owner_id: UUID = Field(foreign_key="principal.id")
     readers: list[str] = Field(sa_column=sa.Column(ARRAY(sa.Text), nullable=False))
+    writers: list[str] = Field(sa_column=sa.Column(ARRAY(sa.Text), nullable=False))
     revision: int = Field(sa_type=sa.BigInteger)
     record: dict[str, Any] = Field(sa_column=sa.Column(JSONB, nullable=False))
     created_at: datetime = Field(sa_column=timestamp_column(server_default=sa.func.now()))

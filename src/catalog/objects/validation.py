@@ -12,6 +12,8 @@ import msgspec
 import pydantic_core
 from pydantic import BaseModel, ValidationError
 
+from catalog.access.audience import Visibility
+from catalog.database import now
 from catalog.errors import Fault, Invalid
 from catalog.objects import kinds, telling
 from catalog.objects.description import Description
@@ -156,8 +158,16 @@ def _sound_draft(body: bytes, prefix: str) -> Draft | None:
 
 
 def record_of(description: Description) -> dict[str, Any]:
-    """Return a description as it is kept."""
-    return description.model_dump(mode="json", exclude={"files"}, exclude_none=True)
+    """Return a description as it is kept; an embargo that has ended is none."""
+    record = description.model_dump(mode="json", exclude={"files"}, exclude_none=True)
+    until = description.embargo_until
+    return record if until is None or until > now() else without_embargo(record)
+
+
+def without_embargo(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record as it reads once its embargo has ended."""
+    kept = {name: value for name, value in record.items() if name != "embargo_until"}
+    return kept | {"visibility": Visibility.PUBLIC.value}
 
 
 def shortcomings(kind: kinds.Kind, record: Mapping[str, Any]) -> list[Fault]:

@@ -16,10 +16,21 @@ from sqlmodel import SQLModel
 from uuid_utils.compat import uuid7
 
 from catalog import queue
-from catalog.access.audience import readers_of
+from catalog.access import members
 from catalog.access.principals import Caller
 from catalog.errors import Conflict, Fault, NotFound, TooLarge, Unprocessable
-from catalog.objects import changing, describing, kinds, naming, reading, remembering, resolving, uploads, validation
+from catalog.objects import (
+    changing,
+    describing,
+    granting,
+    kinds,
+    naming,
+    reading,
+    remembering,
+    resolving,
+    uploads,
+    validation,
+)
 from catalog.objects.description import Description
 from catalog.objects.metadata import FILES_MAX, FileDeclaration
 from catalog.objects.naming import Named
@@ -62,13 +73,14 @@ async def register(
     Raises Forbidden, NameTaken, or Unprocessable for a reference to an object that is not there for this caller and
     for an Idempotency-Key that came with another request before.
     """
-    owner_id = caller.must_register()
+    owner_id = caller.must_register(draft.description.project)
     object_id = uuid7()
     if remember is not None:
         first = await remembering.first_made(session, owner_id, remember, object_id)
         if first != object_id:
             return await _repeated(session, first, caller, placement)
     record, named = await _record_of(session, draft.description, caller)
+    await members.ensure(session, [draft.description.project])
     with _naming(draft.description):
         await session.execute(
             _objects.insert().values(
@@ -78,11 +90,12 @@ async def register(
                 project=draft.description.project,
                 name=draft.description.name,
                 owner_id=owner_id,
-                readers=readers_of(visibility=draft.description.visibility, owner_id=owner_id),
                 revision=1,
                 record=record,
+                **granting.access_of(record, owner_id=owner_id, project=draft.description.project),
             )
         )
+    await granting.await_embargo(session, object_id, record)
     if named:
         await naming.write(session, object_id, named)
     await describing.keep(session, object_id, draft.kind, record)
@@ -142,9 +155,15 @@ async def _describe(session: AsyncSession, entry: Entry, description: Descriptio
             labelled=naming.labelled([*before, *named]),
             record=record,
             name=description.name,
-            readers=readers_of(visibility=description.visibility, owner_id=entry.owner_id),
+            **granting.access_of(
+                record,
+                owner_id=entry.owner_id,
+                project=entry.project,
+                granted=await granting.granted_to(session, entry.id),
+            ),
         )
     await describing.keep(session, entry.id, reading.kind_of(entry), record)
+    await granting.await_embargo(session, entry.id, record)
     await _look_outside(session, entry.id, description)
     return await reading.find(session, entry.id, caller.audience)
 

@@ -219,7 +219,7 @@ async def withdraw(session: AsyncSession, snapshot_id: UUID, reason: str, *, cal
 
 def must_change(view: SnapshotView, caller: Caller) -> None:
     """Raise Forbidden unless the caller took the snapshot or looks after all."""
-    if not caller.may_change(view.owner_id):
+    if not caller.may_act_for(view.owner_id):
         raise Forbidden("You may read this snapshot; it was taken by another principal.")
 
 

@@ -106,7 +106,7 @@ def render_object(
     kind_label = wording.kind_title(entry["kind"])
     today = wording.object_address(entry["id"])
     shown_version = entry.get("shown_version")
-    private = entry["visibility"] == "private"
+    hidden = wording.visibility_text(entry["visibility"], entry.get("embargo_until"))
     api_address = shown_version["href"] if shown_version else f"/api/objects/{entry['id']}"
     terms = entry.get("terms") or {}
     metadata: dict[str, Any] = _labelled(dict(entry.get("metadata") or {}), terms)
@@ -119,7 +119,7 @@ def render_object(
         state=State(),
         entry=entry,
         kind_label=kind_label,
-        private=private,
+        hidden=hidden,
         paragraphs=[part.strip() for part in (entry.get("description") or "").split("\n\n") if part.strip()],
         creators=[_creator(creator) for creator in entry["creators"]],
         contact_address=f"mailto:{quote(entry['contact']['email'], safe='@')}",
@@ -147,7 +147,7 @@ def render_object(
         formats=[(name, f"{api_address}?format={name}") for name in FORMATS],
         doi=work.doi,
         doi_address=wording.safe_address(work.link) if work.doi and work.resolves else None,
-        json_ld=_data_block(schema_org.schema_org_from(work)) if not private else None,
+        json_ld=_data_block(schema_org.schema_org_from(work)) if hidden is None else None,
         credits=_credits(entry),
         cited=work.address,
         json_address=api_address,

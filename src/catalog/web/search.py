@@ -193,7 +193,7 @@ class Card:
     project_address: str
     licence: str | None
     year: str | None
-    private: bool
+    hidden: str | None
     updated_at: str
     also: Sequence[tuple[str, Markup]]
     shown: Sequence[Download]
@@ -269,7 +269,7 @@ def card_of(hit: Mapping[str, Any]) -> Card:
         project_address=State(chosen={"project": (hit["project"],)}).address(),
         licence=hit.get("licence"),
         year=None if hit.get("year") is None else str(hit["year"]),
-        private=hit.get("visibility") == "private",
+        hidden=wording.visibility_text(hit["visibility"], None),
         updated_at=hit["updated_at"],
         also=[
             (

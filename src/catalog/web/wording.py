@@ -123,6 +123,20 @@ def label_of(key: str) -> str:
     return " ".join([words[0][0].upper() + words[0][1:], *words[1:]])
 
 
+_HIDDEN = {
+    "private": "Private",
+    "project": "For its project",
+    "organization": "For its organization",
+    "embargoed": "Embargoed",
+}
+
+
+def visibility_text(visibility: str, embargo_until: str | None) -> str | None:
+    """Say to whom an object is hidden; None for a public one."""
+    text = _HIDDEN.get(visibility)
+    return f"{text} until {date_text(embargo_until[:10])}" if text and embargo_until else text
+
+
 def kind_title(name: str) -> str:
     """Return what people call a kind; a kind no longer known keeps its name."""
     kind = kinds.known().get(name)

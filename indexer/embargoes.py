@@ -1,0 +1,40 @@
+"""Let everybody see what was embargoed, once the embargo is over."""
+
+from uuid import UUID
+
+import structlog
+
+from catalog import queue
+from catalog.database import now
+from catalog.engines import Engines
+from catalog.objects import granting
+from catalog.queue import Claim
+
+log = structlog.get_logger("indexer.embargoes")
+
+BATCH = 64
+
+
+async def step(engines: Engines) -> int:
+    """Claim a batch of objects whose embargo should be over, and let them be seen; returns how many were claimed."""
+    async with engines.database.transaction() as session:
+        claims = await queue.claim(session, granting.EMBARGO, most=BATCH)
+    for claim in claims:
+        await _settle(engines, claim)
+    return len(claims)
+
+
+async def _settle(engines: Engines, claim: Claim) -> None:
+    try:
+        object_id = UUID(claim.subject)
+    except ValueError:
+        async with engines.database.transaction() as session:
+            await queue.park(session, claim, reason="The subject names no object.")
+        return
+    async with engines.database.transaction() as session:
+        until = await granting.end_embargo(session, object_id)
+        if until is None:
+            await queue.finish(session, [claim])
+        else:
+            # The embargo was made longer.
+            await queue.postpone(session, claim, reason="embargoed", after=until - now())
