@@ -25,6 +25,7 @@ from uuid_utils.compat import uuid7
 from bench import stand as stands
 from bench.corpus import Corpus
 from bench.measure import Figure, Pair, figure, interleaved, median, quantile, timed
+from bench.permissions import permission_cost
 from bench.stand import Stand, Wire
 from catalog.database import now
 from catalog.objects import reading
@@ -197,7 +198,7 @@ def _concrete(wire: Wire, alias: str) -> tuple[dict[str, Any], dict[str, Any]]:
     kept = {
         name: value
         for name, value in found["settings"]["index"].items()
-        if name in {"number_of_shards", "auto_expand_replicas", "refresh_interval", "analysis"}
+        if name in {"number_of_shards", "auto_expand_replicas", "refresh_interval", "analysis", "similarity"}
     }
     return {"index": kept}, found["mappings"]
 
@@ -444,6 +445,7 @@ async def fill(stand: Stand) -> None:
 BENCHES = {
     "B5": index_pipeline,
     "B1": search_latency,
+    "B8": permission_cost,
     "B9": signing,
     "PROV": lineage,
     "B3": registration,

@@ -1,6 +1,7 @@
 """Organizations, roles, groups and grants on the command line."""
 
 import json
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -33,7 +34,7 @@ def test_three_commands_lead_from_nothing_to_a_project_with_a_member(catalog: Ca
 
 
 def test_a_group_is_granted_an_object_and_loses_it_again(
-    catalog: Catalog, organization: str, draft: dict[str, Any], tmp_path: Any
+    catalog: Catalog, organization: str, draft: dict[str, Any], tmp_path: Path
 ) -> None:
     file = tmp_path / "draft.json"
     file.write_text(json.dumps(draft | {"visibility": "private"}))
@@ -58,3 +59,17 @@ def test_a_role_that_is_none_is_refused_with_those_there_are(catalog: Catalog, o
     refused = catalog("member", "give", organization, "user:reader", "boss", by="admin")
     assert refused.code != 0
     assert "'admin', 'curator', 'ingest' or 'reader'" in refused.err
+
+
+def test_a_file_is_put_under_an_embargo(catalog: Catalog, described: Path, folder: Path) -> None:
+    told = json.loads(described.read_text())
+    told.pop("visibility", None)
+    described.write_text(json.dumps(told))
+    words = ["--embargo-until", "2099-01-31T00:00:00Z"]
+    put = catalog("put", folder / "plain.csv", "--from", described, *words)
+    assert put.code == 0, put.err
+    shown = catalog("show", put.out.strip(), "--json").json
+    assert (shown["visibility"], shown["embargo_until"]) == ("embargoed", "2099-01-31T00:00:00Z")
+    assert catalog("show", put.out.strip(), by=None).code == 4
+    for_project = catalog("put", folder / "plain.csv", "--from", described, "--visibility", "project")
+    assert catalog("show", for_project.out.strip(), "--json").json["visibility"] == "project"

@@ -183,6 +183,12 @@ def put(
     public: Annotated[
         bool | None, typer.Option("--public/--private", help="Who may see it; private if not said.")
     ] = None,
+    visibility: Annotated[
+        str | None, typer.Option(help="Who may see it: public, organization, project, private or embargoed.")
+    ] = None,
+    embargo_until: Annotated[
+        str | None, typer.Option(metavar="MOMENT", help="Embargoed until then: 2027-01-31T00:00:00Z.")
+    ] = None,
     meta: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="Of its kind: labelled=true, sensor.id=A1."),
@@ -209,8 +215,11 @@ def put(
         "contact": None if contact is None else drafts.contact(contact),
         "keywords": keyword or None,
         "licence": licence,
-        "visibility": None if public is None else "public" if public else "private",
+        "visibility": visibility or (None if public is None else "public" if public else "private"),
+        "embargo_until": embargo_until,
     }
+    if embargo_until is not None:
+        given["visibility"] = given["visibility"] or "embargoed"
     start = {"metadata": {}} | (drafts.read(described) if described is not None else {})
     draft = start | {name: value for name, value in given.items() if value is not None}
     draft["metadata"] = drafts.metadata(meta or [], start["metadata"])
