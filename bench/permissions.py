@@ -63,8 +63,7 @@ def _make(wire: Wire, name: str, held: list[Document]) -> None:
     assert told[0] == 200, told
     for batch in _batches(held):
         lines = (
-            part + b"
-"
+            part + b"\n"
             for one in batch
             for part in (msgspec.json.encode({"index": {"_id": one["id"]}}), msgspec.json.encode(one))
         )
