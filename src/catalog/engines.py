@@ -5,6 +5,10 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
+from catalog.access.audience import Role
+from catalog.access.login import Client
+from catalog.access.oidc import Rules
+from catalog.access.provider import Provider
 from catalog.database import Database
 from catalog.doi.describing import House
 from catalog.doi.registry import DataCiteRegistry, LocalRegistry, Registry
@@ -32,6 +36,10 @@ class Engines:
     looker: Looker | None
     registry: Registry
     house: House
+    # None: only tokens of our own count.
+    provider: Provider | None = None
+    # None: nobody logs in to the pages.
+    login: Client | None = None
 
 
 @asynccontextmanager
@@ -54,13 +62,16 @@ async def opened(settings: Settings) -> AsyncGenerator[Engines]:
     placement = Placement(BACKEND, settings.store_bucket, settings.store_prefix, settings.upload_lifetime)
     looker = Looker(settings.outside_networks) if settings.outside_checks else None
     registry = _registry(settings)
+    provider = _provider(settings)
     house = House(str(settings.public_url).rstrip("/"), settings.publisher, settings.doi_prefix, registry.resolves)
     try:
-        yield Engines(database, index, store, bell, placement, looker, registry, house)
+        yield Engines(database, index, store, bell, placement, looker, registry, house, provider, _login(settings))
     finally:
         ringing.cancel()
         with suppress(asyncio.CancelledError):
             await ringing
+        if provider is not None:
+            await provider.close()
         await registry.close()
         await store.close()
         await index.close()
@@ -76,4 +87,32 @@ def _registry(settings: Settings) -> Registry:
         user=settings.doi_registry_user or "",
         password="" if password is None else password.get_secret_value(),
         patience=settings.doi_registry_patience,
+    )
+
+
+def _provider(settings: Settings) -> Provider | None:
+    if settings.oidc_issuer is None or settings.oidc_audience is None:
+        return None
+    return Provider(
+        Rules(
+            issuer=settings.oidc_issuer,
+            audience=settings.oidc_audience,
+            algorithms=frozenset(settings.oidc_algorithms),
+            groups_claim=settings.oidc_groups_claim,
+            roles=tuple((one.group, Role(one.role)) for one in settings.oidc_roles),
+            skew=settings.oidc_clock_skew,
+        )
+    )
+
+
+def _login(settings: Settings) -> Client | None:
+    if settings.oidc_client_id is None:
+        return None
+    secret = settings.oidc_client_secret
+    return Client(
+        id=settings.oidc_client_id,
+        secret=None if secret is None else secret.get_secret_value(),
+        redirect=f"{str(settings.public_url).rstrip('/')}/login/answer",
+        scopes=settings.oidc_scopes,
+        session_lifetime=settings.session_lifetime,
     )

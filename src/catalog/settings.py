@@ -9,9 +9,11 @@ from collections.abc import Iterable
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     HttpUrl,
@@ -20,6 +22,7 @@ from pydantic import (
     UrlConstraints,
     ValidationError,
 )
+from pydantic.dataclasses import dataclass
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from catalog.errors import CatalogError
@@ -45,11 +48,59 @@ Engine = Annotated[HttpUrl, UrlConstraints(allowed_schemes=["http", "https"])]
 DatabaseUrl = Annotated[PostgresDsn, UrlConstraints(allowed_schemes=["postgresql", "postgres"])]
 
 
-def _networks(value: object) -> object:
+def _listed(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
-Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)]
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_listed)]
+
+# None that shares a secret with the provider: whoever could check a signature could make one (RFC 8725, section 3.2).
+SigningAlgorithm = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"
+]
+SigningAlgorithms = Annotated[
+    tuple[SigningAlgorithm, ...], NoDecode, BeforeValidator(_listed), Field(min_length=1, max_length=11)
+]
+
+
+@dataclass(frozen=True)
+class GroupRole:
+    """The role of whoever is in a group of the provider."""
+
+    group: Annotated[str, Field(min_length=1, max_length=200)]
+    role: Literal["admin", "curator", "ingest", "reader"]
+
+    def __str__(self) -> str:
+        """Return it as the environment has it."""
+        return f"{self.group}={self.role}"
+
+
+def _group_roles(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    pairs = [part.rpartition("=") for part in value.split(",") if part.strip()]
+    return tuple({"group": group.strip(), "role": role.strip()} for group, _, role in pairs)
+
+
+GroupRoles = Annotated[tuple[GroupRole, ...], NoDecode, BeforeValidator(_group_roles)]
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host of an address is this machine, where nobody listens in between."""
+    return host in {"127.0.0.1", "::1", "localhost"}
+
+
+def _issuer(value: str) -> str:
+    """Refuse what cannot be an issuer (OpenID Connect Discovery 1.0, section 2); it is kept to the letter."""
+    parts = urlsplit(value)
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
+        raise ValueError("an https address (http on loopback alone)")
+    if not parts.hostname or parts.username is not None or "?" in value or "#" in value:
+        raise ValueError("an address without user, query and fragment")
+    return value
+
+
+Issuer = Annotated[str, Field(max_length=2000), AfterValidator(_issuer)]
 
 Read = TypeVar("Read", bound=BaseSettings)
 
@@ -62,6 +113,13 @@ class WrongSettings(CatalogError):
 CONFIG = SettingsConfigDict(
     env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
 )
+
+
+# What is of no use alone.
+TOGETHER = {
+    "the registry of DOIs needs all three": ("doi_registry_url", "doi_registry_user", "doi_registry_password"),
+    "an OpenID provider needs both": ("oidc_issuer", "oidc_audience"),
+}
 
 
 class Settings(BaseSettings):
@@ -140,6 +198,45 @@ class Settings(BaseSettings):
         description="How long the registry may take to answer.",
     )
 
+    oidc_issuer: Issuer | None = Field(
+        default=None, description="The OpenID provider whose tokens count here, to the letter. Not set: none."
+    )
+    oidc_audience: str | None = Field(
+        default=None, min_length=1, max_length=2000, description="What a token must name as its audience to count here."
+    )
+    oidc_algorithms: SigningAlgorithms = Field(
+        default=("RS256", "ES256", "EdDSA"), description="Signatures that count, comma between; asymmetric ones only."
+    )
+    oidc_groups_claim: str = Field(
+        default="groups", min_length=1, max_length=200, description="The claim that lists the groups of a person."
+    )
+    oidc_roles: GroupRoles = Field(
+        default=(), description="What groups may do, as lab-admins=admin,stations=ingest; whoever is in none reads."
+    )
+    oidc_clock_skew: Duration = Field(
+        default=timedelta(seconds=60),
+        ge=timedelta(0),
+        le=timedelta(minutes=5),
+        description="How far the provider's clock may be from ours.",
+    )
+    oidc_client_id: str | None = Field(
+        default=None, min_length=1, max_length=200, description="Who the pages are to the provider. Not set: no login."
+    )
+    oidc_client_secret: SecretStr | None = Field(
+        default=None, repr=False, description="The secret of that client; public clients have none."
+    )
+    oidc_scopes: str = Field(
+        default="openid profile",
+        pattern=r"^openid( [!#-\[\]-~]{1,100}){0,20}$",
+        description="What a login asks for, with whatever the provider wants for groups.",
+    )
+    session_lifetime: Duration = Field(
+        default=timedelta(hours=8),
+        ge=timedelta(minutes=1),
+        le=timedelta(days=7),
+        description="How long somebody stays logged in to the pages.",
+    )
+
     @property
     def store_link_url(self) -> HttpUrl:
         """The endpoint that links are signed for."""
@@ -149,11 +246,23 @@ class Settings(BaseSettings):
     def from_environment(cls) -> Self:
         """Read and check the environment; raises WrongSettings that names every variable at fault."""
         found = _checked(cls)
-        together = ("doi_registry_url", "doi_registry_user", "doi_registry_password")
-        missing = [f"{PREFIX}{name.upper()}" for name in together if not getattr(found, name)]
-        if 0 < len(missing) < len(together):
-            raise WrongSettings(f"{' and '.join(missing)}: not set, and the registry of DOIs needs all three.")
+        for what, together in TOGETHER.items():
+            missing = [f"{PREFIX}{name.upper()}" for name in together if not getattr(found, name)]
+            if 0 < len(missing) < len(together):
+                raise WrongSettings(f"{' and '.join(missing)}: not set, and {what}.")
+        if found.oidc_client_id is not None:
+            _must_be_fit_for_login(found)
         return found
+
+
+def _must_be_fit_for_login(found: Settings) -> None:
+    if found.oidc_issuer is None:
+        raise WrongSettings(f"{PREFIX}OIDC_ISSUER: not set, and a login needs a provider.")
+    if found.oidc_client_id == found.oidc_audience:
+        # Whoever has seen an ID token, which tells who logged in, could call the API with it.
+        raise WrongSettings(f"{PREFIX}OIDC_AUDIENCE: must not be the client's id, which ID tokens have as theirs.")
+    if found.public_url.scheme != "https" and not is_loopback(found.public_url.host):
+        raise WrongSettings(f"{PREFIX}PUBLIC_URL: must be https where people log in; their sessions could be read.")
 
 
 class ClientSettings(BaseSettings):

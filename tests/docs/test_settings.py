@@ -27,6 +27,8 @@ def shown(field: FieldInfo) -> str:
     if field.is_required() or field.default in {None, ""}:
         return ""
     default = field.default
+    if isinstance(default, tuple):
+        return f"`{','.join(map(str, default))}`" if default else ""
     return f"`{int(default.total_seconds()) if isinstance(default, timedelta) else default}`"
 
 
@@ -44,7 +46,6 @@ def defaults_of(settings: type[BaseSettings], prefix: str) -> dict[str, str]:
             {
                 "CATALOG_STORE_PUBLIC_URL": "as `CATALOG_STORE_URL`",
                 "CATALOG_OUTSIDE_CHECKS": "`false`",
-                "CATALOG_OUTSIDE_NETWORKS": "",
             },
         ),
         ("The client", ClientSettings, PREFIX, {}),

@@ -15,6 +15,7 @@ from catalog.settings import (
     PREFIX,
     ClientSettings,
     Given,
+    GroupRole,
     Settings,
     Workstation,
     WrongSettings,
@@ -111,6 +112,16 @@ def test_what_must_be_said_is_enough_and_the_rest_has_defaults(say: Say) -> None
         "doi_registry_user": None,
         "doi_registry_password": None,
         "doi_registry_patience": timedelta(seconds=20),
+        "oidc_issuer": None,
+        "oidc_audience": None,
+        "oidc_algorithms": ("RS256", "ES256", "EdDSA"),
+        "oidc_groups_claim": "groups",
+        "oidc_roles": (),
+        "oidc_clock_skew": timedelta(seconds=60),
+        "oidc_client_id": None,
+        "oidc_client_secret": None,
+        "oidc_scopes": "openid profile",
+        "session_lifetime": timedelta(hours=8),
     }
 
 
@@ -127,6 +138,82 @@ def test_a_registry_of_dois_needs_its_address_its_account_and_a_password(say: Sa
     assert refused.value.detail == ("CATALOG_DOI_REGISTRY_PASSWORD: not set, and the registry of DOIs needs all three.")
     assert plain(found)["doi_registry_password"] == "of-the-repository"
     assert "of-the-repository" not in repr(found)
+
+
+PROVIDER = {"OIDC_ISSUER": "https://idp.example.org/realms/lab/", "OIDC_AUDIENCE": "urn:catalog"}
+
+
+def test_an_openid_provider_is_taken_to_the_letter_and_its_groups_give_roles(say: Say) -> None:
+    said = {
+        "OIDC_ALGORITHMS": "ES256, Ed25519",
+        "OIDC_ROLES": "lab-admins=admin, /lab/a=b=ingest,",
+        "OIDC_GROUPS_CLAIM": "https://example.org/roles",
+        "OIDC_CLOCK_SKEW": "5",
+    }
+    say(**REQUIRED)
+    before = plain(Settings.from_environment())
+    say(**REQUIRED, **PROVIDER, **said)
+
+    assert plain(Settings.from_environment()) == before | {
+        "oidc_issuer": "https://idp.example.org/realms/lab/",
+        "oidc_audience": "urn:catalog",
+        "oidc_algorithms": ("ES256", "Ed25519"),
+        "oidc_groups_claim": "https://example.org/roles",
+        "oidc_roles": (GroupRole("lab-admins", "admin"), GroupRole("/lab/a=b", "ingest")),
+        "oidc_clock_skew": timedelta(seconds=5),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OIDC_ISSUER", "http://idp.example.org"),
+        ("OIDC_ISSUER", "idp.example.org"),
+        ("OIDC_ISSUER", "https://user@idp.example.org"),
+        ("OIDC_ISSUER", "https://idp.example.org?tenant=1"),
+        ("OIDC_ISSUER", "https://idp.example.org#"),
+        ("OIDC_ISSUER", "https://"),
+        ("OIDC_ALGORITHMS", "none"),
+        ("OIDC_ALGORITHMS", "RS256,HS256"),
+        ("OIDC_ALGORITHMS", ","),
+        ("OIDC_ROLES", "lab-admins"),
+        ("OIDC_ROLES", "=admin"),
+        ("OIDC_ROLES", "lab-admins=root"),
+        ("OIDC_CLOCK_SKEW", "301"),
+        ("OIDC_CLOCK_SKEW", "-1"),
+    ],
+)
+def test_what_would_weaken_the_check_of_a_provider_is_refused_at_the_start(say: Say, name: str, value: str) -> None:
+    say(**REQUIRED, **PROVIDER | {name: value})
+
+    assert refusal().startswith(f"{PREFIX}{name}: ")
+
+
+@pytest.mark.parametrize("missing", PROVIDER)
+def test_an_openid_provider_needs_issuer_and_audience(say: Say, missing: str) -> None:
+    say(**REQUIRED, **{name: value for name, value in PROVIDER.items() if name != missing})
+
+    assert refusal() == f"{PREFIX}{missing}: not set, and an OpenID provider needs both."
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            PROVIDER | {"OIDC_CLIENT_ID": PROVIDER["OIDC_AUDIENCE"]},
+            "CATALOG_OIDC_AUDIENCE: must not be the client's id, which ID tokens have as theirs.",
+        ),
+        (
+            PROVIDER | {"OIDC_CLIENT_ID": "pages", "PUBLIC_URL": "http://catalog.example.org"},
+            "CATALOG_PUBLIC_URL: must be https where people log in; their sessions could be read.",
+        ),
+        ({"OIDC_CLIENT_ID": "pages"}, "CATALOG_OIDC_ISSUER: not set, and a login needs a provider."),
+    ],
+)
+def test_a_login_that_would_not_be_safe_is_refused_at_the_start(say: Say, said: dict[str, str], told: str) -> None:
+    say(**REQUIRED, **said)
+
+    assert refusal() == told
 
 
 def test_what_is_said_wins_over_the_defaults(say: Say) -> None:
@@ -282,7 +369,11 @@ def test_all_that_is_at_fault_is_told_in_one_error(say: Say, tmp_path: Path) -> 
 
 
 def test_the_secrets_are_these() -> None:
-    assert secrets_of(Settings) == [*(name.lower() for name in SECRETS), "doi_registry_password"]
+    assert secrets_of(Settings) == [
+        *(name.lower() for name in SECRETS),
+        "doi_registry_password",
+        "oidc_client_secret",
+    ]
     assert secrets_of(Given) == ["database_url"]
 
 

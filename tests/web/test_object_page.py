@@ -76,8 +76,8 @@ def test_files_say_what_they_are_and_where_they_stand() -> None:
         f"notes/lost.txt text/plain {digest} 7 B Missing from the store",
     ]
     assert [a.attributes["href"] for a in shown.all("a", class_="download")] == [
-        f"/api/objects/{samples.MODEL_ID}/files/silero_vad.onnx",
-        f"/api/objects/{samples.MODEL_ID}/files/notes/thresholds%20for%20wind%20%26%20rain%20%231.csv",
+        f"/objects/{samples.MODEL_ID}/files/silero_vad.onnx",
+        f"/objects/{samples.MODEL_ID}/files/notes/thresholds%20for%20wind%20%26%20rain%20%231.csv",
     ]
     assert shown.all("summary", title=samples.DIGEST)
     assert shown.texts("small") == ["5 files, 48.0 GB"]

@@ -1,5 +1,6 @@
 """Who is calling, and what they may see and do.
 
-`principals` turns a bearer token into a principal; `audience` is the only compiler from a principal
-to an SQL condition and a search filter. Knows nothing of HTTP.
+`principals` turns a bearer token of ours into a principal; `oidc` judges the tokens of an OpenID provider, `provider`
+asks it, and `identities` knows whose principal is meant. `login` and `sessions` are for the pages. `audience` is the
+only compiler from a principal to an SQL condition and a search filter. Knows nothing of HTTP.
 """

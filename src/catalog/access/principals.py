@@ -5,7 +5,7 @@ A token is shown once and kept as a SHA-256 digest: it has 256 random bits, so a
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -30,11 +30,12 @@ from catalog.access.audience import (
 )
 from catalog.access.grants import prefix_tokens
 from catalog.database import Database, now, timestamp_column
-from catalog.errors import Fault, Forbidden, Invalid, NotFound, Unauthenticated
+from catalog.errors import Conflict, Fault, Forbidden, Invalid, NotFound, Unauthenticated
 
 TOKEN_MARK = "cat_"  # ruff: ignore[S105] - a mark by which scanners and people recognise our tokens, not a token.
 TOKEN_BYTES = 32
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+ENDED = "This account of the catalog was ended; ask an admin."
 
 
 class Principal(SQLModel, table=True):
@@ -46,6 +47,8 @@ class Principal(SQLModel, table=True):
     name: str = Field(sa_type=sa.Text)
     role: str = Field(sa_type=sa.Text)
     created_at: datetime = Field(sa_column=timestamp_column(server_default=sa.func.now()))
+    # From then on nothing that it holds works: no token of ours or of a provider, no session.
+    ended_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
 
 
 class Token(SQLModel, table=True):
@@ -168,12 +171,10 @@ NOBODY = Caller(None, "anonymous", None)
 _tokens = SQLModel.metadata.tables["token"]
 _principals = SQLModel.metadata.tables["principal"]
 
-_IDENTIFY = """
+_CALLER = """
     WITH me AS (
-        SELECT principal.id, principal.name, principal.role FROM token
-        JOIN principal ON principal.id = token.principal_id
-        WHERE token.digest = %(digest)s AND token.revoked_at IS NULL
-        AND (token.expires_at IS NULL OR token.expires_at > now())
+        SELECT principal.id, principal.name, principal.role FROM principal
+        WHERE principal.id = ({whose}) AND principal.ended_at IS NULL
     ), mine AS (
         SELECT 'user:' || me.id AS token FROM me
         UNION ALL
@@ -190,6 +191,29 @@ _IDENTIFY = """
     FROM me
     """
 
+# Whose token of ours it is.
+_WHOSE = """
+    SELECT principal_id FROM token WHERE digest = %(digest)s AND revoked_at IS NULL
+    AND (expires_at IS NULL OR expires_at > now())
+    """
+
+
+async def caller_by(database: Database, whose: str, parameters: Mapping[str, Any]) -> Caller | None:
+    """Return the principal that a statement names by its id, with all rights it has, in one query.
+
+    None where the statement names none, or one that was ended. The one way to a caller, whatever it came with: a token
+    of ours, one of a provider, a session of the pages.
+    """
+    rows = await database.rows(_CALLER.format(whose=whose), parameters)
+    if not rows:
+        return None
+    principal_id, name, role, mine, rights, grants = rows[0]
+    tokens = set(mine)
+    for grant_id, prefix, permission in grants or ():
+        tokens |= {grant_token(UUID(grant_id))} if not prefix else prefix_tokens(Permission(permission), prefix)
+    held = frozenset((scope, Role(given)) for scope, given in rights or ())
+    return Caller(principal_id, name, Role(role), rights=held, tokens=frozenset(tokens))
+
 
 def digest_of(token: str) -> bytes:
     """Return what is kept of a token."""
@@ -198,15 +222,10 @@ def digest_of(token: str) -> bytes:
 
 async def identify(database: Database, token: str) -> Caller:
     """Return who holds this token; raises Unauthenticated when it is unknown, expired or revoked."""
-    rows = await database.rows(_IDENTIFY, {"digest": digest_of(token)})
-    if not rows:
+    caller = await caller_by(database, _WHOSE, {"digest": digest_of(token)})
+    if caller is None:
         raise Unauthenticated("The bearer token is unknown, expired or revoked; ask an admin for a new one.")
-    principal_id, name, role, mine, rights, grants = rows[0]
-    tokens = set(mine)
-    for grant_id, prefix, permission in grants or ():
-        tokens |= {grant_token(UUID(grant_id))} if not prefix else prefix_tokens(Permission(permission), prefix)
-    held = frozenset((scope, Role(given)) for scope, given in rights or ())
-    return Caller(principal_id, name, Role(role), rights=held, tokens=frozenset(tokens))
+    return caller
 
 
 async def create_token(
@@ -222,6 +241,8 @@ async def create_token(
         .on_conflict_do_nothing(index_elements=["name"])
     )
     row = (await session.execute(sa.select(_principals).where(_principals.c.name == name))).one()
+    if row.ended_at is not None:
+        raise Conflict(f"{name} was ended; `catalog principal restore {name}` takes that back.")
     if row.role != role:
         raise Invalid(
             f"{name} exists with the role {row.role}.",
@@ -239,6 +260,34 @@ async def create_token(
         )
     )
     return Caller(row.id, row.name, role), token
+
+
+async def list_principals(session: AsyncSession) -> list[dict[str, Any]]:
+    """Return every principal's name, role, and when it was made and ended; newest first."""
+    shown = (_principals.c[name] for name in ("name", "role", "created_at", "ended_at"))
+    rows = await session.execute(sa.select(*shown).order_by(_principals.c.id.desc()))
+    return [dict(row._mapping) for row in rows]  # ruff: ignore[SLF001] - SQLAlchemy's documented name for the row as a mapping.
+
+
+async def end(session: AsyncSession, name: str) -> None:
+    """End a principal: nothing that it holds works from now on; raises NotFound when none lives of that name."""
+    await _move(session, name, _principals.c.ended_at.is_(None), sa.func.now(), "live")
+
+
+async def restore(session: AsyncSession, name: str) -> None:
+    """Take back that a principal was ended; raises NotFound when none of that name was."""
+    await _move(session, name, _principals.c.ended_at.is_not(None), None, "ended")
+
+
+async def _move(session: AsyncSession, name: str, are: sa.ColumnElement[bool], ended_at: Any, state: str) -> None:
+    moved = await session.execute(
+        _principals.update()
+        .where(_principals.c.name == name, are)
+        .values(ended_at=ended_at)
+        .returning(_principals.c.id)
+    )
+    if moved.one_or_none() is None:
+        raise NotFound(f"There is no {state} principal {name}; `catalog principal list` shows them.")
 
 
 async def list_tokens(session: AsyncSession) -> list[dict[str, Any]]:

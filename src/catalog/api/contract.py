@@ -179,7 +179,11 @@ def document(app: Litestar) -> dict[str, Any]:
         "components": {
             "schemas": dict(sorted(schemas.items())),
             "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer", "description": "A token of the catalog (`cat_…`)."}
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A token of the catalog (`cat_…`), or an access token of its OpenID provider.",
+                }
             },
         },
     }

@@ -7,6 +7,7 @@ from typing import Any
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
+from catalog.access.principals import Caller
 from catalog.api import contract, objects, requests, shapes
 from catalog.api.contract import JSON, Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
@@ -128,7 +129,15 @@ async def declare_files(request: AnyRequest) -> Response[bytes]:
 )
 async def download_file(request: AnyRequest) -> Response[bytes]:
     """Redirect to a signed link."""
-    file = await _file(request)
+    return await download(request, await requests.caller(request))
+
+
+async def download(request: AnyRequest, caller: Caller, *, base: str = "/api/objects") -> Response[bytes]:
+    """Send this caller to the bytes of the file that the path below `base` names; the pages download through here too.
+
+    Raises NotFound, Gone, Conflict where the bytes are not there.
+    """
+    file = await _file(request, caller, base)
     if file.state != FileState.AVAILABLE:
         raise Conflict(f"The bytes of {file.path!r} are {file.state}; only an available file can be downloaded.")
     return redirected(request, file)
@@ -171,16 +180,16 @@ async def remove_file(request: AnyRequest) -> Response[bytes]:
     return Response(b"", status_code=204)
 
 
-def _path(request: AnyRequest) -> str:
+def _path(request: AnyRequest, base: str = "/api/objects") -> str:
     # Litestar's own path parameter would normalise it; the path is kept byte for byte.
-    prefix = f"/api/objects/{request.path_params['object_id']}/files/"
+    prefix = f"{base}/{request.path_params['object_id']}/files/"
     path: str = request.scope["path"].removeprefix(prefix)
     return path
 
 
-async def _file(request: AnyRequest) -> FileView:
-    entry = await objects.read(request, requests.object_id(request), await requests.caller(request))
-    path = _path(request)
+async def _file(request: AnyRequest, caller: Caller, base: str) -> FileView:
+    entry = await objects.read(request, requests.object_id(request), caller)
+    path = _path(request, base)
     for file in entry.files:
         if file.path == path:
             return file

@@ -41,7 +41,10 @@ STATUS: dict[type[errors.CatalogError], tuple[int, str]] = {
 
 HELP = {
     "invalid": "Each entry of `errors` has a JSON pointer to the place, what is wrong there, and often what to write.",
-    "unauthenticated": "Send a token as `Authorization: Bearer cat_…`, or no such header to read what is public.",
+    "unauthenticated": (
+        "Send a token as `Authorization: Bearer …`, the catalog's own (`cat_…`) or an access token of its OpenID "
+        "provider, or no such header to read what is public."
+    ),
     "forbidden": "Your token is known, and its role or ownership does not allow this.",
     "not-found": "Nothing is there, or nothing that you may see: the two are not told apart.",
     "conflict": "The present state refuses this; `detail` says what to do instead.",

@@ -19,7 +19,7 @@ from litestar import Request
 from litestar.exceptions import InternalServerException
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from catalog.access import principals
+from catalog.access import identities, oidc, principals
 from catalog.access.principals import NOBODY, Caller
 from catalog.engines import Engines
 from catalog.errors import Fault, Invalid, NotFound, PreconditionMissing, TooLarge, Unauthenticated, Unsupported
@@ -51,7 +51,15 @@ def engines(request: AnyRequest) -> Engines:
 async def caller(request: AnyRequest) -> Caller:
     """Return who sent the request; raises Unauthenticated for a header or token that is no good."""
     token = _token(request)
-    return NOBODY if token is None else await principals.identify(engines(request).database, token)
+    return NOBODY if token is None else await _identified(request, token)
+
+
+async def _identified(request: AnyRequest, token: str) -> Caller:
+    """Return who holds a token of ours or of the provider; raises Unauthenticated, or Unavailable for the latter."""
+    opened = engines(request)
+    if opened.provider is not None and oidc.is_shaped(token):
+        return await identities.identify(opened.database, opened.provider, token)
+    return await principals.identify(opened.database, token)
 
 
 async def while_identifying(
@@ -66,15 +74,14 @@ async def while_identifying(
     if token is None:
         return NOBODY, await ask(NOBODY)
     recognised: Recognised = request.app.state.recognised
-    database = engines(request).database
     guess = recognised.get(token)
     if guess is None:
-        caller = await principals.identify(database, token)
+        caller = await _identified(request, token)
         recognised.put(token, caller)
         return caller, await ask(caller)
     asking = asyncio.create_task(ask(guess))
     try:
-        caller = await principals.identify(database, token)
+        caller = await _identified(request, token)
         if caller == guess:
             return caller, await asking
     finally:

@@ -11,6 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from catalog.access.principals import Caller
 from catalog.api import contract, files, requests, shapes
 from catalog.api.contract import JSON, Answer, Body, Operation, operation
 from catalog.api.objects import ETAG, MEDIA_TYPES, OTHERS, ObjectFormat, Reason, written
@@ -305,11 +306,18 @@ async def compare_versions(request: AnyRequest) -> Response[bytes]:
 )
 async def download_version_file(request: AnyRequest) -> Response[bytes]:
     """Redirect to a signed link."""
+    return await download(request, await requests.caller(request))
+
+
+async def download(request: AnyRequest, caller: Caller, *, base: str = "/api/objects") -> Response[bytes]:
+    """Send this caller to a file as it was published, which the path below `base` names; the pages come here too.
+
+    Raises NotFound, Gone, Conflict where the store has the bytes no longer.
+    """
     object_id = requests.object_id(request)
-    caller = await requests.caller(request)
     name = _name(request)
     # Litestar's own path parameter would normalise it; the path is kept byte for byte.
-    path = request.scope["path"].removeprefix(f"/api/objects/{request.path_params['object_id']}/versions/{name}/files/")
+    path = request.scope["path"].removeprefix(f"{base}/{request.path_params['object_id']}/versions/{name}/files/")
     async with requests.engines(request).database.transaction() as session:
         version = await versions.find(session, object_id, name, caller.audience)
         published = await versions.read(session, version)

@@ -36,6 +36,8 @@ SECONDS_OF = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 tokens = typer.Typer(help="Make, list and end tokens, straight in the database.")
 
+principals_of = typer.Typer(help="List, end and restore principals, straight in the database.", no_args_is_help=True)
+
 schemas = typer.Typer(help="Hold what is recorded against the kinds' schemas.", no_args_is_help=True)
 
 
@@ -44,6 +46,7 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel="Running a catalog")(serve)
     app.command(rich_help_panel="Running a catalog")(migrate)
     app.add_typer(tokens, name="token", rich_help_panel="Running a catalog")
+    app.add_typer(principals_of, name="principal", rich_help_panel="Running a catalog")
     app.add_typer(schemas, name="schema", rich_help_panel="Running a catalog")
 
 
@@ -201,6 +204,41 @@ def revoke_token(token_id: Annotated[str, typer.Argument(help="The id that `cata
         raise typer.BadParameter("this is no id; `catalog token list` shows them", param_hint="TOKEN_ID") from None
     _in_database(lambda session: principals.revoke_token(session, wanted))
     output.say(f"token {wanted} works no more")
+
+
+@principals_of.command("list")
+def list_principals(*, json: Json = False) -> None:
+    """List who acts here: holders of tokens, and whoever came with a token of the OpenID provider."""
+    from catalog.access import principals
+
+    found = _in_database(principals.list_principals)
+    if json:
+        output.as_json(found)
+        return
+    output.table(
+        ("name", "role", "made", "ended"),
+        [[one["name"], one["role"], *(_minute(one[when]) for when in ("created_at", "ended_at"))] for one in found],
+    )
+
+
+@principals_of.command("end")
+def end_principal(name: Annotated[str, typer.Argument(help="The name that `catalog principal list` shows.")]) -> None:
+    """End a principal: none of its tokens works from now on, whoever issued them. Its objects stay."""
+    from catalog.access import principals
+
+    _in_database(lambda session: principals.end(session, name))
+    output.say(f"{name} was ended: nothing it holds works any more")
+
+
+@principals_of.command("restore")
+def restore_principal(
+    name: Annotated[str, typer.Argument(help="The name that `catalog principal list` shows.")],
+) -> None:
+    """Take back that a principal was ended."""
+    from catalog.access import principals
+
+    _in_database(lambda session: principals.restore(session, name))
+    output.say(f"{name} acts again")
 
 
 @schemas.callback()

@@ -5,8 +5,10 @@ from sqlmodel import SQLModel
 
 # These imports declare the tables that the metadata below holds.
 import catalog.access.grants
+import catalog.access.identities
 import catalog.access.members
 import catalog.access.principals
+import catalog.access.sessions
 import catalog.curation.tables
 import catalog.doi.tables
 import catalog.objects.discovered

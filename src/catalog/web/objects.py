@@ -227,7 +227,8 @@ def _file(file: Mapping[str, Any]) -> File:
         sha256_short=file["sha256"][:DIGEST_CHARS_SHOWN],
         state=file["state"],
         state_label=wording.STATES.get(file["state"], file["state"]),
-        address=wording.safe_address(file["href"]) if available else None,
+        # Of the pages, not of the API: whoever is logged in here is nobody there.
+        address=wording.safe_address(file["href"].removeprefix("/api")) if available else None,
         found=_found(found) if found else None,
     )
 

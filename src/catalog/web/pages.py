@@ -1,6 +1,6 @@
 """The routes of the pages: ask what the API asks, answer in HTML.
 
-Everybody is anonymous here until there is a sign-in: pages show what is public.
+Pages show what whoever looks at them may see. DOI pages and snapshots show what is public, to everybody the same.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from litestar.exceptions import NotFoundException
 from litestar.static_files import create_static_files_router
 from litestar.types import ControllerRouterHandler
 
-from catalog.access.principals import NOBODY
+from catalog.api import files as files_api
 from catalog.api import landing as landing_api
 from catalog.api import objects as objects_api
 from catalog.api import problems as problems_api
@@ -22,24 +22,25 @@ from catalog.api import provenance as provenance_api
 from catalog.api import requests, shapes
 from catalog.api import search as search_api
 from catalog.api import snapshots as snapshots_api
+from catalog.api import versions as versions_api
 from catalog.api.landing import Whole
 from catalog.api.requests import AnyRequest
 from catalog.errors import Fault, Invalid, Unavailable, VersionGone
 from catalog.exchange.formats import FORMATS
 from catalog.provenance.graph import Direction
-from catalog.web import landing, lineage, objects, problems, rendering, search, wording
+from catalog.web import landing, lineage, login, objects, problems, rendering, search, wording
 
 ASSET_SECONDS_MAX = 365 * 24 * 60 * 60
 NO_STORE = {"Cache-Control": "no-store"}
 
 
 def _page(html: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response[str]:
-    return Response(
-        html,
-        status_code=status,
-        media_type="text/html",
-        headers={**rendering.SECURITY_HEADERS, **(headers or {})},
-    )
+    told = {**rendering.SECURITY_HEADERS, **(headers or {})}
+    who = login.account.get()
+    if who is not None and who.name is not None:
+        # It is one person's, and nothing is left of it when that person has logged out.
+        told["Cache-Control"] = "private, no-store"
+    return Response(html, status_code=status, media_type="text/html", headers=told)
 
 
 @get("/", include_in_schema=False)
@@ -48,7 +49,7 @@ async def show_search(request: AnyRequest) -> Response[str]:
     state = search.State.of(request.query_params.multi_items())
     try:
         asked = requests.parsed(msgspec.json.encode(state.asked()), search_api.SearchQuery)
-        answer = await search_api.answer(request, asked, NOBODY)
+        answer = await search_api.answer(request, asked, login.visitor(request))
     except Invalid as wrong:
         return _page(search.render_refusal(state, wrong.detail, wrong.faults), status=400, headers=NO_STORE)
     except Unavailable as away:
@@ -62,9 +63,9 @@ async def show_search(request: AnyRequest) -> Response[str]:
 async def show_object(request: AnyRequest) -> Response[str]:
     """Show one object as it stands."""
     object_id = requests.object_id(request)
-    whole = await landing_api.read(request, object_id, NOBODY)
+    whole = await landing_api.read(request, object_id, login.visitor(request))
     graph = await provenance_api.read(
-        request, object_id, NOBODY, direction=Direction.BOTH, depth=1, most=lineage.STEPS_SHOWN_MAX + 1
+        request, object_id, login.visitor(request), direction=Direction.BOTH, depth=1, most=lineage.STEPS_SHOWN_MAX + 1
     )
     traced = lineage.traced(msgspec.to_builtins(graph))
     return _object_page(whole, traced)
@@ -74,7 +75,9 @@ async def show_object(request: AnyRequest) -> Response[str]:
 async def show_version(request: AnyRequest) -> Response[str]:
     """Show one object as it was published."""
     object_id = requests.object_id(request)
-    return _object_page(await landing_api.read(request, object_id, NOBODY, str(request.path_params["version"])))
+    return _object_page(
+        await landing_api.read(request, object_id, login.visitor(request), str(request.path_params["version"]))
+    )
 
 
 def _object_page(
@@ -141,6 +144,18 @@ async def show_nothing() -> Response[str]:
     raise NotFoundException
 
 
+@get("/objects/{object_id:str}/files/{path:path}", include_in_schema=False)
+async def download(request: AnyRequest) -> Response[bytes]:
+    """Send whoever may see an object to the bytes of one of its files."""
+    return await files_api.download(request, login.visitor(request), base="/objects")
+
+
+@get("/objects/{object_id:str}/versions/{version:str}/files/{path:path}", include_in_schema=False)
+async def download_published(request: AnyRequest) -> Response[bytes]:
+    """Send whoever may see an object to the bytes of a file as it was published."""
+    return await versions_api.download(request, login.visitor(request), base="/objects")
+
+
 def _as_page(answer: Callable[..., Response[bytes]]) -> Callable[..., Response[str]]:
     """Return an error handler that shows as a page what the API's handler tells as a problem document."""
 
@@ -186,7 +201,18 @@ def _secure(response: Response[Any]) -> Response[Any]:
 ROUTES: list[ControllerRouterHandler] = [
     Router(
         "/",
-        route_handlers=[show_search, show_object, show_version, show_doi, show_snapshot, show_nothing],
+        route_handlers=[
+            *login.ROUTES,
+            show_search,
+            show_object,
+            show_version,
+            download,
+            download_published,
+            show_doi,
+            show_snapshot,
+            show_nothing,
+        ],
+        before_request=login.recognise,
         exception_handlers=HANDLERS,
     ),
     create_static_files_router(

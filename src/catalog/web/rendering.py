@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from catalog.web import wording
+from catalog.web import login, wording
 
 SITE_NAME = "Science Catalog"
 STATIC_FOLDER = Path(__file__).parent / "static"
@@ -52,7 +52,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(asset=asset, site_name=SITE_NAME)
+    environment.globals.update(asset=asset, site_name=SITE_NAME, account=login.account.get)
     environment.filters.update(
         counted=wording.counted,
         day=wording.day_text,

@@ -1,0 +1,1 @@
+"""Tokens and logins of an OpenID provider."""
