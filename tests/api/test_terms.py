@@ -85,6 +85,81 @@ async def test_a_wrong_term_is_refused_with_its_place_and_the_nearest(clients: C
     )
 
 
+@pytest.mark.req("SAGE-STORAGE-28")
+async def test_faults_of_shape_terms_and_references_are_told_in_one_answer(clients: Clients, project: str) -> None:
+    absent = "0192f0c8-5f0a-7c3e-9d2b-0a1b2c3d4e5f"
+    weights = plain(project, kind="weights", metadata={"model": absent, "framework": "pytroch", "parameters": "many"})
+    weights["metadata"]["trained_on"] = ["training-dataset/nobody", "no name at all", absent]
+    weights |= {"licence": "CC BY", "subjects": ["ecology", 7, "metorology"]}
+
+    answer = await clients.ingest.post("/api/objects", json=weights)
+
+    told = {one["pointer"]: one["message"] for one in answer.json()["errors"]}
+    assert (answer.status_code, told) == (
+        400,
+        {
+            "/licence": "'CC BY' is not an SPDX licence id or expression; examples: CC-BY-4.0, MIT, CC0-1.0",
+            "/subjects/1": "must be a text",
+            "/subjects/2": "there is no term 'metorology' in scientific-fields",
+            "/metadata/parameters": "must be a whole number",
+            "/metadata/framework": "there is no term 'pytroch' in software",
+            "/metadata/model": f"there is no object {absent} that you may see",
+            "/metadata/trained_on/0": "there is no object training-dataset/nobody that you may see",
+            "/metadata/trained_on/1": "name an object by its id, as kind/name, or by its DOI",
+            "/metadata/trained_on/2": f"there is no object {absent} that you may see",
+        },
+    )
+    assert answer.json()["detail"] == "There are 9 faults in the request."
+
+
+async def test_a_patch_of_wrong_shape_is_told_its_terms_too_but_not_those_that_are_kept(
+    clients: Clients, engines: Any, project: str
+) -> None:
+    registered = await register(clients.ingest, model(project, task="OCR") | {"subjects": ["ecology"]})
+    change = {"title": "", "subjects": [f"{FIELDS}ecology", "metorology"], "metadata": {"framework": "pytroch"}}
+
+    answer = await patch(clients.ingest, registered["id"], change)
+
+    assert (answer.status_code, [one["pointer"] for one in answer.json()["errors"]]) == (
+        400,
+        ["/title", "/subjects/1", "/metadata/framework"],
+    )
+    retire = sa.text("UPDATE concept SET deprecated = :now WHERE uri = :uri")
+    try:
+        async with engines.database.transaction() as session:
+            await session.execute(retire, {"now": True, "uri": f"{FIELDS}ecology"})
+        kept = await patch(clients.ingest, registered["id"], change)
+    finally:
+        async with engines.database.transaction() as session:
+            await session.execute(retire, {"now": False, "uri": f"{FIELDS}ecology"})
+    assert [one["pointer"] for one in kept.json()["errors"]] == ["/title", "/subjects/1", "/metadata/framework"]
+
+
+async def test_bulk_rows_of_wrong_shape_tell_their_terms_and_objects_but_not_names_that_may_come(
+    clients: Clients, project: str
+) -> None:
+    absent = "0192f0c8-5f0a-7c3e-9d2b-0a1b2c3d4e5f"
+    rows = [
+        model(project, task="OCRR") | {"name": "later", "title": ""},
+        plain(project, kind="weights", metadata={"model": "model/later", "trained_on": [absent]})
+        | {"licence": "CC BY"},
+        model(project, task="OCR") | {"name": "later"},
+    ]
+
+    answer = await clients.ingest.post(
+        "/api/bulk/objects",
+        content="\n".join(map(json.dumps, rows)).encode(),
+        headers={"Content-Type": "application/x-ndjson"},
+    )
+
+    told = {one["line"]: one for one in map(json.loads, answer.text.splitlines())}
+    assert [told[line]["status"] for line in (1, 2, 3)] == ["failed", "failed", "created"]
+    assert [[one["pointer"] for one in told[line]["errors"]] for line in (1, 2)] == [
+        ["/title", "/metadata/task"],
+        ["/licence", "/metadata/trained_on/0"],
+    ]
+
+
 async def test_a_vocabulary_that_is_not_loaded_is_named(engines: Any) -> None:
     async with engines.database.transaction() as session:
         meant = await looking_up.meanings(session, [("bird-calls", "song")])

@@ -26,7 +26,7 @@ from catalog.api.contract import Answer, Body, Operation, operation
 from catalog.api.requests import BODY_BYTES_MAX, IDEMPOTENCY_KEY, AnyRequest
 from catalog.errors import CatalogError, Fault, Invalid, Unsupported
 from catalog.objects import bulk, validation
-from catalog.objects.bulk import Fate, Outcome, Row
+from catalog.objects.bulk import Fate, Misrow, Outcome, Row
 from catalog.objects.remembering import Remember
 
 log = structlog.get_logger("catalog.bulk")
@@ -36,6 +36,8 @@ LINE_BYTES_MAX = BODY_BYTES_MAX
 # What one transaction takes: enough to make statements cheap, and few enough that others never wait long for the locks.
 BATCH_ROWS = 500
 BATCH_BYTES = 4 * 1024 * 1024
+# Rows whose shape is wrong and whose terms are looked up together.
+MISSHAPEN_ROWS = 100
 # Between two looks at what else the process has to do; a row takes about a tenth of a millisecond.
 ROWS_AT_ONCE = 20
 RESULTS_IN_MEMORY_BYTES = 1024 * 1024
@@ -172,11 +174,18 @@ class _Loading:
         recording: asyncio.Task[None] | None = None
         sent: dict[int, _Sent] = {}
         rows: list[Row] = []
+        misshapen: list[Misrow] = []
         size = 0
         try:
             async for one in lines:
                 try:
                     rows.append(_row(one, self._engines.placement.prefix))
+                except validation.Misshapen as fault:
+                    misshapen.append(Misrow(one.number, fault))
+                    if len(misshapen) >= MISSHAPEN_ROWS:
+                        await self._tell_misshapen(misshapen)
+                        misshapen = []
+                    continue
                 except Invalid as fault:
                     self._tell(Outcome(one.number, Fate.FAILED, faults=fault.faults))
                     continue
@@ -199,6 +208,7 @@ class _Loading:
             if recording is not None:
                 await recording
         await self._record(rows, sent, None if last else waiting)
+        await self._tell_misshapen(misshapen)
         return waiting
 
     async def _record(self, rows: list[Row], sent: dict[int, _Sent], waiting: _Waiting | None) -> None:
@@ -235,6 +245,22 @@ class _Loading:
             half = len(rows) // 2
             return [*await self._loaded(rows[:half]), *await self._loaded(rows[half:])]
         return _failed(rows, self._given_up)
+
+    async def _tell_misshapen(self, rows: list[Misrow]) -> None:
+        """Tell of these rows what is wrong with their shape, and with what they name as far as that can be asked."""
+        faults: list[list[Fault]] = [[] for _ in rows]
+        if rows and not self._given_up:
+            try:
+                caller = await requests.caller(self._request)
+                async with self._engines.database.transaction() as session:
+                    faults = await bulk.faults_of(session, rows, caller=caller)
+            except CatalogError as fault:
+                self._given_up = f"not tried: {fault.detail}"
+            except (*AWAY, psycopg.Error, sa.exc.DBAPIError) as fault:
+                # What is known already is told all the same.
+                log.warning("terms of misshapen rows not looked up", reason=type(fault).__name__)
+        for row, more in zip(rows, faults, strict=True):
+            self._tell(Outcome(row.line, Fate.FAILED, faults=row.wrong.with_more(more).faults))
 
     def _tell(self, outcome: Outcome) -> None:
         faults = [RowFault(fault.pointer, fault.message, fault.suggestion) for fault in outcome.faults]

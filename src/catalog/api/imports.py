@@ -8,9 +8,10 @@ from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from catalog.access.principals import Caller
 from catalog.api import contract, requests, shapes
 from catalog.api.contract import Answer, Body, Operation, operation
-from catalog.api.objects import ETAG, etag
+from catalog.api.objects import ETAG, drafted, etag
 from catalog.api.requests import AnyRequest
 from catalog.errors import Fault, Invalid
 from catalog.exchange import datacite_import, datacite_xml, subjects
@@ -109,7 +110,7 @@ async def import_datacite(request: AnyRequest) -> Response[bytes]:
     async with engines.database.transaction() as session:
         concepts = await subjects.meant(session, taken.subjects)
     subjects.take(taken, concepts)
-    draft = _draft(asked, taken, prefix=engines.placement.prefix)
+    draft = await _drafted(request, asked, taken, caller)
     # What stands in the address belongs to the request as well.
     remember = requests.remember(request, sent + b"\n" + request.scope["query_string"])
     async with engines.database.transaction() as session:
@@ -125,7 +126,7 @@ async def import_datacite(request: AnyRequest) -> Response[bytes]:
     return shapes.json_response(shown, status=201, headers=headers)
 
 
-def _draft(asked: RecordQuery, taken: Imported, *, prefix: str) -> validation.Draft:
+async def _drafted(request: AnyRequest, asked: RecordQuery, taken: Imported, caller: Caller) -> validation.Draft:
     """Return the registration; raises Invalid with places in the record and in the query."""
     people = [one["name"] for one in taken.said.get("contributors", ()) if one["contribution"] == "ContactPerson"]
     people += [one["name"] for one in taken.said["creators"]]
@@ -140,7 +141,7 @@ def _draft(asked: RecordQuery, taken: Imported, *, prefix: str) -> validation.Dr
         told["name"] = asked.name
     places = {"/contact/email": "/contact_email", "/contact/name": "/contact_name"}
     try:
-        return validation.draft_from(msgspec.json.encode(told), prefix=prefix)
+        return await drafted(request, msgspec.json.encode(told), caller)
     except Invalid as wrong:
         faults: Sequence[Fault] = wrong.faults
         raise Invalid(

@@ -17,7 +17,7 @@ from catalog.doi import describing
 from catalog.errors import Invalid
 from catalog.exchange.formats import FORMATS
 from catalog.exchange.work import Work
-from catalog.objects import kinds, reading, validation, verbs
+from catalog.objects import kinds, reading, remaining, validation, verbs
 from catalog.objects.metadata import OBJECT_NAME_PATTERN, PROJECT_PATTERN, printable
 from catalog.objects.reading import Entry
 from catalog.objects.verbs import Registered
@@ -139,6 +139,16 @@ async def read(request: AnyRequest, object_id: UUID, caller: Caller) -> Entry:
         return await reading.find(session, object_id, caller.audience)
 
 
+async def drafted(request: AnyRequest, sent: bytes, caller: Caller) -> validation.Draft:
+    """Return the draft of a registration; raises Invalid with every fault, those of terms and references too."""
+    engines = requests.engines(request)
+    try:
+        return validation.draft_from(sent, prefix=engines.placement.prefix)
+    except validation.Misshapen as wrong:
+        async with engines.database.transaction() as session:
+            raise await remaining.refusal(session, wrong, caller.audience) from None
+
+
 def registered(request: AnyRequest, outcome: Registered, *, status: int = 201) -> Response[bytes]:
     """Return the answer to a registration, with freshly signed tickets."""
     entry = outcome.entry
@@ -178,7 +188,7 @@ async def register_object(request: AnyRequest) -> Response[bytes]:
     caller.must_register()
     engines = requests.engines(request)
     sent = await requests.body(request, media_types=(JSON,))
-    draft = validation.draft_from(sent, prefix=engines.placement.prefix)
+    draft = await drafted(request, sent, caller)
     remember = requests.remember(request, sent)
     async with engines.database.transaction() as session:
         outcome = await verbs.register(session, draft, caller=caller, placement=engines.placement, remember=remember)

@@ -23,7 +23,7 @@ from catalog.access import members
 from catalog.access.principals import Caller
 from catalog.database import QUEUED, driver_connection
 from catalog.errors import CatalogError, Fault
-from catalog.objects import changing, describing, granting, naming, resolving, validation, verbs
+from catalog.objects import changing, describing, granting, naming, remaining, resolving, validation, verbs
 from catalog.objects.references import Reference
 from catalog.objects.remembering import Remember
 from catalog.objects.resolving import Known, Place
@@ -59,6 +59,20 @@ class Row:
         """Project, kind and name, where the object has a name."""
         description = self.draft.description
         return None if description.name is None else (description.project, description.kind, description.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Misrow:
+    """A registration whose shape is wrong, and the line where it stood."""
+
+    line: int
+    wrong: validation.Misshapen
+
+    @property
+    def place(self) -> Place | None:
+        """Project, kind and name, where the object has a name."""
+        said = [self.wrong.raw.get(name) for name in ("project", "kind", "name")]
+        return tuple(said) if all(isinstance(one, str) and "\0" not in one for one in said) else None  # type: ignore[return-value]  # Three texts.
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +129,20 @@ async def load(session: AsyncSession, rows: Sequence[Row], *, caller: Caller) ->
         first, rows = _apart(rows)
         outcomes += await _load(session, first, caller)
     return outcomes
+
+
+async def faults_of(session: AsyncSession, rows: Sequence[Misrow], *, caller: Caller) -> list[list[Fault]]:
+    """Return what these rows name that is not there or does not fit; a name that may yet come is no fault."""
+    held = await _held(session, [row.place for row in rows if row.place is not None])
+    several = [(row.wrong, _kept_by(row, held, caller)) for row in rows]
+    return await remaining.faults_of(session, several, caller.audience, names_may_come=True)
+
+
+def _kept_by(row: Misrow, held: Mapping[Place, _Held], caller: Caller) -> remaining.Kept:
+    there = None if row.place is None else held.get(row.place)
+    if there is None or row.wrong.kind is None or not caller.may_change(there.writers):
+        return remaining.NOTHING_KEPT
+    return remaining.kept_by(row.wrong.kind, there.record)
 
 
 def _apart(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:

@@ -83,6 +83,22 @@ class Faults:
         return Invalid(f"There {counted} in the {what}{more}.", faults=self.shown)
 
 
+class Misshapen(Invalid):
+    """A description has faults of shape; whether there is what else it names has not been looked up (`remaining`)."""
+
+    def __init__(self, found: Faults, kind: kinds.Kind | None, raw: Mapping[str, Any]) -> None:
+        told = found.refusal()
+        super().__init__(told.detail, faults=told.faults)
+        self.found = found
+        self.kind = kind
+        self.raw = raw
+
+    def with_more(self, faults: Iterable[Fault]) -> Invalid:
+        """Return the error that lists these faults too."""
+        self.found.add(faults)
+        return self.found.refusal()
+
+
 class FilesBody(Strict):
     """More files for an object."""
 
@@ -98,7 +114,7 @@ def json_from(body: bytes) -> Any:
 
 
 def draft_from(body: bytes, *, prefix: str) -> Draft:
-    """Return the draft that a registration's body holds; raises Invalid with every fault.
+    """Return the draft that a registration's body holds; raises Invalid, or Misshapen with every fault of its shape.
 
     `prefix` is what the store puts before every key, since it takes its part of the 1,024 bytes of a key.
     """
@@ -120,12 +136,11 @@ def draft_from(body: bytes, *, prefix: str) -> Draft:
         description = model.model_validate_json(body)
     except ValidationError as wrong:
         faults.add_from(wrong, raw, model)
-    else:
-        faults.add(_kind_faults(kind, description))
+    faults.add(_kind_faults(kind, raw, faults.shown))
     faults.add(_path_faults(raw.get("files"), _room_bytes(prefix, raw.get("project"))))
     faults.add(_nul_faults(body, raw, faults.shown))
     if faults.count or kind is None or description is None:
-        raise faults.refusal()
+        raise Misshapen(faults, kind, raw)
     files: list[FileDeclaration] = getattr(description, "files")  # ruff: ignore[B009] - made by create_model, unknown to mypy.
     return Draft(kind, description, tuple(files))
 
@@ -183,7 +198,7 @@ def shortcomings(kind: kinds.Kind, record: Mapping[str, Any]) -> list[Fault]:
 
 
 def revised_from(kind: kinds.Kind, record: Mapping[str, Any], body: bytes) -> Description:
-    """Return the description after a merge patch (RFC 7396); raises Invalid with every fault."""
+    """Return the description after a merge patch (RFC 7396); raises Invalid, or Misshapen with every fault of shape."""
     patch = json_from(body)
     if not isinstance(patch, dict):
         raise Invalid(faults=[Fault("", "a merge patch of an object is a JSON object")])
@@ -199,22 +214,27 @@ def revised_from(kind: kinds.Kind, record: Mapping[str, Any], body: bytes) -> De
         description = model.model_validate_json(msgspec.json.encode(merged))
     except ValidationError as wrong:
         faults.add_from(wrong, merged, model)
-    else:
-        faults.add(_kind_faults(kind, description))
+    faults.add(_kind_faults(kind, merged, faults.shown))
     faults.add(_nul_faults(body, merged, faults.shown))
     if faults.count:
-        raise faults.refusal()
+        raise Misshapen(faults, kind, merged)
     return description
 
 
-def _kind_faults(kind: kinds.Kind | None, description: Description) -> Iterator[Fault]:
-    """Find what the kind asks of the common metadata and is not there."""
+def _kind_faults(kind: kinds.Kind | None, described: Any, known: Sequence[Fault] = ()) -> Iterator[Fault]:
+    """Find what the kind asks of the common metadata and is not there, nor known to be wrong."""
+    places = {fault.pointer for fault in known}
     for pointer, sentence in kind.metadata.asked.items() if kind else ():
-        at: Any = description
+        at: Any = described
+        way = ""
         for name in pointer.split("/")[1:]:
-            at = getattr(at, name, None)
-        if at is None:
-            yield Fault(pointer, sentence)
+            at = at.get(name) if isinstance(at, Mapping) else getattr(at, name, None)
+            way = f"{way}/{name}"
+            if way in places:
+                break
+        else:
+            if at is None:
+                yield Fault(pointer, sentence)
 
 
 def files_from(body: bytes, *, prefix: str, project: str) -> list[FileDeclaration]:

@@ -26,6 +26,7 @@ from catalog.objects import (
     kinds,
     naming,
     reading,
+    remaining,
     remembering,
     resolving,
     uploads,
@@ -133,7 +134,12 @@ async def revise(
     Invalid, NameTaken, Unprocessable.
     """
     entry = await changing.locked(session, object_id, caller, revisions)
-    description = validation.revised_from(reading.kind_of(entry), entry.record, patch)
+    kind = reading.kind_of(entry)
+    try:
+        description = validation.revised_from(kind, entry.record, patch)
+    except validation.Misshapen as wrong:
+        kept = remaining.kept_by(kind, entry.record)
+        raise await remaining.refusal(session, wrong, caller.audience, kept) from None
     return await _describe(session, entry, description, caller)
 
 
