@@ -1,5 +1,6 @@
 """What needs attention, who finds it, and changes of many objects that are looked at first and can be undone."""
 
+import json
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -152,6 +153,8 @@ async def test_an_edit_is_looked_at_made_and_undone_except_where_somebody_change
         ],
         "changing": 2,
         "refusing": 0,
+        "fitting": 2,
+        "next_after": None,
     }
     assert [(await read(clients.ingest, one))["revision"] for one in (first, second)] == [1, 1]
 
@@ -177,7 +180,7 @@ async def test_an_edit_is_looked_at_made_and_undone_except_where_somebody_change
 
     undone = (await clients.curator.post(f"{told['href']}/undo")).json()
 
-    assert undone == {"undone": [first], "left": [{"id": second, "reason": "changed since: keywords"}]}
+    assert undone == {"undone": [first], "left": [{"id": second, "reason": "changed since: /keywords"}]}
     back, kept, untouched = [await read(clients.ingest, one) for one in (first, second, other)]
     assert (back["licence"], back["keywords"], back["custom"], back["title"]) == (None, ["old"], {}, "still mine")
     assert (kept["licence"], kept["keywords"]) == ("CC-BY-4.0", ["newer"])
@@ -186,6 +189,59 @@ async def test_an_edit_is_looked_at_made_and_undone_except_where_somebody_change
     assert (await clients.curator.post(f"{told['href']}/undo")).json() == {"undone": [second], "left": []}
     again = await clients.curator.post(f"{told['href']}/undo")
     assert (again.status_code, problem_of(again)["detail"][:31]) == (409, "This edit was taken back on 202")
+
+
+async def test_undoing_an_edit_of_one_metadata_field_leaves_later_changes_to_others(
+    clients: Clients, project: str
+) -> None:
+    one = (await register(clients.ingest, plain(project, custom={"checked": False, "by": "nobody"})))["id"]
+    change = {"custom": {"checked": True, "by": None}, "metadata": {"instances": 5}}
+    edited = await edit(clients.curator, {"objects": [one]}, change)
+    await patch(clients.ingest, one, {"custom": {"batch": 7}, "metadata": {"labelled": True}})
+
+    undone = (await clients.curator.post(f"{edited.json()['href']}/undo")).json()
+
+    assert undone == {"undone": [one], "left": []}
+    back = await read(clients.ingest, one)
+    assert back["custom"] == {"checked": False, "by": "nobody", "batch": 7}
+    assert (back["metadata"].get("instances"), back["metadata"]["labelled"]) == (None, True)
+    again = await edit(clients.curator, {"objects": [one]}, change)
+    await patch(clients.ingest, one, {"custom": {"checked": "perhaps"}})
+    left = (await clients.curator.post(f"{again.json()['href']}/undo")).json()
+    assert left == {"undone": [], "left": [{"id": one, "reason": "changed since: /custom/checked"}]}
+
+
+async def test_an_edit_of_more_objects_than_one_takes_goes_by_the_first_ones_and_on_after_them(
+    clients: Clients, project: str
+) -> None:
+    rows = [plain(project, title=str(number)) for number in range(501)]
+    body = "\n".join(map(json.dumps, rows)).encode()
+    told = await clients.ingest.post(
+        "/api/bulk/objects", content=body, headers={"Content-Type": "application/x-ndjson"}
+    )
+    ids = sorted(json.loads(line)["id"] for line in told.text.splitlines())
+    select = {"project": project, "kind": "training-dataset"}
+
+    async def looked(select: dict[str, Any]) -> httpx2.Response:
+        body = {"select": select, "patch": {"licence": "MIT"}}
+        return await clients.ingest.post("/api/curation/edits/preview", json=body)
+
+    whole = await looked(select)
+    first = await looked(select | {"limit": 2})
+    made = await edit(clients.ingest, select | {"limit": 2}, {"licence": "MIT"})
+    last = await looked(select | {"limit": 2, "after": ids[498]})
+
+    assert (whole.status_code, whole.json()["detail"].partition(";")[0]) == (
+        413,
+        "An edit changes at most 500 objects, and 501 fit",
+    )
+    assert [one["id"] for one in first.json()["objects"]] == ids[:2]
+    assert (first.json()["fitting"], first.json()["next_after"]) == (501, ids[1])
+    assert [one["id"] for one in made.json()["objects"]] == ids[:2]
+    assert [one["id"] for one in last.json()["objects"]] == ids[499:]
+    assert (last.json()["fitting"], last.json()["next_after"]) == (2, None)
+    both = await looked({"objects": ids[:1], "limit": 1})
+    assert [one["pointer"] for one in both.json()["errors"]] == ["/select/limit"]
 
 
 async def test_an_edit_that_one_object_refuses_or_that_was_not_looked_at_changes_nothing(

@@ -56,6 +56,20 @@ def test_many_objects_are_changed_after_a_look_and_changed_back(
     assert catalog("edit", "{", *objects).code == 2
 
 
+def test_an_edit_of_the_first_objects_says_how_many_fit_and_how_to_go_on(
+    catalog: Catalog, draft: dict[str, Any], objects: list[str]
+) -> None:
+    patch = json.dumps({"licence": "MIT"})
+    first, second = sorted(objects)
+
+    made = catalog("edit", patch, "--project", draft["project"], "--limit", "1", "--apply")
+    rest = catalog("edit", patch, "--project", draft["project"], "--limit", "1", "--after", first)
+
+    assert made.err.splitlines()[1:] == [f"these are the first 1 of 2; --after {first} takes the next ones"]
+    assert rest.err == "1 of 1 would change; nothing has: say --apply to change them\n"
+    assert [catalog("show", one, "--json").json["licence"] for one in (first, second)] == ["MIT", None]
+
+
 def test_a_look_at_an_edit_shows_the_fields_that_change_and_no_others(catalog: Catalog, objects: list[str]) -> None:
     patch = json.dumps({"metadata": {"labelled": True, "instances": 5}, "licence": "MIT"})
 

@@ -58,6 +58,12 @@ class Selecting(BaseModel):
     project: _Project | None = None
     kind: str | None = None
     queue: str | None = Field(default=None, description="Only those that wait in this queue.")
+    limit: Annotated[int, Field(ge=1, le=EDIT_OBJECTS_MAX)] | None = Field(
+        default=None, description="Only the first so many of what fits, oldest first."
+    )
+    after: Annotated[UUID, Field(strict=False)] | None = Field(
+        default=None, description="Only what comes after this id: `next_after` of the plan before."
+    )
 
 
 class Looking(BaseModel):
@@ -166,12 +172,17 @@ class ShownPlanned(msgspec.Struct, frozen=True):
 
 
 class ShownPlan(msgspec.Struct, frozen=True):
-    """What an edit would do; nothing has changed yet."""
+    """What an edit would do; nothing has changed yet.
+
+    `fitting` objects fit the selection; where its limit leaves some out, `next_after` is the `after` of the next edit.
+    """
 
     digest: str
     objects: list[ShownPlanned]
     changing: int
     refusing: int
+    fitting: int
+    next_after: UUID | None
 
 
 class ShownEdit(msgspec.Struct, frozen=True):
@@ -371,7 +382,10 @@ async def list_unfound_searches(request: AnyRequest) -> Response[bytes]:
     Operation(
         id="preview_edit",
         summary="See what a change would do to many objects",
-        description=f"Changes nothing. An edit has at most {EDIT_OBJECTS_MAX} objects.",
+        description=(
+            f"Changes nothing. An edit has at most {EDIT_OBJECTS_MAX} objects: of more, `limit` takes the first ones, "
+            "and `after` goes on behind them."
+        ),
         tag="curation",
         token=True,
         body=Body(Looking, example=_EXAMPLE),
@@ -393,6 +407,8 @@ async def preview_edit(request: AnyRequest) -> Response[bytes]:
         objects=objects,
         changing=sum(bool(one.changes) for one in objects),
         refusing=sum(bool(one.faults) for one in objects),
+        fitting=plan.fitting,
+        next_after=plan.next_after,
     )
     return shapes.json_response(shown, headers={"Cache-Control": "no-store"})
 
@@ -499,10 +515,11 @@ async def undo_edit(request: AnyRequest) -> Response[bytes]:
 def _selection(wanted: Selecting) -> Selection:
     faults = []
     narrowed = [name for name in ("project", "kind", "queue") if getattr(wanted, name) is not None]
+    cut = [name for name in ("limit", "after") if getattr(wanted, name) is not None]
     if not wanted.objects and not narrowed:
         faults.append(Fault("/select", "say which objects: objects, or any of project, kind and queue"))
-    if wanted.objects and narrowed:
-        faults.append(Fault(f"/select/{narrowed[0]}", "give objects, or what they must be, not both"))
+    if wanted.objects and (narrowed or cut):
+        faults.append(Fault(f"/select/{[*narrowed, *cut][0]}", "give objects, or what they must be, not both"))
     if wanted.kind is not None and wanted.kind not in kinds.known():
         faults.append(kinds.unknown("/select/kind", wanted.kind))
     if wanted.queue is not None and wanted.queue not in queues.QUEUES:
@@ -510,7 +527,7 @@ def _selection(wanted: Selecting) -> Selection:
         faults.append(Fault("/select/queue", message))
     if faults:
         raise Invalid("The selection has faults.", faults=faults)
-    return Selection(tuple(wanted.objects), wanted.project, wanted.kind, wanted.queue)
+    return Selection(tuple(wanted.objects), wanted.project, wanted.kind, wanted.queue, wanted.limit, wanted.after)
 
 
 def _planned(one: Planned) -> ShownPlanned:

@@ -101,14 +101,22 @@ def edit(
     project: Annotated[str | None, typer.Option(help="All objects of this project that you may change.")] = None,
     kind: Annotated[str | None, typer.Option(help="Only of this kind.")] = None,
     queue: Annotated[str | None, typer.Option(help="Only those that wait in this queue.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, max=500, help="Only the first so many of them, oldest first.")
+    ] = None,
+    after: Annotated[str | None, typer.Option(metavar="ID", help="Only what comes after this object.")] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Make the change; without it, only look.")] = False,
     json: Json = False,
 ) -> None:
-    """Change many objects at once: first see what would change, then say --apply. `catalog undo` takes it back."""
+    """Change many objects at once: first see what would change, then say --apply. `catalog undo` takes it back.
+
+    At most 500 in one edit: of more, --limit 500 takes the first, and it is said how to go on after them.
+    """
     from catalog.errors import Invalid
 
+    given = {"project": project, "kind": kind, "queue": queue, "limit": limit, "after": after}
     select: dict[str, Any] = {"objects": object_id} if object_id else {}
-    select |= {name: value for name, value in (("project", project), ("kind", kind), ("queue", queue)) if value}
+    select |= {name: value for name, value in given.items() if value}
     try:
         wanted = json_text.loads(patch)
     except ValueError as broken:
@@ -124,6 +132,7 @@ def edit(
             output.say(
                 f"{plan['changing']} of {len(plan['objects'])} would change; nothing has: say --apply to change them"
             )
+            _say_rest(plan)
             return
         made = catalog.make_edit(select, wanted, plan)
     if json:
@@ -131,6 +140,7 @@ def edit(
     else:
         output.data(made["id"])
         output.say(f"{len(made['objects'])} changed; `catalog undo {made['id']}` takes it back")
+    _say_rest(plan)
 
 
 def undo(
@@ -150,6 +160,14 @@ def undo(
     output.say(f"{len(done['undone'])} are as before" + (f", {len(done['left'])} are not" if done["left"] else ""))
     if done["left"]:
         raise typer.Exit(output.CONFLICT)
+
+
+def _say_rest(plan: "EditPlan") -> None:
+    if plan["next_after"] is not None:
+        looked_at = len(plan["objects"])
+        output.say(
+            f"these are the first {looked_at} of {plan['fitting']:,}; --after {plan['next_after']} takes the next ones"
+        )
 
 
 def _show(plan: "EditPlan") -> None:

@@ -265,7 +265,10 @@ class Catalog:
         return found
 
     def preview_edit(self, select: Mapping[str, Any], patch: Mapping[str, Any]) -> EditPlan:
-        """Return what a merge patch would do to many objects; `select` has objects, or any of project, kind, queue."""
+        """Return what a merge patch would do to many objects; `select` has objects, or any of project, kind, queue.
+
+        With `limit` it takes only the first of what fits, after the id `after`; the plan's `next_after` goes on there.
+        """
         answer: EditPlan = self._connection.json(
             "POST", "/api/curation/edits/preview", body={"select": select, "patch": patch}, repeatable=True
         )

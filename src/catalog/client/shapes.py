@@ -311,6 +311,8 @@ class EditPlan(TypedDict):
     objects: list[PlannedChange]
     changing: int
     refusing: int
+    fitting: int
+    next_after: str | None
 
 
 class Edit(TypedDict):

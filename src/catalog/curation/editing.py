@@ -5,7 +5,7 @@ changed since.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,6 +24,7 @@ from catalog.curation.tables import Edit, EditedObject
 from catalog.errors import CatalogError, Conflict, Fault, NotFound, PreconditionFailed, TooLarge, Unprocessable
 from catalog.objects import changing, reading, verbs
 from catalog.objects.tables import CatalogObject
+from catalog.objects.validation import pointer_to
 from catalog.quality.tables import Quality
 
 # Each is validated, locked and audited in one transaction, which shall not hold up others for long.
@@ -39,12 +40,17 @@ _edited = SQLModel.metadata.tables[EditedObject.__tablename__]
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which objects are meant: these, or all that the caller may change and that are of a project, kind or queue."""
+    """Which objects are meant: these, or all that the caller may change and that are of a project, kind or queue.
+
+    Of the latter only the first `limit`, oldest first, after the one of the id `after`, where that is said.
+    """
 
     ids: Sequence[UUID] = ()
     project: str | None = None
     kind: str | None = None
     queue: str | None = None
+    limit: int | None = None
+    after: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +66,15 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What an edit does; `digest` stands for exactly this, down to the revisions."""
+    """What an edit does; `digest` stands for exactly this, down to the revisions.
+
+    `fitting` objects fit the selection; where a limit leaves some out, `next_after` is what the next edit begins after.
+    """
 
     objects: Sequence[Planned]
     digest: str
+    fitting: int
+    next_after: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +96,11 @@ class PlanChanged(PreconditionFailed):
 async def plan(session: AsyncSession, selection: Selection, patch: bytes, *, caller: Caller) -> Plan:
     """Return what the patch would do to each of the objects, and change nothing.
 
-    Raises NotFound for an id that is not there, Forbidden, and TooLarge for more than 500 objects.
+    Raises NotFound for an id that is not there, Forbidden, and TooLarge for more than 500 objects without a limit.
     """
-    ids = await _selected(session, selection, caller)
+    ids, fitting = await _selected(session, selection, caller)
     planned = [await _tried(session, object_id, patch, caller, keep=False) for object_id in ids]
-    return Plan(planned, _digest(planned, patch))
+    return Plan(planned, _digest(planned, patch), fitting, ids[-1] if len(ids) < fitting else None)
 
 
 async def apply(session: AsyncSession, selection: Selection, patch: bytes, digest: str, *, caller: Caller) -> EditView:
@@ -98,7 +109,7 @@ async def apply(session: AsyncSession, selection: Selection, patch: bytes, diges
     Raises Unprocessable when one of them refuses the patch, and as `plan` does.
     """
     made_by = caller.must_register()
-    ids = await _selected(session, selection, caller)
+    ids, _ = await _selected(session, selection, caller)
     planned = [await _tried(session, object_id, patch, caller, keep=True) for object_id in ids]
     refusals = [
         Fault(f"/objects/{one.id}{fault.pointer}", fault.message, fault.suggestion)
@@ -172,32 +183,62 @@ async def _take_back(session: AsyncSession, one: Planned, caller: Caller) -> str
     try:
         async with session.begin_nested():
             entry = await changing.locked(session, one.id, caller, None)
-            since = [name for name, change in one.changes.items() if entry.record.get(name) != change["to"]]
+            changed = [field for name, change in one.changes.items() for field in fields_of((name,), **_sides(change))]
+            since = [pointer_to(field.names) for field in changed if _value_at(entry.record, field.names) != field.to]
             if since:
                 return f"changed since: {', '.join(since)}"
-            before = {name: value for name, value in entry.record.items() if name not in one.changes} | {
-                name: change["from"] for name, change in one.changes.items() if change["from"] is not None
-            }
-            patch = msgspec.json.encode(patch_between(entry.record, before))
-            after = await verbs.revise(session, one.id, patch, caller=caller, revisions=None)
-            stay = changing.difference(before, after.record)
+            back = msgspec.json.encode(_back(changed))
+            after = await verbs.revise(session, one.id, back, caller=caller, revisions=None)
+            stay = [
+                field for field in changed if (_value_at(after.record, field.names) or None) != (field.before or None)
+            ]
             if stay:
                 # Within the block: what came back beside it goes again.
-                raise Conflict(f"what was a text in {', '.join(stay)} is a term now, and is kept as one")
+                places = ", ".join(pointer_to(field.names) for field in stay)
+                raise Conflict(f"what was a text in {places} is a term now, and is kept as one")
     except CatalogError as refused:
         return refused.detail
     return None
 
 
-def patch_between(held: Any, wanted: Any) -> Any:
-    """Return the merge patch (RFC 7396) that makes one JSON object the other; neither may hold a null."""
-    patch: dict[str, Any] = {name: None for name in held if name not in wanted}
-    for name, value in wanted.items():
-        if name not in held or not (isinstance(value, dict) and isinstance(held[name], dict)):
-            if name not in held or held[name] != value:
-                patch[name] = value
-        elif held[name] != value:
-            patch[name] = patch_between(held[name], value)
+@dataclass(frozen=True, slots=True)
+class ChangedField:
+    """A field that an edit changed, by the names that lead to it, with its value before and after; None is absent."""
+
+    names: tuple[str, ...]
+    before: Any
+    to: Any
+
+
+def fields_of(names: tuple[str, ...], before: Any, to: Any) -> Iterator[ChangedField]:
+    """Yield the innermost fields that differ; a list is one field, since its places mean nothing by themselves."""
+    if isinstance(before, dict) and isinstance(to, dict):
+        for name in sorted(before.keys() | to.keys()):
+            yield from fields_of((*names, name), before.get(name), to.get(name))
+    elif before != to:
+        yield ChangedField(names, before, to)
+
+
+def _sides(change: Mapping[str, Any]) -> dict[str, Any]:
+    return {"before": change["from"], "to": change["to"]}
+
+
+def _value_at(record: Any, names: Sequence[str]) -> Any:
+    at = record
+    for name in names:
+        at = at.get(name) if isinstance(at, dict) else None
+    return at
+
+
+def _back(changed: Sequence[ChangedField]) -> dict[str, Any]:
+    """Return the merge patch (RFC 7396) that gives these fields the values they had, and touches no other."""
+    patch: dict[str, Any] = {}
+    for field in changed:
+        at = patch
+        *way, last = field.names
+        for name in way:
+            at = at.setdefault(name, {})
+        at[last] = field.before
     return patch
 
 
@@ -264,29 +305,37 @@ async def _tried(session: AsyncSession, object_id: UUID, patch: bytes, caller: C
     return Planned(object_id, before.record["title"], before.revision, changes)
 
 
-async def _selected(session: AsyncSession, selection: Selection, caller: Caller) -> list[UUID]:
-    """Return the ids in one order, so that two edits never wait for each other in a circle."""
+async def _selected(session: AsyncSession, selection: Selection, caller: Caller) -> tuple[list[UUID], int]:
+    """Return the ids in one order, so that two edits never wait for each other in a circle, and how many would fit."""
     if selection.ids:
         ids = sorted(set(selection.ids))
         there = await reading.titles_of(session, ids, caller.audience)
         absent = [one for one in ids if one not in there]
         if absent:
             raise NotFound(f"There is no object {absent[0]} that you may see.")
+        fitting = len(ids)
     else:
         conditions = queues.changeable(caller)
         if selection.project is not None:
             conditions.append(_objects.c.project == selection.project)
         if selection.kind is not None:
             conditions.append(_objects.c.kind == selection.kind)
+        if selection.after is not None:
+            conditions.append(_objects.c.id > selection.after)
         statement = sa.select(_objects.c.id)
         if selection.queue is not None:
             statement = statement.join(_quality, _quality.c.object_id == _objects.c.id)
             conditions.append(queues.named(selection.queue).condition)
-        rows = await session.execute(statement.where(*conditions).order_by(_objects.c.id).limit(EDIT_OBJECTS_MAX + 1))
-        ids = list(rows.scalars())
+        statement = statement.where(*conditions)
+        fitting = (await session.execute(sa.select(sa.func.count()).select_from(statement.subquery()))).scalar_one()
+        most = selection.limit or EDIT_OBJECTS_MAX + 1
+        ids = list((await session.execute(statement.order_by(_objects.c.id).limit(most))).scalars())
     if len(ids) > EDIT_OBJECTS_MAX:
-        raise TooLarge(f"An edit changes at most {EDIT_OBJECTS_MAX} objects; narrow the selection, and edit again.")
-    return ids
+        raise TooLarge(
+            f"An edit changes at most {EDIT_OBJECTS_MAX} objects, and {fitting:,} fit; narrow the selection, or give "
+            f"it a limit of {EDIT_OBJECTS_MAX} and edit again what comes after the last of these."
+        )
+    return ids, fitting
 
 
 def _digest(planned: Sequence[Planned], patch: bytes) -> str:

@@ -91,7 +91,7 @@ def _named(wrong: Misshapen, kept: Kept) -> _Named:
         if not _within(use.pointer, unsound) and use.asked not in kept.terms and _fits(_TERM, use.text)
     ]
     said = wrong.raw.get("project")
-    project: str = said if _fits(_PROJECT, said) else ""
+    project = str(said) if _fits(_PROJECT, said) else ""
     references = [
         reference
         for reference in _references(wrong.kind, wrong.raw.get("metadata"), unsound)
