@@ -338,7 +338,7 @@ async def test_texts_that_became_terms_are_found_and_read_as_terms_in_bulk(
     assert (made.status_code, metadata) == (201, [f"{scheme}:pytorch", "PyTorhc", f"{scheme}:pytorch"])
     await eventually(lambda: waiting("none yet"))
     undone = (await clients.curator.post(f"/api/curation/edits/{made.json()['id']}/undo")).json()
-    reason = "what was a text in metadata is a term now, and is kept as one"
+    reason = "what was a text in /metadata/framework is a term now, and is kept as one"
     assert undone == {"undone": [], "left": [{"id": ids[0], "reason": reason}]}
     assert (await read(clients.ingest, ids[0]))["revision"] == 2
 

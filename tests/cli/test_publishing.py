@@ -55,6 +55,27 @@ def test_an_object_is_published_compared_and_withdrawn(catalog: Catalog, live: L
     assert "The sensor was broken." in gone.err
 
 
+def test_an_object_is_shown_and_fetched_by_its_name_and_by_that_of_a_version(
+    catalog: Catalog, live: Live, object_id: str, draft: dict[str, Any], tmp_path: Path
+) -> None:
+    revise(live, object_id, name="soil")
+    project, name = draft["project"], f"{draft['kind']}/soil"
+    assert catalog("publish", f"{project}/{name}", "--label", "v1").code == 0
+
+    assert catalog("show", name, "--project", project, "--json").json["id"] == object_id
+    assert catalog("show", f"{project}/{name}", "--json").json["id"] == object_id
+    assert catalog("show", f"{name}@v1", "--project", project).out.startswith(f"{draft['title']}, version 1\n")
+    fetched = catalog("get", name, "--project", project, "--to", tmp_path)
+    assert (fetched.code, fetched.err.splitlines()[0]) == (0, "this object has no files")
+    alone = catalog("show", name)
+    assert (alone.code, alone.err) == (
+        4,
+        f"catalog: A name needs its project: write org/project/{name}.\n",
+    )
+    version = catalog("get", f"{project}/{name}@1")
+    assert (version.code, f"names version 1 of the object {object_id}" in version.err) == (2, True)
+
+
 def test_the_history_is_told_to_those_who_may_change_the_object(catalog: Catalog, live: Live, object_id: str) -> None:
     revise(live, object_id, title="Mended")
 

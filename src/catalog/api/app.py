@@ -15,6 +15,7 @@ from uuid_utils.compat import uuid7
 
 from catalog.api import (
     activities,
+    addressing,
     agents,
     bulk,
     contract,
@@ -44,7 +45,6 @@ from catalog.api import (
     versions,
     vocabularies,
 )
-from catalog.doi import names
 from catalog.engines import opened
 from catalog.settings import Settings
 
@@ -53,9 +53,6 @@ log = structlog.get_logger("catalog.access")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 # Asked every few seconds by whoever watches us; a line for each would drown the rest.
 UNLOGGED = frozenset({"/livez", "/readyz"})
-
-# A DOI is accepted wherever an object's id is. Its slash may be written %2F: this is the path as it was decoded.
-OBJECT_BY_DOI = re.compile(r"(?P<before>/(?:api/)?objects/)(?P<doi>10[.][0-9.]{4,40}/[0-9A-Za-z.-]{1,60})(?=/|$)")
 
 ROUTES: list[HTTPRouteHandler] = [
     *objects.ROUTES,
@@ -130,7 +127,7 @@ def litestar(settings: Settings, pages: Sequence[ControllerRouterHandler] = ()) 
 class Outermost:
     """What every request passes, whatever the route: an id, a log line without secrets, HEAD as GET without a body."""
 
-    def __init__(self, app: ASGIApp, *, doi_prefix: str | None = None) -> None:
+    def __init__(self, app: ASGIApp, *, doi_prefix: str = "") -> None:
         self._app = app
         self._doi_prefix = doi_prefix
 
@@ -146,9 +143,10 @@ class Outermost:
         asked: Any = scope
         method: str = asked["method"]
         inner: Any = {**asked, "method": "GET"} if method == "HEAD" else asked
-        named = OBJECT_BY_DOI.match(asked["path"])
-        if named is not None and self._doi_prefix is not None:
-            inner = {**inner, "path": _with_id(asked["path"], named, self._doi_prefix)}
+        path = addressing.with_one_part(asked["path"], self._doi_prefix)
+        if path != asked["path"]:
+            # A problem names the address that was asked for.
+            inner = {**inner, "path": path, problems.SENT_PATH: asked["path"]}
         status = 0
 
         async def out(message: Message) -> None:
@@ -177,18 +175,6 @@ class Outermost:
                     status=status,
                     milliseconds=round((time.perf_counter() - started) * 1000, 1),
                 )
-
-
-def _with_id(path: str, named: re.Match[str], prefix: str) -> str:
-    """Return a path with the id of an object in the place of its DOI: the one is made from the other.
-
-    The DOI of a version leads to the version. What is no DOI of ours stays as it is, and leads nowhere.
-    """
-    subject = names.subject_of(prefix, named["doi"])
-    if subject is None:
-        return path
-    version = "" if subject.version is None else f"/versions/{subject.version}"
-    return f"{named['before']}{subject.id}{version}{path[named.end() :]}"
 
 
 def create_app(settings: Settings, pages: Sequence[ControllerRouterHandler] = ()) -> ASGIApp:

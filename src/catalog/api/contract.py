@@ -5,7 +5,7 @@ and the tests rely on. `tests/api/test_contract.py` holds every promise against 
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -17,7 +17,8 @@ from litestar.openapi.spec import SecurityRequirement
 from pydantic import BaseModel
 
 from catalog import __version__
-from catalog.api import requests
+from catalog.api import addressing, requests
+from catalog.api.requests import AnyRequest
 
 PROBLEM = "application/problem+json"
 JSON = "application/json"
@@ -94,10 +95,23 @@ def operation(method: str, path: str, promise: Operation) -> Callable[[Any], HTT
         # Every handler answers with a status of its own; this one only satisfies the router.
         status_code=200,
         opt={"promise": promise},
-        before_request=None if promise.query is not None or path in OPEN else requests.no_query,
+        before_request=_looking(path, queried=promise.query is not None or path in OPEN),
         include_in_schema=False,
         name=promise.id,
     )
+
+
+def _looking(path: str, *, queried: bool) -> Callable[[AnyRequest], Awaitable[None]] | None:
+    """Return what is done before the handler: refuse parameters it does not have, look up an object that is named."""
+    if "{object_id:" not in path:
+        return None if queried else requests.no_query
+
+    async def look(request: AnyRequest) -> None:
+        if not queried:
+            await requests.no_query(request)
+        await addressing.look_up(request)
+
+    return look
 
 
 # What may happen to any request, whatever the operation.
@@ -192,6 +206,7 @@ def document(app: Litestar) -> dict[str, Any]:
 def _operation(path: str, promise: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": _path_schema(name)}
+        | ({"description": addressing.SPELLINGS} if name == "object_id" else {})
         for name in re.findall(r"{(\w+)}", path)
     ]
     if promise.query is not None:

@@ -24,6 +24,9 @@ log = structlog.get_logger("catalog.api")
 # Set by the outermost wrapper of the app, so that every answer and log line of a request names it.
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
+# Where the scope of a request keeps its path as it was sent, if another one was put in its place.
+SENT_PATH = "catalog.sent_path"
+
 STATUS: dict[type[errors.CatalogError], tuple[int, str]] = {
     errors.Invalid: (400, "The request has faults"),
     errors.Unauthenticated: (401, "Who are you?"),
@@ -106,7 +109,7 @@ def problem(
         "detail": detail,
         # Not of `request.url`, which reads the Host header too and fails where that is none.
         # A reference, as the RFC has it: what a path may not hold as it is stands percent-encoded.
-        "instance": quote(request.scope["path"]),
+        "instance": quote(str(dict(request.scope).get(SENT_PATH) or request.scope["path"])),
         "request_id": request_id.get(),
     }
     if faults:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from catalog.client.dois import Doi, Faulty
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
-Id = Annotated[str, typer.Argument(metavar="ID", help="The object's id.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="The object's id, a DOI of it, or org/project/kind/name.")]
 Version = Annotated[int | None, typer.Option(min=1, help="A version by its number; left out, the object.")]
 STATES = ("reserved", "registering", "findable", "failed", "hidden")
 POLL_SECONDS = 0.3

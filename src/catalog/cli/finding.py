@@ -3,15 +3,15 @@
 # ruff: noqa: PLC0415 - `catalog --help` must come at once: what a command needs is imported when it runs.
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from catalog.cli import output
+from catalog.cli import output, publishing
 from catalog.cli.output import Invocation
 
 if TYPE_CHECKING:
-    from catalog.client.shapes import Bucket, Hit, Object, SearchPage
+    from catalog.client.shapes import Bucket, Hit, Object, PublishedVersion, SearchPage
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
@@ -97,16 +97,21 @@ def search(
 
 def show(
     context: typer.Context,
-    object_id: Annotated[str, typer.Argument(metavar="ID", help="The object's id.")],
+    object_id: Annotated[
+        str, typer.Argument(metavar="ID", help="The object's id, a DOI of it, or org/project/kind/name.")
+    ],
     *,
+    project: Annotated[str | None, typer.Option(help="Of this project, where ID is only kind/name.")] = None,
     json: Json = False,
 ) -> None:
-    """Show one object with its files."""
+    """Show one object with its files; with @version after its name, that version."""
     invocation: Invocation = context.obj
     with invocation.catalog() as catalog:
-        found = catalog.get(object_id)
+        found = catalog.named(output.whole_name(object_id, project))
     if json:
         output.as_json(found)
+    elif "object" in found:
+        publishing.show_version(cast("PublishedVersion", found))
     else:
         _show_object(found)
 

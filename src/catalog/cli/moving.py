@@ -250,9 +250,12 @@ def put(
 
 def get(
     context: typer.Context,
-    object_id: Annotated[str, typer.Argument(metavar="ID", help="The object's id.")],
+    object_id: Annotated[
+        str, typer.Argument(metavar="ID", help="The object's id, a DOI of it, or org/project/kind/name.")
+    ],
     paths: Annotated[list[str] | None, typer.Argument(metavar="[PATH]...", help="Only these files.")] = None,
     *,
+    project: Annotated[str | None, typer.Option(help="Of this project, where ID is only kind/name.")] = None,
     to: Annotated[Path, typer.Option(metavar="DIR", help="Where to put them.")] = Path(),
     json: Json = False,
 ) -> None:
@@ -266,7 +269,7 @@ def get(
 
     invocation: Invocation = context.obj
     with invocation.catalog(output.MOVING_SECONDS) as catalog, _resumable():
-        found = catalog.get(object_id)
+        found = catalog.get(output.whole_name(object_id, project))
         wanted = [file_of(found, path) for path in paths or []] or found["files"]
         if not wanted:
             output.say("this object has no files")

@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415 - `catalog --help` must come at once: what a command needs is imported when it runs.
 
 import json
+import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -55,6 +56,8 @@ CODE_OF_STATUS = MappingProxyType(
         504: UNAVAILABLE,
     }
 )
+# A DOI begins with a digit.
+KIND_AND_NAME = re.compile(r"[a-z][a-z-]*/[^/]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,12 @@ class Invocation:
 def counted(number: int, one: str, many: str | None = None) -> str:
     """Return a number with the noun in its form: 1 file, 3 files; `many` where an s does not make it."""
     return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def whole_name(object_id: str, project: str | None) -> str:
+    """Return how an object is named with its project before it, where kind/name alone was typed and a project said."""
+    alone = project is not None and KIND_AND_NAME.fullmatch(object_id) is not None
+    return f"{project}/{object_id}" if alone else object_id
 
 
 def data(text: str) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 PANEL = "Publishing"
 VALUE_CHARS_SHOWN = 60
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="The object's id.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="The object's id, a DOI of it, or org/project/kind/name.")]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
 
@@ -67,7 +67,7 @@ def versions(
     with invocation.catalog() as catalog:
         if version is not None:
             found = catalog.version(object_id, version, at=at)
-            output.as_json(found) if json else _show(found)
+            output.as_json(found) if json else show_version(found)
             return
         kept = catalog.versions(object_id)
     if json:
@@ -172,7 +172,8 @@ def withdraw(
     output.say("withdrawn" if version is None else f"version {output.clean(version)} withdrawn")
 
 
-def _show(found: "PublishedVersion") -> None:
+def show_version(found: "PublishedVersion") -> None:
+    """Write a version as it was published."""
     version = found["version"]
     output.data(f"{output.clean(found['description']['title'])}, version {version['number']}")
     described = {name: value for name, value in version.items() if name not in {"number", "href"} and value is not None}

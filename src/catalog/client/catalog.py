@@ -45,6 +45,7 @@ from catalog.client.shapes import (
 )
 from catalog.client.transfer import PART, Downloaded, Progress, Source, download, silent, upload
 from catalog.client.vocabularies import Vocabularies
+from catalog.errors import Invalid
 
 PATIENCE_SECONDS = 15.0
 PAGE_LIMIT = 100
@@ -169,8 +170,19 @@ class Catalog:
         return self._connection.pages("/api/objects", parameters)
 
     def get(self, object_id: str) -> Object:
-        """Return an object with all its files."""
-        answer: Object = self._connection.json("GET", _object(object_id), repeatable=True)
+        """Return an object with all its files, by its id, a DOI of it, or org/project/kind/name."""
+        answer = self.named(object_id)
+        if "object" in answer:
+            version = cast("PublishedVersion", answer)
+            raise Invalid(
+                f"{object_id} names version {version['version']['number']} of the object {version['object']}, and this "
+                "is for objects; leave the version out."
+            )
+        return answer
+
+    def named(self, name: str) -> Object | PublishedVersion:
+        """Return what an id, a DOI, or org/project/kind/name names; with @version after it, that version."""
+        answer: Object | PublishedVersion = self._connection.json("GET", _object(name), repeatable=True)
         return answer
 
     def register(self, draft: Mapping[str, Any], *, idempotency_key: str | None = None) -> Registered:

@@ -14,12 +14,12 @@ from litestar.exceptions import NotFoundException
 from litestar.static_files import create_static_files_router
 from litestar.types import ControllerRouterHandler
 
+from catalog.api import addressing, requests, shapes
 from catalog.api import files as files_api
 from catalog.api import landing as landing_api
 from catalog.api import objects as objects_api
 from catalog.api import problems as problems_api
 from catalog.api import provenance as provenance_api
-from catalog.api import requests, shapes
 from catalog.api import search as search_api
 from catalog.api import snapshots as snapshots_api
 from catalog.api import versions as versions_api
@@ -198,6 +198,12 @@ def _secure(response: Response[Any]) -> Response[Any]:
     return response
 
 
+async def _begin(request: AnyRequest) -> None:
+    """Find out who looks at a page, and which object is meant where one is named."""
+    await login.recognise(request)
+    await addressing.look_up_for(request, login.visitor(request))
+
+
 ROUTES: list[ControllerRouterHandler] = [
     Router(
         "/",
@@ -212,7 +218,7 @@ ROUTES: list[ControllerRouterHandler] = [
             show_snapshot,
             show_nothing,
         ],
-        before_request=login.recognise,
+        before_request=_begin,
         exception_handlers=HANDLERS,
     ),
     create_static_files_router(
