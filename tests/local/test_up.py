@@ -59,6 +59,23 @@ def test_the_token_that_up_leaves_opens_the_catalog(running: Up) -> None:
     assert answer.status_code == 200
 
 
+def test_a_token_is_made_in_the_database_of_a_folder(running: Up, lent: dict[str, str], tmp_path: Path) -> None:
+    home = ("--home", str(running.home.folder))
+    made = run(lent, "token", "create", "night-shift", "--role", "reader", *home, "--json")
+    listed = run(lent, "token", "list", *home, "--json")
+    token = as_json(made.stdout)["token"]
+    address = running.home.state().parts["api"].address
+
+    answer = httpx2.get(f"{address}/api/kinds", headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+    nowhere = run(lent, "token", "list", "--home", str(tmp_path / "empty"))
+
+    assert (made.returncode, answer.status_code) == (0, 200)
+    assert "night-shift" in listed.stdout
+    assert running.home.secrets().database_password not in listed.stdout + listed.stderr + made.stderr
+    assert (nowhere.returncode, nowhere.stdout) == (6, "")
+    assert f"Nothing runs in {tmp_path / 'empty'}; start it with `catalog up --home" in nowhere.stderr
+
+
 def test_only_the_owner_can_read_what_is_secret(running: Up) -> None:
     folder = running.home.folder
     assert {name: oct((folder / name).stat().st_mode & 0o777) for name in ("", "secrets.json", "admin-token")} == {

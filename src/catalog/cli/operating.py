@@ -5,6 +5,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
+HomeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--home",
+        help="The data folder of the embedded stack whose database is meant; else that of CATALOG_DATABASE_URL.",
+        file_okay=False,
+    ),
+]
 
 # Things made since the last look for cycles; Python's own 700 come with every answer.
 GARBAGE_THRESHOLD = 50_000
@@ -134,6 +143,7 @@ def create_token(
     role: Annotated[str, typer.Option(help="admin, curator, ingest or reader.")],
     label: Annotated[str | None, typer.Option(help="What it is for, to tell it from others.")] = None,
     expires: Annotated[str | None, typer.Option(metavar="30d", help="When it ends, in s, m, h or d.")] = None,
+    home: HomeOption = None,
     json: Json = False,
 ) -> None:
     """Make a token and print it, this once."""
@@ -158,7 +168,7 @@ def create_token(
         _, token = await principals.create_token(session, name=name, role=Role(role), label=label, expires=lifetime)
         return token
 
-    token = _in_database(create)
+    token = _in_database(create, home)
     if json:
         output.as_json({"name": name, "role": role, "label": label, "token": token})
         return
@@ -168,11 +178,11 @@ def create_token(
 
 
 @tokens.command("list")
-def list_tokens(*, json: Json = False) -> None:
+def list_tokens(*, home: HomeOption = None, json: Json = False) -> None:
     """List the tokens; what they are is not kept, only how they begin."""
     from catalog.access import principals
 
-    found = _in_database(principals.list_tokens)
+    found = _in_database(principals.list_tokens, home)
     if json:
         output.as_json(found)
         return
@@ -194,7 +204,9 @@ def _minute(moment: "datetime | None") -> str:
 
 
 @tokens.command("revoke")
-def revoke_token(token_id: Annotated[str, typer.Argument(help="The id that `catalog token list` shows.")]) -> None:
+def revoke_token(
+    token_id: Annotated[str, typer.Argument(help="The id that `catalog token list` shows.")], home: HomeOption = None
+) -> None:
     """End a token at once."""
     from catalog.access import principals
 
@@ -202,7 +214,7 @@ def revoke_token(token_id: Annotated[str, typer.Argument(help="The id that `cata
         wanted = UUID(token_id)
     except ValueError:
         raise typer.BadParameter("this is no id; `catalog token list` shows them", param_hint="TOKEN_ID") from None
-    _in_database(lambda session: principals.revoke_token(session, wanted))
+    _in_database(lambda session: principals.revoke_token(session, wanted), home)
     output.say(f"token {wanted} works no more")
 
 
@@ -247,7 +259,7 @@ def _schemas() -> None:
 
 
 @schemas.command("check")
-def check_schemas(*, json: Json = False) -> None:
+def check_schemas(*, home: HomeOption = None, json: Json = False) -> None:
     """Validate every object in the database by its kind's schema of today, and list what falls short.
 
     Objects keep the version they were accepted under: falling short is no fault, but a curator may want to mend it.
@@ -285,7 +297,7 @@ def check_schemas(*, json: Json = False) -> None:
             if (faults := [*own, *wrong])
         ]
 
-    count, short = _in_database(check)
+    count, short = _in_database(check, home)
     if json:
         output.as_json({"checked": count, "short": short})
     else:
@@ -298,12 +310,16 @@ def check_schemas(*, json: Json = False) -> None:
         raise typer.Exit(output.FAILED)
 
 
-def _in_database(work: "Callable[[AsyncSession], Awaitable[Result]]") -> Result:
+def _in_database(work: "Callable[[AsyncSession], Awaitable[Result]]", home: Path | None = None) -> Result:
+    """Do work in the database of the embedded stack in that folder, or in the one of the settings."""
     from catalog.database import Database
+    from catalog.local import stack
     from catalog.settings import Settings
 
+    url = str(Settings.from_environment().database_url) if home is None else stack.database_url(home)
+
     async def inside() -> Result:
-        database = Database(str(Settings.from_environment().database_url), connections=1)
+        database = Database(url, connections=1)
         try:
             async with database.transaction() as session:
                 return await work(session)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from catalog.errors import Unavailable
 from catalog.local import ports
 from catalog.local.application import Api, Indexer, migrate
 from catalog.local.home import Home, Part, ProcessId, Secrets, State
@@ -390,6 +391,20 @@ async def _together(works: Sequence[Coroutine[None, None, None]]) -> None:
         while isinstance(fault, BaseExceptionGroup):
             fault = fault.exceptions[0]
         raise fault from None
+
+
+def database_url(folder: Path) -> str:
+    """Return the address of the database of the stack that runs on a folder, with its password; raises Unavailable."""
+    home = Home(folder)
+    part = home.state().parts.get("postgres") if home.folder.is_dir() and home.is_held() else None
+    if part is None:
+        raise Unavailable(f"Nothing runs in {home.folder}; start it with `catalog up --home '{home.folder}'`.")
+    if part.log is None:
+        given = Given.from_environment().database_url
+        if given is None:
+            raise Unavailable(f"{home.folder} runs on a database of yours; say in CATALOG_DATABASE_URL which.")
+        return str(given)
+    return Postgres(home.folder / "postgres", home.state().ports["postgres"], home.secrets().database_password).url
 
 
 def end_parts(state: State) -> list[str]:
