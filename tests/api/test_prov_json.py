@@ -396,7 +396,7 @@ async def test_a_circle_in_a_document_is_refused_and_named(clients: Clients, dra
     [
         (b'{"entity": {"a": ' + b"[" * 100_000, 400, "recursion limit exceeded"),
         (b'{"entity": {}, "x": ' + b"9" * 100_000 + b"}", 400, "number out of range"),
-        (b'{"entity": {"_:a": {}, "_:a": {}}}', 400, "the key '_:a' stands twice"),
+        (b'{"entity": {"_:a": {}, "_:a": {}}}', 400, '/entity/_:a","message":"this name stands twice in one object'),
         (b'{"entity": {"_:a": {"prov:label": 1e999}}}', 200, None),
         (b"[]", 400, "send one PROV-JSON document"),
         (b"\xff\xfe", 400, "not JSON"),

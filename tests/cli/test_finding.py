@@ -171,6 +171,29 @@ def test_a_fault_of_put_names_the_option_that_mends_it(catalog: Catalog, folder:
     assert "/metadata/labelled" in outcome.err
 
 
+def test_put_says_nothing_of_uploading_before_the_catalog_has_taken_the_description(
+    catalog: Catalog, folder: Path, described: Path
+) -> None:
+    refused = catalog("put", folder, "--from", described, "--licence", "CC BY")
+    brought = catalog("put", folder, "--from", described)
+
+    assert (refused.code, "uploading" in refused.err) == (2, False)
+    assert (brought.code, brought.err.index("registered as") < brought.err.index("uploading")) == (0, True)
+
+
+def test_json_that_says_something_twice_is_refused_with_the_place(catalog: Catalog, tmp_path: Path) -> None:
+    file = tmp_path / "twice.json"
+    file.write_text('{"title": "One", "title": "Two"}', encoding="utf-8")
+    rows = tmp_path / "rows.ndjson"
+    rows.write_text('{"kind": "model", "metadata": {"task": "a", "task": "b"}}\n', encoding="utf-8")
+
+    told = [catalog("register", place) for place in (file, rows)]
+
+    assert [one.code for one in told] == [2, 2]
+    assert "/title: this name stands twice in one object" in told[0].err
+    assert "/metadata/task: this name stands twice in one object" in told[1].err
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [("{", "is not JSON: line 1, column 2"), ("[]", "holds no JSON object"), (b"\xff\xfe", "is not JSON in UTF-8")],

@@ -30,6 +30,9 @@ def test_an_object_is_published_compared_and_withdrawn(catalog: Catalog, live: L
     assert (nothing.code, nothing.out) == (0, "")
     assert "nothing is published" in nothing.err
 
+    label = catalog("publish", object_id, "--label", "a b")
+    words = "write 1 to 64 letters, digits, dots, hyphens, + and underscores, a letter or digit first"
+    assert (label.code, words in label.err) == (2, True)
     first = catalog("publish", object_id, "--label", "v1", "--note", "The first.")
     assert (first.code, first.out) == (0, "1\n")
     again = catalog("publish", object_id)
@@ -45,6 +48,10 @@ def test_an_object_is_published_compared_and_withdrawn(catalog: Catalog, live: L
     assert catalog("versions", object_id, "v1", "--json").json["version"]["note"] == "The first."
     assert catalog("versions", object_id, "latest").out.startswith("Mended, version 2\n")
 
+    unsaid = catalog("withdraw", object_id)
+    assert (unsaid.code, unsaid.out) == (2, "")
+    assert "--reason" in unsaid.err
+    assert "Aborted" not in unsaid.err
     ended = catalog("withdraw", object_id, "--version", "2", "--reason", "A wrong title.")
     assert (ended.code, ended.out, ended.err) == (0, "", "version 2 withdrawn\n")
     assert "A wrong title." in catalog("versions", object_id).out

@@ -167,6 +167,31 @@ def test_every_sound_record_comes_out_as_it_came_in_and_every_broken_one_is_refu
     assert len(expected) == 32
 
 
+SMALL: dict[str, Any] = {
+    "doi": "10.5281/zenodo.1234",
+    "creators": [{"name": "Rivera, Ana", "nameType": "Personal"}],
+    "titles": [{"title": "Sky"}],
+    "publisher": {"name": "Elsewhere"},
+    "publicationYear": 2024,
+    "types": {"resourceTypeGeneral": "Dataset", "resourceType": "Data set"},
+}
+
+
+def test_what_xml_has_no_place_for_is_replaced_in_records_of_before() -> None:
+    xml = datacite_xml.xml_from(SMALL | {"titles": [{"title": "a\ufffeb\x0bc\uffff"}]})
+
+    assert datacite_xml.description_from(xml).said["title"] == "a\ufffdb\ufffdc\ufffd"
+
+
+def test_line_breaks_of_windows_in_a_description_are_taken() -> None:
+    record = SMALL | {"descriptions": [{"description": "One.\r\nTwo.", "descriptionType": "Abstract"}]}
+
+    taken = datacite_import.description_from(json.dumps(record).encode())
+
+    assert [fault.pointer for fault in taken.left_out if fault.pointer.startswith("/descriptions")] == []
+    assert taken.said["description"].replace("\r\n", "\n") == "One.\nTwo."
+
+
 def test_what_the_xml_says_is_what_is_read_from_it_again() -> None:
     for path in corpora.there([*JSON, *XML]):
         if path.name in BROKEN:

@@ -5,9 +5,12 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from catalog.errors import Fault, Invalid
-from catalog.objects import kinds, telling, validation
+from catalog.objects import kinds, sent_json, telling, validation
+from catalog.objects.metadata import ACCEPTED
 
 MODEL: dict[str, Any] = copy.deepcopy(dict(kinds.known()["model"].example))
 
@@ -272,7 +275,84 @@ def test_noncharacters_are_refused(sign: str, named: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["\u200b\u200b", "\u2060", "\ufeff \u202e"])
+@pytest.mark.parametrize("sign", ["\u202a", "\u202e", "\u2066", "\u2069"])
+def test_what_reorders_a_text_is_refused_in_lines_and_paths(sign: str) -> None:
+    named = f"U+{ord(sign):04X}"
+    wrong = changed(title=f"a{sign}b", description=f"a{sign}b", keywords=[f"{sign}a"])
+    wrong["files"] = [{"path": f"x{sign}gpj.exe", "size": 1, "sha256": "a1" * 32}]
+
+    assert faults(wrong) == [
+        Fault("/title", f"remove {named} at place 2: it reorders what is shown"),
+        Fault("/keywords/0", f"remove {named} at place 1: it reorders what is shown"),
+        Fault("/files/0/path", f"remove the character {named} at place 2: it reorders what is shown of a name"),
+    ]
+
+
+def test_what_was_accepted_before_a_rule_is_still_read() -> None:
+    metadata = kinds.named("model").metadata.model_validate(
+        {"runtime": [{"name": "torch\u202e"}]}, strict=False, context=ACCEPTED
+    )
+
+    assert [one.name for one in metadata.runtimes()] == ["torch\u202e"]
+
+
+def test_line_breaks_of_windows_are_kept_as_those_of_everybody() -> None:
+    draft = validation.draft_from(json.dumps(changed(description="One.\r\n\r\nTwo.\n")).encode(), prefix="")
+
+    assert draft.description.description == "One.\n\nTwo."
+    assert faults(changed(description="One.\rTwo.")) == [
+        Fault("/description", "remove the control character U+000D at place 5")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "pointers"),
+    [
+        (b'{"title": "One", "title": "Two"}', ["/title"]),
+        (b'{"a": [{"b": 1}, {"c": {"d": 1, "e": 2, "d": 1, "d": 3}}]}', ["/a/1/c/d"]),
+        (b'{"a\\u0022": 1, "a\\"": 2}', ['/a"']),
+        (b'{"a/b": 1, "a/b": 2, "c": 1, "c": 2}', ["/a~1b", "/c"]),
+        (b'{"a": {"b": 1}, "c": {"b": 1, "d": "\\u0022b\\u0022: 2"}}', []),
+        (b'[1, "1", {"a": "a"}]', []),
+        (b"{", []),
+    ],
+)
+def test_a_name_that_stands_twice_is_found_wherever_it_is(body: bytes, pointers: list[str]) -> None:
+    assert [one.pointer for one in sent_json.faults_in(body, validation.pointer_to)] == pointers
+
+
+@given(
+    st.recursive(
+        st.text() | st.integers() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    )
+)
+def test_no_name_stands_twice_in_json_that_was_written_from_a_value(value: Any) -> None:
+    assert sent_json.faults_in(json.dumps(value).encode(), validation.pointer_to) == []
+
+
+def test_a_draft_that_says_something_twice_is_told_that_beside_all_else() -> None:
+    body = json.dumps(changed(licence="what")).encode()[:-1] + b', "title": "Another"}'
+
+    with pytest.raises(Invalid) as refused:
+        validation.draft_from(body, prefix="")
+    assert [fault.pointer for fault in refused.value.faults] == ["/title", "/licence"]
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "meant"),
+    [
+        ("question", ["description", "title"], None),
+        ("gpu", ["cpu", "tpu", "cuda"], None),
+        ("ulr", ["git", "url"], "url"),
+        ("licnece", ["licence", "title"], "licence"),
+        ("trainig-dataset", list(kinds.known()), "training-dataset"),
+    ],
+)
+def test_only_what_was_probably_meant_is_suggested(name: str, known: list[str], meant: str | None) -> None:
+    assert telling.nearest(name, known) == meant
+
+
+@pytest.mark.parametrize("text", ["\u200b\u200b", "\u2060", "\ufeff \u200f"])
 def test_a_line_that_nobody_can_see_is_refused(text: str) -> None:
     assert faults(changed(title=text, creators=[{"name": text}])) == [
         Fault("/title", "write something that can be seen"),
@@ -280,7 +360,7 @@ def test_a_line_that_nobody_can_see_is_refused(text: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("title", ["\N{PENGUIN}", "\u0650", "\u202b\u0645\u0646\u0627\u062e\u202c", "5", "?"])
+@pytest.mark.parametrize("title", ["\N{PENGUIN}", "\u0650", "\u0645\u0646\u0627\u062e", "5", "?"])
 def test_a_line_of_any_script_is_taken(title: str) -> None:
     draft = validation.draft_from(json.dumps(changed(title=title)).encode(), prefix="")
 

@@ -25,7 +25,7 @@ from catalog.api import problems, requests, shapes
 from catalog.api.contract import Answer, Body, Operation, operation
 from catalog.api.requests import BODY_BYTES_MAX, IDEMPOTENCY_KEY, AnyRequest
 from catalog.errors import CatalogError, Fault, Invalid, Unsupported
-from catalog.objects import bulk, validation
+from catalog.objects import bulk, sent_json, validation
 from catalog.objects.bulk import Fate, Misrow, Outcome, Row
 from catalog.objects.remembering import Remember
 
@@ -116,7 +116,10 @@ def _row(sent: _Sent, prefix: str) -> Row:
 
 
 def _without_key(text: bytes) -> tuple[bytes, Remember | None]:
-    raw = validation.json_from(text)
+    raw = sent_json.value_of(text)
+    # Written anew, it would have lost what stands in it twice.
+    if sent_json.may_repeat(text) and sent_json.repeated(text):
+        return text, None
     if not isinstance(raw, dict) or "idempotency_key" not in raw:
         return text, None
     key = raw.pop("idempotency_key")

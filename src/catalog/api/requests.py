@@ -23,7 +23,7 @@ from catalog.access import identities, oidc, principals
 from catalog.access.principals import NOBODY, Caller
 from catalog.engines import Engines
 from catalog.errors import Fault, Invalid, NotFound, PreconditionMissing, TooLarge, Unauthenticated, Unsupported
-from catalog.objects import validation
+from catalog.objects import sent_json, validation
 from catalog.objects.remembering import Remember
 
 AnyRequest = Request[Any, Any, Any]
@@ -314,10 +314,14 @@ def next_link(request: AnyRequest, cursor: str | None) -> Mapping[str, str]:
 
 def parsed(sent: bytes, model: type[Model]) -> Model:
     """Return a JSON body as the model; raises Invalid with every fault."""
-    raw = validation.json_from(sent)
+    raw = sent_json.value_of(sent)
+    faults = validation.Faults()
+    faults.add(sent_json.faults_in(sent, validation.pointer_to))
+    read = None
     try:
-        return model.model_validate_json(sent)
+        read = model.model_validate_json(sent)
     except ValidationError as wrong:
-        faults = validation.Faults()
         faults.add_from(wrong, raw, model)
-        raise faults.refusal() from None
+    if read is None or faults.count:
+        raise faults.refusal()
+    return read

@@ -20,14 +20,13 @@ from catalog.doi import describing
 from catalog.errors import Conflict, NotFound
 from catalog.objects import describing as terms_of
 from catalog.objects import reading, versions
-from catalog.objects.metadata import Prose, Strict
+from catalog.objects.metadata import VERSION_LABEL_PATTERN, Prose, Strict
 from catalog.objects.reading import Entry
 from catalog.objects.tables import FrozenState
 from catalog.objects.versions import FrozenFile, Published, VersionView
 
 VERSION = "/api/objects/{object_id:str}/versions/{version:str}"
 PUBLISHING_BYTES_MAX = 64 * 1024
-LABEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$"
 # Words that stand for a version already: the newest one, and the object as it is.
 TAKEN = frozenset({"latest", "draft"})
 
@@ -44,7 +43,7 @@ class Publishing(Strict):
     label: (
         Annotated[
             str,
-            StringConstraints(pattern=LABEL_PATTERN),
+            StringConstraints(pattern=VERSION_LABEL_PATTERN),
             AfterValidator(_label),
             Field(description="A name of your own, such as 2.1.0; versions are numbered in any case."),
         ]

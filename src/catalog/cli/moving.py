@@ -4,8 +4,8 @@
 
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -307,10 +307,15 @@ def _brought(catalog: Any, draft: dict[str, Any], pieces: "list[Piece]", *, new:
 
     from catalog.client import folders
 
+    shown = ExitStack()
+    bars: list[Callable[[int], None]] = []
+
     def registered(answer: "Registered") -> None:
         there = sum(file["state"] == "available" for file in answer["files"])
         resumed = f", {there} of {len(pieces)} files are there already" if there else ""
         output.say(f"registered as {answer['id']}{resumed}")
+        # Not before: what is refused is not uploaded.
+        bars.append(shown.enter_context(output.bar("uploading", sum(piece.size for piece in pieces))))
 
     def late(paths: list[str]) -> None:
         output.say(
@@ -318,7 +323,11 @@ def _brought(catalog: Any, draft: dict[str, Any], pieces: "list[Piece]", *, new:
             f"{folders.NOTICE_SECONDS:g} s: asking the catalog to look"
         )
 
-    with output.bar("uploading", sum(piece.size for piece in pieces)) as progress:
+    def moved(count: int) -> None:
+        for bar in bars:
+            bar(count)
+
+    with shown:
         return folders.put(
             catalog,
             draft,
@@ -326,7 +335,7 @@ def _brought(catalog: Any, draft: dict[str, Any], pieces: "list[Piece]", *, new:
             idempotency_key=uuid.uuid4().hex if new else None,
             on_registered=registered,
             on_late=late,
-            progress=progress,
+            progress=moved,
         )
 
 

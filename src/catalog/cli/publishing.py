@@ -1,6 +1,7 @@
 """What becomes of an object over time: publish, versions, compare, history, withdraw."""
 
 import json as json_text
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -156,12 +157,17 @@ def withdraw(
     context: typer.Context,
     object_id: Id,
     *,
-    reason: Annotated[str, typer.Option(help="Why: whoever looks for it is told.", prompt=True)],
+    reason: Annotated[
+        str | None, typer.Option(help="Why: whoever looks for it is told. Needed; a terminal is asked for it.")
+    ] = None,
     version: Annotated[
         str | None, typer.Option(help="Only this version: its number or label. The object stays.")
     ] = None,
 ) -> None:
     """Withdraw an object, or one version of it, and say why; a tombstone with the reason stays."""
+    if reason is None and not sys.stdin.isatty():
+        raise typer.BadParameter("is needed: say why, for whoever looks for it", param_hint="--reason")
+    reason = reason or typer.prompt("Reason")
     invocation: Invocation = context.obj
     with invocation.catalog() as catalog:
         revision = catalog.get(object_id)["revision"]

@@ -20,6 +20,7 @@ from catalog.client.patience import PASSING, Patience, retry_after
 from catalog.client.problems import NotACatalog, Problem, Unreachable
 from catalog.client.transfer import Progress, silent
 from catalog.errors import Invalid
+from catalog.objects import sent_json
 
 NDJSON = "application/x-ndjson"
 # The service answers when it has recorded the last row, and may try what waits for others several times.
@@ -134,6 +135,9 @@ def _unwrapped(line: bytes) -> bytes:
 def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
         row = json.loads(line)
+        # Written anew, it would have lost what stands in it twice; the service says where.
+        if sent_json.may_repeat(line) and sent_json.repeated(line):
+            return None
     except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None

@@ -20,6 +20,8 @@ ELEMENTS_MAX = 20_000
 ATTRIBUTES_MAX = 20
 _NAMESPACE = re.compile(r"http://datacite\.org/schema/kernel-[234]([.][0-9])?")
 _SEPARATOR = " "
+# XML 1.0, section 2.2, has no place for these. They are refused now; what was recorded before may have them.
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _XML_LANG = "http://www.w3.org/XML/1998/namespace lang"
 
 
@@ -310,7 +312,7 @@ def _funding(element: Element) -> dict[str, Any]:
 
 def xml_from(attributes: Mapping[str, Any]) -> bytes:
     """Return attributes as `datacite.datacite_from` makes them as a record in DataCite's XML (kernel 4.6)."""
-    body = "\n".join(_written(attributes))
+    body = _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", "\n".join(_written(attributes)))
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<resource xmlns="{SCHEMA}">\n{body}\n</resource>\n'.encode()
 
 

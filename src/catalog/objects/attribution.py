@@ -25,15 +25,15 @@ Doi = Annotated[
     Field(examples=["10.5281/zenodo.1"]),
 ]
 # BCP 47, the form of a tag; whether there is such a language only a registry knows.
-Language = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}$"), Field(examples=["en", "pt-BR"])
-]
+ADDRESS_PATTERN = r"^https?://[^\s/?#@]+([/?#]\S*)?$"
+LANGUAGE_PATTERN = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}$"
+Language = Annotated[str, StringConstraints(pattern=LANGUAGE_PATTERN), Field(examples=["en", "pt-BR"])]
 IdentifierText = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=IDENTIFIER_CHARS_MAX),
     AfterValidator(one_line),
 ]
-Address = Annotated[str, StringConstraints(max_length=URL_CHARS_MAX, pattern=r"^https?://[^\s/?#@]+([/?#]\S*)?$")]
+Address = Annotated[str, StringConstraints(max_length=URL_CHARS_MAX, pattern=ADDRESS_PATTERN)]
 
 
 class TitleType(StrEnum):

@@ -138,10 +138,10 @@ async def faults_of(session: AsyncSession, rows: Sequence[Misrow], *, caller: Ca
     return await remaining.faults_of(session, several, caller.audience, names_may_come=True)
 
 
-def _kept_by(row: Misrow, held: Mapping[Place, _Held], caller: Caller) -> remaining.Kept:
+def _kept_by(row: Misrow, held: Mapping[Place, _Held], caller: Caller) -> remaining.AlreadyNamed:
     there = None if row.place is None else held.get(row.place)
     if there is None or row.wrong.kind is None or not caller.may_change(there.writers):
-        return remaining.NOTHING_KEPT
+        return remaining.NOTHING_NAMED
     return remaining.kept_by(row.wrong.kind, there.record)
 
 

@@ -22,6 +22,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    ValidationInfo,
     model_validator,
 )
 from pydantic.config import JsonDict
@@ -51,6 +52,8 @@ OBJECT_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,127}$"
 PROJECT_PATTERN = r"^[a-z0-9][a-z0-9-]{1,62}/[a-z0-9][a-z0-9-]{1,62}$"
 # RFC 6838, section 4.2: restricted names of type and subtype; parameters are left out on purpose.
 MEDIA_TYPE_PATTERN = r"^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$"
+VERSION_LABEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$"
+CUSTOM_KEY_PATTERN = r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$"
 SHA256_PATTERN = r"^[0-9A-Fa-f]{64}$"
 # Deliberately loose: only a mail server knows. It keeps out spaces, control characters and missing parts.
 EMAIL_PATTERN = r"^[^@\s<>\"]{1,64}@[^@\s<>\"]{1,190}\.[^@\s<>\".]{1,63}$"
@@ -65,6 +68,8 @@ _LAST = (0xFFFE, 0xFFFF)
 _CONTROL = "\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff"
 # Unicode, section 23.7. XML 1.0 (section 2.2) has no place for U+FFFE and U+FFFF, and a DOI's record is XML.
 _NONCHARACTER = "\ufdd0-\ufdef" + "".join(chr(plane | last) for plane in range(0, 0x110000, 0x10000) for last in _LAST)
+# Unicode, section 23.2: they show a text in another order than it is kept in, and what is after them as well.
+_REORDERING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _UNPRINTABLE = re.compile(f"[{_CONTROL}]|(?P<nothing>[{_NONCHARACTER}])")
 # The first letters of Unicode's categories of what can be seen: letters, marks, numbers, punctuation, symbols.
 _SEEN = frozenset("LMNPS")
@@ -80,9 +85,14 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Refuse line breaks and tabs, what is not printable, and what would be a line that nobody can see."""
+    """Refuse line breaks and tabs, what is not printable or shown in another order, and what nobody can see."""
     if "\n" in text or "\t" in text:
         raise ValueError("must stand on one line")
+    reordering = _REORDERING.search(text)
+    if reordering is not None:
+        raise ValueError(
+            f"remove U+{ord(reordering[0]):04X} at place {reordering.start() + 1}: it reorders what is shown"
+        )
     if text and not any(unicodedata.category(character)[0] in _SEEN for character in printable(text)):
         raise ValueError("write something that can be seen")
     return text
@@ -179,14 +189,34 @@ def _composed(text: Any) -> Any:
     return unicodedata.normalize("NFC", text) if isinstance(text, str) else text
 
 
+# The context in which an accepted record is read again: what only a rule of later refuses does no harm there.
+ACCEPTED = "accepted"
+
+
+def _line(text: str, info: ValidationInfo) -> str:
+    return text if info.context == ACCEPTED else one_line(text)
+
+
+def _prose(text: str, info: ValidationInfo) -> str:
+    return text if info.context == ACCEPTED else printable(text)
+
+
+def _lines_broken(text: Any) -> Any:
+    # As they are broken on Windows; a description is read everywhere.
+    return text.replace("\r\n", "\n") if isinstance(text, str) else text
+
+
 Line = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=NAME_CHARS_MAX), AfterValidator(one_line)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=NAME_CHARS_MAX), AfterValidator(_line)
 ]
 Title = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=TITLE_CHARS_MAX), AfterValidator(one_line)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=TITLE_CHARS_MAX), AfterValidator(_line)
 ]
 Prose = Annotated[
-    str, StringConstraints(strip_whitespace=True, max_length=DESCRIPTION_CHARS_MAX), AfterValidator(printable)
+    str,
+    StringConstraints(strip_whitespace=True, max_length=DESCRIPTION_CHARS_MAX),
+    AfterValidator(_prose),
+    BeforeValidator(_lines_broken),
 ]
 Keyword = Annotated[
     str,
@@ -212,7 +242,7 @@ ObjectName = Annotated[
 ]
 Project = Annotated[str, StringConstraints(pattern=PROJECT_PATTERN), Field(examples=["demo/weather"])]
 TermText = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=TERM_CHARS_MAX), AfterValidator(one_line)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=TERM_CHARS_MAX), AfterValidator(_line)
 ]
 Sha256 = Annotated[str, StringConstraints(to_lower=True, pattern=SHA256_PATTERN)]
 
@@ -364,7 +394,7 @@ class Quantity(Strict):
 CustomText = Annotated[str, StringConstraints(max_length=CUSTOM_CHARS_MAX), AfterValidator(printable)]
 CustomNumber = Annotated[int | float, AfterValidator(_exact)]
 CustomScalar = bool | CustomNumber | CustomText
-CustomKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$")]
+CustomKey = Annotated[str, StringConstraints(pattern=CUSTOM_KEY_PATTERN)]
 CustomValue = CustomScalar | Annotated[list[CustomScalar], Field(max_length=CUSTOM_VALUES_MAX)] | Quantity
 
 

@@ -21,7 +21,7 @@ from catalog.access.principals import Principal
 from catalog.database import Database
 from catalog.errors import Gone, NotFound
 from catalog.objects import kinds
-from catalog.objects.metadata import dated_year
+from catalog.objects.metadata import ACCEPTED, dated_year
 from catalog.objects.references import External, Outside, outside_external
 from catalog.objects.tables import CatalogObject, FileState, ObjectTerm, Upload
 from catalog.vocabulary.tables import Concept
@@ -400,7 +400,7 @@ def kind_of(entry: Entry) -> kinds.Kind:
 
 def metadata_of(entry: Entry) -> kinds.Metadata:
     """Return what only the kind says, as its model."""
-    return kind_of(entry).metadata.model_validate(entry.record["metadata"], strict=False)
+    return kind_of(entry).metadata.model_validate(entry.record["metadata"], strict=False, context=ACCEPTED)
 
 
 _external: TypeAdapter[list[External]] = TypeAdapter(list[External])

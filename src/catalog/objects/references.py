@@ -31,6 +31,7 @@ URL_CHARS_MAX = 2_000
 URL_PATTERN = r"^https://[^\s/?#@]+([/?#]\S*)?$"
 COMMIT_PATTERN = r"^[0-9a-f]{40}([0-9a-f]{24})?$"
 PLATFORMS_MAX = 50
+PLATFORM_PATTERN = r"^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9_.]+)?$"
 # OCI Distribution Specification, "Pulling manifests": name, then a tag or a digest.
 _IMAGE = re.compile(r"^[a-z0-9]([a-z0-9._:/-]*[a-z0-9])?(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?$")
 
@@ -156,7 +157,7 @@ def _unit(text: str) -> str:
 Url = Annotated[str, StringConstraints(max_length=URL_CHARS_MAX, pattern=URL_PATTERN)]
 Platform = Annotated[
     str,
-    StringConstraints(pattern=r"^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9_.]+)?$", max_length=60),
+    StringConstraints(pattern=PLATFORM_PATTERN, max_length=60),
     Field(examples=["linux/arm64"]),
 ]
 Commit = Annotated[

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from catalog.access.audience import Audience
 from catalog.errors import Fault, Invalid
 from catalog.objects import describing, kinds, resolving
-from catalog.objects.metadata import Project, TermText
+from catalog.objects.metadata import ACCEPTED, Project, TermText
 from catalog.objects.references import Reference
 from catalog.objects.validation import FAULTS_SHOWN_MAX, Misshapen
 
@@ -25,14 +25,14 @@ _TERM: TypeAdapter[str] = TypeAdapter(TermText)
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class AlreadyNamed:
     """What an object names already: a change of it may leave that as it is."""
 
     terms: Collection[describing.Asked] = ()
     targets: Collection[str] = ()
 
 
-NOTHING_KEPT = Kept()
+NOTHING_NAMED = AlreadyNamed()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +44,17 @@ class _Named:
     references: Sequence[Reference]
 
 
-def kept_by(kind: kinds.Kind, record: Mapping[str, Any]) -> Kept:
+def kept_by(kind: kinds.Kind, record: Mapping[str, Any]) -> AlreadyNamed:
     """Return what an accepted description names."""
-    metadata = kind.metadata.model_validate(record["metadata"], strict=False)
-    return Kept(
+    metadata = kind.metadata.model_validate(record["metadata"], strict=False, context=ACCEPTED)
+    return AlreadyNamed(
         {use.asked for use in describing.uses(kind, record)}, {reference.target for reference in metadata.references()}
     )
 
 
-async def refusal(session: AsyncSession, wrong: Misshapen, audience: Audience, kept: Kept = NOTHING_KEPT) -> Invalid:
+async def refusal(
+    session: AsyncSession, wrong: Misshapen, audience: Audience, kept: AlreadyNamed = NOTHING_NAMED
+) -> Invalid:
     """Return the error that lists the faults of shape, then what is named and is not there or does not fit."""
     [more] = await faults_of(session, [(wrong, kept)], audience)
     return wrong.with_more(more)
@@ -60,7 +62,7 @@ async def refusal(session: AsyncSession, wrong: Misshapen, audience: Audience, k
 
 async def faults_of(
     session: AsyncSession,
-    several: Sequence[tuple[Misshapen, Kept]],
+    several: Sequence[tuple[Misshapen, AlreadyNamed]],
     audience: Audience,
     *,
     names_may_come: bool = False,
@@ -80,7 +82,7 @@ async def faults_of(
     return found
 
 
-def _named(wrong: Misshapen, kept: Kept) -> _Named:
+def _named(wrong: Misshapen, kept: AlreadyNamed) -> _Named:
     # With more faults than are shown it is not known which places are sound, and nobody would see what else is wrong.
     if wrong.kind is None or wrong.found.count > FAULTS_SHOWN_MAX:
         return _Named("", (), ())

@@ -10,27 +10,37 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from catalog.objects.attribution import ADDRESS_PATTERN, LANGUAGE_PATTERN
 from catalog.objects.metadata import (
+    CUSTOM_KEY_PATTERN,
     EMAIL_PATTERN,
     MEDIA_TYPE_PATTERN,
     OBJECT_NAME_PATTERN,
     PROJECT_PATTERN,
     SHA256_PATTERN,
+    VERSION_LABEL_PATTERN,
 )
-from catalog.objects.references import COMMIT_PATTERN, URL_PATTERN
+from catalog.objects.references import COMMIT_PATTERN, PLATFORM_PATTERN, URL_PATTERN
 
 # What was sent comes back only as far as it helps to find the place.
 NAME_CHARS_SHOWN = 80
+# Of 1; the library's 0.6 takes "question" for "description" and "gpu" for "tpu".
+ALIKE_LEAST = 0.75
 
 # A pattern is for programs; whoever has to mend a text is told its form.
 FORMS = {
+    ADDRESS_PATTERN: "write an address that begins with https:// or http://, without a user in it",
     COMMIT_PATTERN: "write the whole commit id, 40 or 64 hexadecimal digits: branches, tags and short ids move",
+    CUSTOM_KEY_PATTERN: "write a name of 1 to 64 letters, digits, dots, hyphens and underscores, a letter first",
     EMAIL_PATTERN: "write a mail address, such as ana@example.org",
+    LANGUAGE_PATTERN: "write a language as BCP 47 has it, such as en or pt-BR",
     MEDIA_TYPE_PATTERN: "write type and subtype without parameters, such as text/csv",
     OBJECT_NAME_PATTERN: "write 1 to 128 of a to z, 0 to 9, dot, hyphen and underscore, a letter or digit first",
+    PLATFORM_PATTERN: "write a platform as linux/amd64 or linux/arm/v7",
     PROJECT_PATTERN: "write it as demo/weather: twice 2 to 63 of a to z, 0 to 9 and hyphen, no hyphen first",
     SHA256_PATTERN: "write the 64 hexadecimal digits of the SHA-256",
     URL_PATTERN: "write an address that begins with https://, without a user in it",
+    VERSION_LABEL_PATTERN: "write 1 to 64 letters, digits, dots, hyphens, + and underscores, a letter or digit first",
 }
 # By pydantic's names of what it found ("Validation Errors"): its own sentences are about Python.
 WANTED = {
@@ -88,7 +98,15 @@ def _near(name: Any, known: Iterable[str]) -> str | None:
     # What is longer is no mistyped name, and comparing takes the longer the longer both are.
     if not isinstance(name, str) or len(name) > NAME_CHARS_SHOWN:
         return None
-    return next(iter(get_close_matches(name, list(known), n=1)), None)
+    return nearest(name, known)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return what is so like the name that it was probably meant; nothing rather than what misleads."""
+    options, name = list(known), name[:NAME_CHARS_SHOWN]
+    # Two letters exchanged make a short word look unlike itself.
+    exchanged = [option for option in options if sorted(option) == sorted(name)]
+    return next(iter(exchanged or get_close_matches(name, options, n=1, cutoff=ALIKE_LEAST)), None)
 
 
 def _names_at(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-import pydantic_core
 from pydantic import BaseModel, ValidationError
 
 from catalog.access.audience import Visibility
 from catalog.database import now
 from catalog.errors import Fault, Invalid
-from catalog.objects import kinds, telling
+from catalog.objects import kinds, sent_json, telling
 from catalog.objects.description import Description
 from catalog.objects.metadata import CUSTOM_CHARS_MAX, CUSTOM_VALUES_MAX, FileDeclaration, Strict
 from catalog.storage import keys
@@ -106,11 +105,13 @@ class FilesBody(Strict):
 
 
 def json_from(body: bytes) -> Any:
-    """Return the JSON value of a body; raises Invalid that says where it breaks."""
-    try:
-        return pydantic_core.from_json(body, allow_inf_nan=False)
-    except ValueError as broken:
-        raise Invalid(f"The body is not JSON: {broken}.", faults=[Fault("", f"not JSON: {broken}")]) from None
+    """Return the JSON value of a body; raises Invalid that says where it breaks, or which names stand in it twice."""
+    value = sent_json.value_of(body)
+    faults = Faults()
+    faults.add(sent_json.faults_in(body, pointer_to))
+    if faults.count:
+        raise faults.refusal()
+    return value
 
 
 def draft_from(body: bytes, *, prefix: str) -> Draft:
@@ -121,12 +122,13 @@ def draft_from(body: bytes, *, prefix: str) -> Draft:
     sound = _sound_draft(body, prefix)
     if sound is not None:
         return sound
-    raw = json_from(body)
+    raw = sent_json.value_of(body)
     if not isinstance(raw, dict):
         raise Invalid(faults=[Fault("", "send one JSON object that describes what you register")])
     named = raw.get("kind")
     kind = kinds.known().get(named) if isinstance(named, str) else None
     faults = Faults()
+    faults.add(sent_json.faults_in(body, pointer_to))
     if kind is None and isinstance(named, str):
         faults.add([kinds.unknown("/kind", named)])
     # Without a known kind the common part is still checked, so that one answer lists all faults.
@@ -165,6 +167,7 @@ def _sound_draft(body: bytes, prefix: str) -> Draft | None:
     paths = {file.path for file in draft.files}
     wrong = (
         NUL_IN_JSON in body
+        or sent_json.may_repeat(body)
         or len(paths) < len(draft.files)
         or any(keys.path_fault(path, room_bytes=room_bytes) is not None for path in paths)
         or next(_kind_faults(kind, description), None) is not None
@@ -199,10 +202,11 @@ def shortcomings(kind: kinds.Kind, record: Mapping[str, Any]) -> list[Fault]:
 
 def revised_from(kind: kinds.Kind, record: Mapping[str, Any], body: bytes) -> Description:
     """Return the description after a merge patch (RFC 7396); raises Invalid, or Misshapen with every fault of shape."""
-    patch = json_from(body)
+    patch = sent_json.value_of(body)
     if not isinstance(patch, dict):
         raise Invalid(faults=[Fault("", "a merge patch of an object is a JSON object")])
     faults = Faults()
+    faults.add(sent_json.faults_in(body, pointer_to))
     faults.add(
         Fault(f"/{name}", why)
         for name, why in ELSEWHERE.items()
@@ -239,8 +243,9 @@ def _kind_faults(kind: kinds.Kind | None, described: Any, known: Sequence[Fault]
 
 def files_from(body: bytes, *, prefix: str, project: str) -> list[FileDeclaration]:
     """Return the files that a body declares; raises Invalid with every fault."""
-    raw = json_from(body)
+    raw = sent_json.value_of(body)
     faults = Faults()
+    faults.add(sent_json.faults_in(body, pointer_to))
     files: list[FileDeclaration] = []
     try:
         files = FilesBody.model_validate_json(body).files

@@ -3,16 +3,15 @@
 Every fault is noted with its place. Computes only: fetches nothing, looks nothing up.
 """
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import msgspec
 
 from catalog.errors import Fault, Invalid, TooLarge
 from catalog.objects import validation
+from catalog.objects.telling import nearest
 from catalog.provenance import identifiers
 from catalog.provenance.prov_json import ENDS, PROV, SAID_BY, TERMS
 
@@ -133,8 +132,8 @@ class Document:
             return self._prefixes[prefix] + rest
         if prefix in {"urn", "http", "https"}:
             return name
-        near = get_close_matches(prefix[:80], self._prefixes, n=1)
-        self.fault(pointer, f"the prefix {prefix[:80]!r} is not said under /prefix", near[0] if near else None)
+        near = nearest(prefix, self._prefixes)
+        self.fault(pointer, f"the prefix {prefix[:80]!r} is not said under /prefix", near)
         return name
 
     def _read_prefixes(self, document: Mapping[str, Any]) -> None:
@@ -161,8 +160,8 @@ class Document:
             if section == "prefix":
                 continue
             if section not in _SECTIONS:
-                near = get_close_matches(section[:80], _SECTIONS, n=1)
-                self.fault(validation.pointer_to([section]), "is no part of PROV-JSON", near[0] if near else None)
+                near = nearest(section, _SECTIONS)
+                self.fault(validation.pointer_to([section]), "is no part of PROV-JSON", near)
             elif not isinstance(told, dict):
                 self.fault(f"/{section}", "must be an object of records by their names")
             elif section in LEFT_OUT:
@@ -206,22 +205,9 @@ class Document:
 
 
 def _decoded(body: bytes) -> dict[str, Any]:
-    # First by the parser that bounds depth and digits; then by the one that sees a key that comes twice.
     document = validation.json_from(body)
     if not isinstance(document, dict):
         raise Invalid(faults=[Fault("", "send one PROV-JSON document: an object")])
-    twice: list[str] = []
-
-    def noticed(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        told = dict(pairs)
-        if len(told) < len(pairs):
-            twice.extend(sorted(name for name in told if sum(name == one for one, _ in pairs) > 1))
-        return told
-
-    json.loads(body, object_pairs_hook=noticed)
-    if twice:
-        faults = [Fault("", f"the key {name[:80]!r} stands twice in one object") for name in dict.fromkeys(twice)]
-        raise Invalid(faults=faults[: validation.FAULTS_SHOWN_MAX])
     return document
 
 

@@ -8,7 +8,6 @@ Computes only: fetches nothing, looks nothing up.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -16,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from catalog.errors import Invalid
 from catalog.objects import validation
 from catalog.objects.references import ObjectId
+from catalog.objects.telling import nearest
 from catalog.provenance import identifiers
 from catalog.provenance.prov_json import AGENTS, ENDS, PROV, SAID_BY, TERMS
 from catalog.provenance.prov_json_document import Attributes, Document, End, LeftOut, Record, several, text_of
@@ -328,9 +328,9 @@ class _Reading:
         said = RelationType.IS_NEW_VERSION_OF if revised else RelationType.IS_DERIVED_FROM
         if named is not None and named not in lineage_types:
             known = sorted(lineage_types)
-            near = get_close_matches(named[:80], known, n=1)
+            near = nearest(named, known)
             message = f"a derivation is one of {', '.join(known)}"
-            self._document.fault(f"{pointer}/catalog:relation", message, near[0] if near else None)
+            self._document.fault(f"{pointer}/catalog:relation", message, near)
         elif named is not None:
             said = RelationType(named)
             if revised and said not in REVISIONS:

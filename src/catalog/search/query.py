@@ -4,7 +4,6 @@ Pure. Knows field names and boosts. Knows nothing of HTTP, clients, or who may s
 is taken as it is and stands in the query itself, so hits, totals and facets are all under it.
 """
 
-import difflib
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +17,7 @@ import msgspec
 from catalog.access.audience import Audience
 from catalog.errors import Fault, Invalid, Unavailable
 from catalog.objects.kinds.labels import DATA_SETS
+from catalog.objects.telling import nearest
 from catalog.search.document import epoch_seconds
 
 # Where words are looked for, and how much a match there counts.
@@ -179,8 +179,8 @@ def _wrong_values(name: str, values: Sequence[Value]) -> Iterable[Fault]:
 
 
 def _unknown(pointer: str, what: str, name: str, known: Iterable[str]) -> Fault:
-    near = difflib.get_close_matches(name, known, n=1)
-    suggestion = f"Did you mean {near[0]}?" if near else f"One of: {', '.join(known)}."
+    near = nearest(name, known)
+    suggestion = f"Did you mean {near}?" if near else f"One of: {', '.join(known)}."
     return Fault(pointer, f"There is no {what} called {name!r}.", suggestion)
 
 

@@ -22,6 +22,9 @@ MULTIPART_FOLDER = ".uploads"
 # an object may move between them.
 PART_BYTES_MAX = 255 - len(VERSIONS_SUFFIX)
 
+# Embeddings, overrides and isolates (Unicode, section 23.2): `a\u202Egpj.exe` is shown as if it were a picture.
+REORDERING = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
+
 _UPLOADS = "uploads"
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9-]{1,62}/[a-z0-9][a-z0-9-]{1,62}", re.ASCII)
 
@@ -69,7 +72,7 @@ def room_bytes(prefix: str, project: str) -> int:
 
 def check_path(path: str, *, room_bytes: int = KEY_BYTES_MAX) -> str:
     """Give back `path`, unchanged, when every supported store can keep it; raises WrongPath when one could not."""
-    fault = path_fault(path, room_bytes=room_bytes)
+    fault = _keeping_fault(path, room_bytes)
     if fault is not None:
         raise WrongPath(f"The path of a file cannot be kept: {fault}.")
     return path
@@ -80,10 +83,23 @@ def path_fault(path: str, *, room_bytes: int) -> str | None:
 
     A path is relative, its parts are joined by `/`, and it has at most `room_bytes` bytes of UTF-8 (see
     `room_bytes`). Refused, because not every supported store keeps it (tried on SeaweedFS 4.48 and MinIO) or not
-    every system can save it: empty, `.` and `..` parts; backslashes; control characters and noncharacters; parts
+    every system can save it, or show it as it is: empty, `.` and `..` parts; backslashes; control characters,
+    noncharacters and what reorders a text; parts
     over PART_BYTES_MAX bytes, called `.uploads` or ending in `.versions`.
     """
+    return _reordering_fault(path) or _keeping_fault(path, room_bytes)
+
+
+def _keeping_fault(path: str, room_bytes: int) -> str | None:
+    # Without what is refused only since people are misled by it: keys of before are still keys.
     return _character_fault(path) or _shape_fault(path) or _size_fault(path, room_bytes)
+
+
+def _reordering_fault(path: str) -> str | None:
+    for place, character in enumerate(path, 1):
+        if character in REORDERING:
+            return f"remove the character U+{ord(character):04X} at place {place}: it reorders what is shown of a name"
+    return None
 
 
 def _character_fault(path: str) -> str | None:

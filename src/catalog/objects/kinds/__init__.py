@@ -8,7 +8,6 @@ import pkgutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from difflib import get_close_matches
 from functools import cache
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -20,6 +19,7 @@ from catalog.objects.description import Description
 from catalog.objects.metadata import FILES_MAX, FileDeclaration, Strict
 from catalog.objects.references import Outside, Reference, pinned
 from catalog.objects.running import Requirement
+from catalog.objects.telling import nearest
 
 # Longer than any kind's name: to compare takes the longer the longer both are.
 NAME_CHARS_COMPARED = 80
@@ -111,10 +111,8 @@ def named(name: str) -> Kind:
 
 def unknown(pointer: str, name: str) -> Fault:
     """Return the fault for a kind that does not exist."""
-    near = get_close_matches(name, known(), n=1) if len(name) <= NAME_CHARS_COMPARED else []
-    return Fault(
-        pointer, f"there is no kind {name[:80]!r}; the kinds are {', '.join(known())}", near[0] if near else None
-    )
+    near = nearest(name, known()) if len(name) <= NAME_CHARS_COMPARED else None
+    return Fault(pointer, f"there is no kind {name[:80]!r}; the kinds are {', '.join(known())}", near)
 
 
 def unpinned(pointer: str, image: str) -> Iterator[Fault]:
