@@ -63,3 +63,65 @@ def test_a_document_that_was_written_out_is_taken_in_and_says_what_was_left_out(
     assert "0 relations, 0 activities and 0 other statements recorded, 0 objects changed" in again.err
     written = catalog("provenance", data, "--format", "prov-json")
     assert len(written.json["wasDerivedFrom"]) == 1
+
+
+def test_relations_are_listed_and_taken_back(catalog: Catalog, draft: dict[str, Any], tmp_path: Path) -> None:
+    raw, data = (registered(catalog, tmp_path, draft, title) for title in ("Raw", "Data"))
+    assert catalog("relate", data, "IsDerivedFrom", raw).code == 0
+    assert catalog("relate", data, "Cites", "DOI:10.5281/zenodo.1").code == 0
+
+    listed = catalog("relation", "list", data)
+    first, second = catalog("relation", "list", data, "--json").json
+    ended = catalog("relation", "remove", data, first["id"])
+
+    assert [line.split("\t")[:3] for line in listed.out.splitlines()] == [
+        ["type", "to", "by"],
+        ["IsDerivedFrom", "Raw", "ingest"],
+        ["Cites", "DOI:10.5281/zenodo.1", "ingest"],
+    ]
+    assert (ended.code, ended.err) == (0, "taken back\n")
+    assert catalog("relation", "list", data, "--json").json == [second]
+    assert catalog("relation", "remove", data, first["id"]).code == 4
+    assert "nothing is recorded" in catalog("relation", "list", raw).err
+
+
+def test_agents_are_recorded_listed_and_taken_back(catalog: Catalog, draft: dict[str, Any], tmp_path: Path) -> None:
+    data = registered(catalog, tmp_path, draft, "Data")
+    person = {"type": "person", "name": "Rivera, Ana"}
+    said = tmp_path / "said.json"
+    said.write_text(json.dumps({"type": "wasAttributedTo", "agent": person, "role": "author"}))
+    behalf = tmp_path / "behalf.json"
+    lab = {"type": "organization", "name": "Argonne"}
+    behalf.write_text(json.dumps({"type": "actedOnBehalfOf", "agent": person, "responsible": lab}))
+
+    first = catalog("agent", "record", data, said)
+    second = catalog("agent", "record", data, behalf)
+    listed = catalog("agent", "list", data)
+
+    assert (first.code, second.code) == (0, 0), first.err + second.err
+    assert [line.split("\t") for line in listed.out.splitlines()] == [
+        ["said", "agent", "role", "on behalf of", "by", "id"],
+        ["wasAttributedTo", "Rivera, Ana", "author", "", "ingest", first.out.strip()],
+        ["actedOnBehalfOf", "Rivera, Ana", "", "Argonne", "ingest", second.out.strip()],
+    ]
+    assert catalog("agent", "remove", data, first.out.strip()).err == "taken back\n"
+    assert [one["id"] for one in catalog("agent", "list", data, "--json").json] == [second.out.strip()]
+
+
+def test_an_activity_is_recorded_once_and_shown(catalog: Catalog, draft: dict[str, Any], tmp_path: Path) -> None:
+    raw, data = (registered(catalog, tmp_path, draft, title) for title in ("Raw", "Data"))
+    file = tmp_path / "activity.json"
+    told = {"type": "training", "label": "Third run", "parameters": {"epochs": 40}, "used": [raw], "generated": [data]}
+    file.write_text(json.dumps(told))
+
+    made, again = (catalog("activity", "record", file) for _ in range(2))
+    another = catalog("activity", "record", file, "--new")
+    shown = catalog("activity", "show", made.out.strip())
+
+    assert (made.code, again.out, another.code) == (0, made.out, 0), made.err
+    assert another.out != made.out
+    lines = shown.out.splitlines()
+    assert lines[0] == "Third run"
+    assert {"  type: training", "    epochs: 40", f"    Raw ({raw})", f"    Data ({data})"} <= set(lines)
+    assert catalog("activity", "show", made.out.strip(), "--json").json["parameters"] == {"epochs": 40}
+    assert catalog("activity", "show", raw).code == 4

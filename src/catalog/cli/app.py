@@ -20,6 +20,7 @@ from catalog.cli import (
     operating,
     output,
     publishing,
+    recording,
     showing,
     snapshots,
     stack,
@@ -65,6 +66,7 @@ linting.register(app)
 moving.register(app)
 publishing.register(app)
 tracing.register(app)
+recording.register(app)
 operating.register(app)
 dois.register(app)
 showing.register(app)

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from catalog.client.shapes import Lineage, LineageNode
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
-ObjectArgument = Annotated[str, typer.Argument(metavar="ID", help="The object's id.")]
+ObjectArgument = Annotated[
+    str, typer.Argument(metavar="ID", help="The object's id, a DOI of it, or org/project/kind/name.")
+]
 DIRECTIONS = ("up", "down", "both")
 FORMATS = ("turtle", "json-ld", "prov-json")
 

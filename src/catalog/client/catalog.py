@@ -16,6 +16,7 @@ from catalog.client import parts
 from catalog.client.connection import Connection, Parameters
 from catalog.client.problems import BytesDiffer, NoSuchFile, NotACatalog, NotAvailable, NotNoticed
 from catalog.client.shapes import (
+    Activity,
     Change,
     CurationQueue,
     DifferenceList,
@@ -35,6 +36,8 @@ from catalog.client.shapes import (
     PublishedVersion,
     Quality,
     Registered,
+    Relation,
+    Responsibility,
     SearchPage,
     Ticket,
     Undone,
@@ -411,6 +414,56 @@ class Catalog:
             f"{_object(object_id)}/relations",
             body={"type": relation, **end},
             headers={"if-match": f'"{revision}"'},
+        )
+        return answer
+
+    def relations(self, object_id: str) -> list[Relation]:
+        """Return what an object says of others, in the order in which it was recorded."""
+        found: list[Relation] = self._connection.json("GET", f"{_object(object_id)}/relations", repeatable=True)[
+            "items"
+        ]
+        return found
+
+    def unrelate(self, object_id: str, relation_id: str, *, revision: int) -> None:
+        """Take a relation back, unless the object has moved on from that revision."""
+        self._remove(f"{_object(object_id)}/relations/{quote(relation_id, safe='')}", revision)
+
+    def agents(self, object_id: str) -> list[Responsibility]:
+        """Return whose work an object is, and on whose behalf somebody acted."""
+        found: list[Responsibility] = self._connection.json("GET", f"{_object(object_id)}/agents", repeatable=True)[
+            "items"
+        ]
+        return found
+
+    def record_agent(self, object_id: str, said: Mapping[str, Any], *, revision: int) -> Responsibility:
+        """Say whose work an object is, or on whose behalf somebody acted; `said` is as the API takes it."""
+        answer: Responsibility = self._connection.json(
+            "POST", f"{_object(object_id)}/agents", body=said, headers={"if-match": f'"{revision}"'}
+        )
+        return answer
+
+    def remove_agent(self, object_id: str, statement_id: str, *, revision: int) -> None:
+        """Take back what an object says of an agent, unless the object has moved on from that revision."""
+        self._remove(f"{_object(object_id)}/agents/{quote(statement_id, safe='')}", revision)
+
+    def _remove(self, address: str, revision: int) -> None:
+        self._connection.send("DELETE", address, headers={"if-match": f'"{revision}"'})
+
+    def record_activity(self, draft: Mapping[str, Any], *, idempotency_key: str | None = None) -> Activity:
+        """Record what ran, from what, and what came of it, once: repeated with the same key, it answers the same."""
+        answer: Activity = self._connection.json(
+            "POST",
+            "/api/activities",
+            body=draft,
+            headers={"idempotency-key": idempotency_key or uuid.uuid4().hex},
+            repeatable=True,
+        )
+        return answer
+
+    def activity(self, activity_id: str) -> Activity:
+        """Return an activity, for those who may see something that it generated."""
+        answer: Activity = self._connection.json(
+            "GET", f"/api/activities/{quote(activity_id, safe='')}", repeatable=True
         )
         return answer
 

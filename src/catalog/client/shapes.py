@@ -551,3 +551,46 @@ class Proposal(TypedDict):
     proposed_by: str
     proposed_at: str
     decided_at: str | None
+
+
+class Relation(TypedDict):
+    """What an object says of another one (`target`), or of something outside (`identifier`)."""
+
+    id: str
+    type: str
+    target: dict[str, Any] | None
+    identifier: dict[str, str] | None
+    recorded_by: str
+    recorded_at: str
+
+
+class Responsibility(TypedDict):
+    """Whose work an object is, or that an agent acted on behalf of who is responsible."""
+
+    id: str
+    type: str
+    agent: dict[str, Any]
+    role: str | None
+    responsible: dict[str, Any] | None
+    recorded_by: str
+    recorded_at: str
+
+
+class Activity(TypedDict):
+    """What ran, from what, and what came of it."""
+
+    id: str
+    type: str
+    label: str
+    started: str | None
+    ended: str | None
+    parameters: dict[str, Any]
+    software: dict[str, Any] | None
+    code: dict[str, Any] | None
+    used: list[dict[str, Any]]
+    generated: list[dict[str, Any]]
+    agents: list[dict[str, Any]]
+    delegations: list[dict[str, Any]]
+    informed_by: list[dict[str, Any]]
+    recorded_by: str
+    recorded_at: str
