@@ -12,6 +12,7 @@ from tests.docs.repository import ROOT
 from tests.doi import standin
 from tests.doi.conftest import Registered, draft, mint, patch, publish, published, state, told
 from tests.doi.standin import PREFIX
+from tests.web.reading import Page
 
 
 @pytest.mark.req("SAGE-STORAGE-27")
@@ -370,6 +371,28 @@ async def test_a_landing_page_tells_people_and_programs_the_same(catalog: Regist
     assert links[0] == f'<https://doi.org/{doi}>; rel="cite-as"'
     assert '<https://orcid.org/0000-0002-1825-0097>; rel="author"' in links
     assert sum('rel="describedby"' in link for link in links) == 8
+
+
+async def test_the_page_of_a_doi_shows_provenance_and_the_page_of_the_object_links_the_doi(
+    catalog: Registered,
+) -> None:
+    object_id = await published(catalog.ingest, "Derived")
+    answer = await catalog.ingest.post(
+        f"/api/objects/{object_id}/relations",
+        json={"type": "IsDerivedFrom", "identifier": {"type": "DOI", "value": "10.5281/zenodo.1"}},
+        headers={"If-Match": "*"},
+    )
+    assert answer.status_code == 201, answer.text
+    doi = await mint(catalog.ingest, object_id)
+    await state(catalog.ingest, doi, "findable")
+
+    shown = [
+        Page((await catalog.clients.anonymous.get(address)).text)
+        for address in (f"/doi/{doi}", f"/objects/{object_id}")
+    ]
+
+    assert [one.texts("ul", class_="steps") for one in shown] == [["Derived from DOI 10.5281/zenodo.1"]] * 2
+    assert {one.links()[doi] for one in shown} == {f"https://doi.org/{doi}"}
 
 
 async def test_dois_are_listed_for_those_who_may_change_what_they_name(catalog: Registered) -> None:

@@ -191,6 +191,8 @@ async def test_a_version_has_a_page_of_its_own_that_stays(clients: Clients, word
 
     assert (today.texts("h1"), first.texts("h1")) == ([f"{word} mended"], [f"{word} 0"])
     assert (today.facts()["State"], first.facts()["State"]) == ("Published, version 1",) * 2
+    assert (first.facts()["Revision"], "Updated" in first.facts(), "Published" in first.facts()) == ("2", False, True)
+    assert (today.facts()["Revision"], "Updated" in today.facts(), "Published" in today.facts()) == ("5", True, False)
     for shown in (today, first):
         assert [link for link in hits(shown) if link.startswith(made["id"])][-1] == f"{made['id']}/versions/1"
         assert any(text.endswith(": A wrong title.") for text in shown.texts("p", class_="found"))
@@ -373,8 +375,32 @@ async def test_an_object_shows_what_it_came_from_and_what_was_made_of_it(clients
     assert (await page(clients.anonymous, f"/objects/{weights}")).texts("ul", class_="steps") == [
         "Belongs to Model <b> Model"
     ]
+    named = await page(clients.anonymous, f"/objects/{weights}")
+    assert (named.facts()["Model"], named.links()["Model <b>"]) == ("Model <b>", f"/objects/{model}")
     # Of what nothing is recorded, nothing is shown.
     assert (await page(clients.anonymous, f"/objects/{await made('Alone')}")).all("ul", class_="steps") == []
+
+
+async def test_what_an_object_names_is_called_by_its_title_only_for_those_who_may_see_it(clients: Clients) -> None:
+    async def made(kind: str, **metadata: Any) -> str:
+        body = plain("web/named", title=f"The {kind}", visibility="public", kind=kind, metadata=metadata)
+        return str((await register(clients.ingest, body))["id"])
+
+    model = await made("model")
+    weights = await made("weights", model=model)
+    members = [{"type": "object", "id": model}, {"type": "object", "id": weights, "name": "its weights"}]
+    bundle = await made("ecr-bundle", version="1", members=members)
+
+    shown = await page(clients.anonymous, f"/objects/{bundle}")
+    await patch(clients.ingest, model, {"visibility": "private"})
+    hidden = [await page(clients.anonymous, f"/objects/{one}") for one in (bundle, weights)]
+
+    assert [shown.links().get(name) for name in ("The model", "its weights")] == [
+        f"/objects/{model}",
+        f"/objects/{weights}",
+    ]
+    assert hidden[1].facts()["Model"] == model
+    assert [one.links().get("The model") for one in hidden] == [None, None]
 
 
 async def test_an_object_shows_who_is_responsible_for_it_and_for_whom_they_acted(clients: Clients) -> None:

@@ -3,8 +3,10 @@
 No routes: the pages are another room, and read as the API does.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -27,6 +29,10 @@ from catalog.objects.reading import Entry
 from catalog.objects.versions import Published, VersionView
 from catalog.snapshots import freezing
 
+# Far more than anybody reads on a page.
+TITLES_SHOWN_MAX = 500
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
 
 @dataclass(frozen=True, slots=True)
 class Whole:
@@ -38,6 +44,8 @@ class Whole:
     published: Published | None
     # What the terms of the published description are called.
     terms: Mapping[str, str]
+    # Of the objects that its metadata names, as far as the caller may see them.
+    titles: Mapping[UUID, str]
 
     @property
     def shown_versions(self) -> list[ShownVersion]:
@@ -77,7 +85,25 @@ async def whole_of(
     published = None if version is None else await versions.read(session, version)
     terms = {} if published is None else await versions_api.labels_of(session, entry, published)
     work = await describing.work_of(session, entry, house, audience, published=published, doi=doi)
-    return Whole(entry, kept, work, published, terms)
+    record = entry.record if published is None else published.record
+    titles = await reading.titles_of(session, _ids_in(record["metadata"]), audience)
+    told = {object_id: title for object_id, (_, title) in titles.items()}
+    return Whole(entry, kept, work, published, terms, told)
+
+
+def _ids_in(value: Any) -> list[UUID]:
+    """Return the ids of objects that stand in metadata, the first of them where there are very many."""
+    found: dict[UUID, None] = {}
+    waiting = [value]
+    while waiting and len(found) < TITLES_SHOWN_MAX:
+        match waiting.pop():
+            case Mapping() as several:
+                waiting.extend(several.values())
+            case list() as several:
+                waiting.extend(several)
+            case str() as text if _ID.fullmatch(text):
+                found[UUID(text)] = None
+    return list(found)
 
 
 @dataclass(frozen=True, slots=True)

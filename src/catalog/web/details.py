@@ -79,7 +79,7 @@ def _unsaid(value: Any) -> bool:
 
 def _detail(key: str, value: Any, depth: int) -> Detail:
     if depth == 0 and isinstance(value, Mapping | list):
-        return Text(json.dumps(value, ensure_ascii=False), code=True)
+        return Text(json.dumps(value, ensure_ascii=False, default=_plain), code=True)
     match value:
         case {"value": int() | float() as number, "unit": str() as unit} if len(value) == len(("value", "unit")):
             return Text(f"{wording.number_text(number)} {unit}")
@@ -101,8 +101,14 @@ def _detail(key: str, value: Any, depth: int) -> Detail:
             return _text(value)
 
 
+def _plain(one: Any) -> str:
+    return str(one.text)
+
+
 def _text(value: Any) -> Text:
     match value:
+        case Text():
+            return value
         case bool():
             return Text("yes" if value else "no")
         case None:

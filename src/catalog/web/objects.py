@@ -5,6 +5,7 @@ Pure. Nothing is left out because a template does not know it: what only the kin
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -97,11 +98,12 @@ def render_object(
     *,
     versions: Sequence[Mapping[str, Any]] = (),
     traced: Traced | None = None,
+    titles: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Return the page of an object as `GET /api/objects/{id}` answers it; `work` is the same as others are told of it.
 
     `versions` are those of `GET …/versions`; `as_published` makes the entry of one of them. `traced` is what it came
-    from, and what came of it.
+    from, and what came of it. `titles` are those of objects that its metadata names and the reader may see, by id.
     """
     kind_label = wording.kind_title(entry["kind"])
     today = wording.object_address(entry["id"])
@@ -110,9 +112,10 @@ def render_object(
     api_address = shown_version["href"] if shown_version else f"/api/objects/{entry['id']}"
     terms = entry.get("terms") or {}
     metadata: dict[str, Any] = _labelled(dict(entry.get("metadata") or {}), terms)
-    members = _members(metadata)
+    members = _members(metadata, titles)
     if members:
         metadata.pop("members")
+    metadata = _titled(metadata, titles)
     files = [_file(file) for file in entry.get("files") or ()]
     return rendering.render(
         "object.html",
@@ -146,7 +149,8 @@ def render_object(
         bibtex=citation.bibtex(work),
         formats=[(name, f"{api_address}?format={name}") for name in FORMATS],
         doi=work.doi,
-        doi_address=wording.safe_address(work.link) if work.doi and work.resolves else None,
+        doi_resolves=work.resolves,
+        doi_address=wording.safe_address(work.link) if work.doi else None,
         json_ld=_data_block(schema_org.schema_org_from(work)) if hidden is None else None,
         credits=_credits(entry),
         cited=work.address,
@@ -178,6 +182,19 @@ def _labelled(value: Any, terms: Mapping[str, str]) -> Any:
             return [_labelled(inner, terms) for inner in value]
         case str():
             return terms.get(value, value)
+        case _:
+            return value
+
+
+def _titled(value: Any, titles: Mapping[str, str]) -> Any:
+    """Return metadata with the title of what is named, and the way there, in place of its id."""
+    match value:
+        case Mapping():
+            return {name: _titled(inner, titles) for name, inner in value.items()}
+        case list():
+            return [_titled(inner, titles) for inner in value]
+        case str() if value in titles:
+            return Text(titles[value], wording.object_address(value))
         case _:
             return value
 
@@ -246,14 +263,14 @@ def _total(files: Sequence[Mapping[str, Any]]) -> str:
     return wording.size_text(sum(file["size"] for file in files))
 
 
-def _members(metadata: Mapping[str, Any]) -> list[Member]:
+def _members(metadata: Mapping[str, Any], titles: Mapping[str, str]) -> list[Member]:
     members = metadata.get("members")
     if not isinstance(members, list) or not all(isinstance(m, Mapping) and "type" in m for m in members):
         return []
-    return [_member(member) for member in members]
+    return [_member(member, titles) for member in members]
 
 
-def _member(member: Mapping[str, Any]) -> Member:
+def _member(member: Mapping[str, Any], titles: Mapping[str, str]) -> Member:
     shown = {"type", "name", "role", "id", "url", "reference"}
     if member["type"] == "object":
         target = str(member.get("id", ""))
@@ -263,7 +280,7 @@ def _member(member: Mapping[str, Any]) -> Member:
         address = wording.safe_address(member.get("url"))
     return Member(
         type_label=MEMBER_TYPES.get(member["type"], wording.label_of(str(member["type"]))),
-        name=str(member.get("name") or target),
+        name=str(member.get("name") or titles.get(target) or target),
         role=member.get("role"),
         address=address,
         target=target,

@@ -14,6 +14,7 @@ from litestar.exceptions import NotFoundException
 from litestar.static_files import create_static_files_router
 from litestar.types import ControllerRouterHandler
 
+from catalog.access.principals import NOBODY, Caller
 from catalog.api import addressing, requests, shapes
 from catalog.api import files as files_api
 from catalog.api import landing as landing_api
@@ -64,11 +65,15 @@ async def show_object(request: AnyRequest) -> Response[str]:
     """Show one object as it stands."""
     object_id = requests.object_id(request)
     whole = await landing_api.read(request, object_id, login.visitor(request))
+    return _object_page(whole, await _traced(request, object_id, login.visitor(request)))
+
+
+async def _traced(request: AnyRequest, object_id: UUID, caller: Caller) -> lineage.Traced:
+    """Return what an object came from, what came of it, and who is responsible, as the caller may see it."""
     graph = await provenance_api.read(
-        request, object_id, login.visitor(request), direction=Direction.BOTH, depth=1, most=lineage.STEPS_SHOWN_MAX + 1
+        request, object_id, caller, direction=Direction.BOTH, depth=1, most=lineage.STEPS_SHOWN_MAX + 1
     )
-    traced = lineage.traced(msgspec.to_builtins(graph))
-    return _object_page(whole, traced)
+    return lineage.traced(msgspec.to_builtins(graph))
 
 
 @get("/objects/{object_id:str}/versions/{version:str}", include_in_schema=False)
@@ -86,7 +91,13 @@ def _object_page(
     shown = msgspec.to_builtins(shapes.shown_object(whole.entry))
     if whole.shown is not None:
         shown = objects.as_published(shown, msgspec.to_builtins(whole.shown))
-    html = objects.render_object(shown, whole.work, versions=msgspec.to_builtins(whole.shown_versions), traced=traced)
+    html = objects.render_object(
+        shown,
+        whole.work,
+        versions=msgspec.to_builtins(whole.shown_versions),
+        traced=traced,
+        titles={str(object_id): title for object_id, title in whole.titles.items()},
+    )
     return _page(html, headers={"Cache-Control": "no-cache", **(headers or {})})
 
 
@@ -135,7 +146,8 @@ async def show_doi(request: AnyRequest) -> Response[Any]:
         described_by=[(f"{house.address}{place}?format={name}", one.media_type) for name, one in FORMATS.items()],
         record=whole.work.record,
     )
-    return _object_page(whole, headers={"Link": signposts, "Vary": "Accept"})
+    traced = None if whole.published is not None else await _traced(request, whole.entry.id, NOBODY)
+    return _object_page(whole, traced, headers={"Link": signposts, "Vary": "Accept"})
 
 
 @get(["/{address:path}", "/objects", "/objects/{object_id:str}/{address:path}", "/static"], include_in_schema=False)
