@@ -118,7 +118,9 @@ def show(
 
 def kinds(
     context: typer.Context,
-    kind: Annotated[str | None, typer.Argument(help="Show this kind's fields and an example.")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(help="Show an example of this kind; with --json its JSON Schema too.")
+    ] = None,
     *,
     json: Json = False,
 ) -> None:
