@@ -183,8 +183,8 @@ def test_every_stored_object_is_held_against_its_kinds_schema(run: Catalog, fres
         for object_id, one in zip(ids, records, strict=True):
             connection.execute(
                 "INSERT INTO object"
-                " (id, kind, schema_version, project, owner_id, readers, revision, record, withdrawn_at)"
-                " VALUES (%s, 'model', 1, 'cli/schemas', %s, '{public}', 1, %s, %s)",
+                " (id, kind, schema_version, project, owner_id, readers, writers, revision, record, withdrawn_at)"
+                " VALUES (%s, 'model', 1, 'cli/schemas', %s, '{public}', '{}', 1, %s, %s)",
                 [object_id, owner[0], json.dumps(one), None if one["title"] else "2026-01-01T00:00:00Z"],
             )
 

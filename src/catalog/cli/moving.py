@@ -146,7 +146,7 @@ def _register_rows(invocation: Invocation, file: Path, *, new: bool, json: bool)
         output.as_json(loaded.counts | ({"failed_rows": str(target)} if loaded.failed else {}))
     else:
         output.data(", ".join(f"{count} {status}" for status, count in loaded.counts.items()))
-    for line, errors in list(loaded.failed.items())[:FAILURES_SHOWN]:
+    for line, errors in sorted(loaded.failed.items())[:FAILURES_SHOWN]:
         output.say(f"line {line}: " + "; ".join(map(_told, errors)))
     if loaded.failed:
         more = len(loaded.failed) - FAILURES_SHOWN
