@@ -105,7 +105,7 @@ lock: .venv/.uv ## pin requirements/*.in anew, with hashes; UPGRADE=1 takes newe
 secrets: ## make up the secrets that docker-compose.yml reads from .secrets/, where they are missing
 	@# The folder is closed to others; the files are open, because containers read them under another user's id.
 	@mkdir -p .secrets && chmod 700 .secrets && printf '*\n' > .secrets/.gitignore
-	@for name in postgres_password store_secret_key notification_token cursor_key; do \
+	@for name in postgres_password store_root_password store_secret_key notification_token cursor_key; do \
 		[ -s .secrets/$$name ] || { $(PYTHON) -c 'import secrets; print(secrets.token_hex(20))' > .secrets/$$name \
 			&& echo "made .secrets/$$name"; }; \
 	done

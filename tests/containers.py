@@ -6,6 +6,7 @@ SeaweedFS is not among them: an installation has none, and its wheel came with p
 The library publishes ports on every interface, and its companion container removes what a killed run leaves behind.
 """
 
+import asyncio
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,10 +22,11 @@ from testcontainers.core.wait_strategies import ExecWaitStrategy
 
 from catalog.errors import Unavailable
 from catalog.local.home import Secrets
-from catalog.local.minio import TARGET
+from catalog.local.minio import ROOT, TARGET
 from catalog.local.ports import LOOPBACK
 from catalog.local.postgres import CONNECTIONS_MAX, DATABASE, USER
 from catalog.settings import inherited_settings
+from catalog.storage import accounts
 
 COMPOSE = Path(__file__).parents[1] / "docker-compose.yml"
 ANSWER_SECONDS_MAX = 10
@@ -76,6 +78,18 @@ def running(secrets: Secrets, port: int) -> Generator[Containers]:
             holding.enter_context(container)
         for name, container in made.items():
             _await_health(container, services[name])
+        store = _address(made["store"], 9000)
+        asyncio.run(
+            accounts.ensure(
+                store,
+                root=ROOT,
+                root_password=secrets.store_root_password,
+                access_key=secrets.store_access_key,
+                secret_key=secrets.store_secret_key,
+                # Each world has a bucket of its own.
+                bucket="*",
+            )
+        )
         environment = {}
         if "postgres" in made:
             address = _address(made["postgres"], 5432)
@@ -84,7 +98,7 @@ def running(secrets: Secrets, port: int) -> Generator[Containers]:
             )
         if "opensearch" in made:
             environment["CATALOG_SEARCH_URL"] = f"http://{_address(made['opensearch'], 9200)}"
-        yield Containers(environment, f"http://{_address(made['store'], 9000)}")
+        yield Containers(environment, f"http://{store}")
 
 
 def _postgres(service: dict[str, Any], password: str) -> DockerContainer:
@@ -107,8 +121,8 @@ def _opensearch(service: dict[str, Any]) -> DockerContainer:
 
 def _minio(service: dict[str, Any], secrets: Secrets, port: int) -> DockerContainer:
     told = _variables(service) | {
-        "MINIO_ROOT_USER": secrets.store_access_key,
-        "MINIO_ROOT_PASSWORD": secrets.store_secret_key,
+        "MINIO_ROOT_USER": ROOT,
+        "MINIO_ROOT_PASSWORD": secrets.store_root_password,
         f"MINIO_NOTIFY_WEBHOOK_ENDPOINT_{TARGET}": f"http://{HOST}:{port}/api/notifications/s3",
         f"MINIO_NOTIFY_WEBHOOK_AUTH_TOKEN_{TARGET}": f"Bearer {secrets.notification_token}",
     }

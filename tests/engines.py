@@ -155,6 +155,9 @@ async def serve(folder: Path, port: int, given_store: dict[str, str], minio_url:
             region=environment["CATALOG_STORE_REGION"],
             access_key=environment["CATALOG_STORE_ACCESS_KEY"],
             secret_key=environment["CATALOG_STORE_SECRET_KEY"],
+            root_password=stack.home.secrets().store_root_password,
+            # Each world has a bucket of its own.
+            bucket="*",
             notify=f"{stack.api_address}/api/notifications/s3",
             notification_token=environment["CATALOG_NOTIFICATION_TOKEN"],
             cache=Workstation().cache,
@@ -164,6 +167,7 @@ async def serve(folder: Path, port: int, given_store: dict[str, str], minio_url:
         try:
             if minio_url is None:
                 await process.start()
+                await minio.ensure_account()
             ready = {
                 "environment": environment,
                 "given_store": given_store,

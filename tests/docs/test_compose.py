@@ -13,7 +13,7 @@ from tests.docs.repository import ROOT
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-ONE_SHOT = {"migrate", "notify"}
+ONE_SHOT = {"account", "migrate", "notify"}
 OURS = {"migrate", "catalog", "indexer"}
 SECRET = secrets_of(Settings)
 
@@ -94,6 +94,17 @@ def test_the_bucket_tells_the_catalog() -> None:
     region = store["MINIO_REGION"]
     assert f"arn:minio:sqs:{region}:CATALOG:webhook" in SERVICES["notify"]["command"][0]
     assert SERVICES["catalog"]["environment"]["CATALOG_STORE_REGION"] == region
+
+
+def test_the_catalog_is_no_root_of_the_store() -> None:
+    store, account = SERVICES["store"]["environment"], SERVICES["account"]["command"][0]
+    ours = {SERVICES[name]["environment"]["CATALOG_STORE_ACCESS_KEY"] for name in OURS}
+    assert (store["MINIO_ROOT_USER"], ours) == ("minio-root", {"catalog"})
+    assert "user add store catalog " in account
+    assert f'arn:aws:s3:::{SERVICES["catalog"]["environment"]["CATALOG_STORE_BUCKET"]}/*"' in account
+    # Nobody but the store and what makes the account holds the root's password.
+    holders = {name for name, service in SERVICES.items() if "store_root_password" in service.get("secrets", [])}
+    assert holders == {"store", "account"}
 
 
 def test_the_image_copies_what_is_there_and_runs_without_root() -> None:

@@ -80,6 +80,7 @@ class Secrets:
     database_password: str
     store_access_key: str
     store_secret_key: str
+    store_root_password: str
     notification_token: str
     cursor_key: str
 
@@ -90,6 +91,7 @@ class Secrets:
             database_password=secrets.token_urlsafe(24),
             store_access_key="catalog",
             store_secret_key=secrets.token_urlsafe(30),
+            store_root_password=secrets.token_urlsafe(30),
             notification_token=secrets.token_urlsafe(30),
             cursor_key=secrets.token_urlsafe(48),
         )
@@ -138,17 +140,17 @@ class Home:
             return False
 
     def secrets(self) -> Secrets:
-        """Read the secrets, making them at the first call."""
+        """Read the secrets, making them at the first call, and those that a newer version needs at its first."""
         try:
-            return Secrets(**json.loads(self.secrets_file.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            made = Secrets.generate()
-            write_private(self.secrets_file, json.dumps(asdict(made), indent=2))
-            return made
+            kept = json.loads(self.secrets_file.read_text(encoding="utf-8")) if self.secrets_file.exists() else {}
+            found = Secrets(**{**asdict(Secrets.generate()), **kept})
+            if asdict(found) != kept:
+                write_private(self.secrets_file, json.dumps(asdict(found), indent=2))
         except (OSError, ValueError, TypeError):
             raise HomeUnusable(
                 f"{self.secrets_file} cannot be read; restore it, or remove {self.folder} and all data in it"
             ) from None
+        return found
 
     def state(self) -> State:
         """Read what the last stack left; nothing, when there was none or its note is unreadable."""

@@ -33,6 +33,7 @@ PROGRESS_SECONDS = 15
 LOCK_POLL_SECONDS = 1
 PROBE_SECONDS_MAX = 2
 TARGET = "CATALOG"
+ROOT = "minio-root"
 EVENTS_KEPT_MAX = 1_000_000
 ERROR_LINES_SHOWN = 15
 
@@ -43,13 +44,18 @@ class MinioMissing(CatalogError):
 
 @dataclass(frozen=True, slots=True)
 class Minio:
-    """One server with its data in `folder`, telling `notify` of every change that a bucket's rule names."""
+    """One server with its data in `folder`, telling `notify` of every change that a bucket's rule names.
+
+    `access_key` and `secret_key` are the catalog's: an account of its own, which reaches `bucket` alone.
+    """
 
     folder: Path
     port: int
     region: str
     access_key: str
     secret_key: str
+    root_password: str
+    bucket: str
     notify: str
     notification_token: str
     cache: Path
@@ -79,8 +85,8 @@ class Minio:
             folder=self.folder,
             environment={
                 "HOME": str(self.folder),
-                "MINIO_ROOT_USER": self.access_key,
-                "MINIO_ROOT_PASSWORD": self.secret_key,
+                "MINIO_ROOT_USER": ROOT,
+                "MINIO_ROOT_PASSWORD": self.root_password,
                 "MINIO_REGION": self.region,
                 "MINIO_BROWSER": "off",
                 # It would otherwise ask its makers for a newer version.
@@ -93,6 +99,19 @@ class Minio:
                 f"MINIO_NOTIFY_WEBHOOK_QUEUE_DIR_{TARGET}": str(self.folder / "events"),
                 f"MINIO_NOTIFY_WEBHOOK_QUEUE_LIMIT_{TARGET}": str(EVENTS_KEPT_MAX),
             },
+        )
+
+    async def ensure_account(self) -> None:
+        """Make the catalog's account: temporary credentials are made from it, and must not be made from the root."""
+        from catalog.storage import accounts  # ruff: ignore[PLC0415] - only a start needs it.
+
+        await accounts.ensure(
+            f"{LOOPBACK}:{self.port}",
+            root=ROOT,
+            root_password=self.root_password,
+            access_key=self.access_key,
+            secret_key=self.secret_key,
+            bucket=self.bucket,
         )
 
     async def is_ready(self) -> bool:

@@ -91,7 +91,7 @@ class Stack:
         self._say = say
         self._state = State()
         self._ports: dict[str, int] = {}
-        self._secrets = Secrets("", "", "", "", "")
+        self._secrets = Secrets("", "", "", "", "", "")
         self._processes: dict[str, Process] = {}
         self._holding = ExitStack()
 
@@ -259,6 +259,8 @@ class Stack:
             region=REGION,
             access_key=self._secrets.store_access_key,
             secret_key=self._secrets.store_secret_key,
+            root_password=self._secrets.store_root_password,
+            bucket=BUCKET,
             notify=f"{self.api_address}/api/notifications/s3",
             notification_token=self._secrets.notification_token,
             cache=self._cache,
@@ -289,6 +291,8 @@ class Stack:
         from catalog.storage.s3 import Store
 
         server = self._store()
+        if isinstance(server, Minio):
+            await server.ensure_account()
         store = Store(
             endpoint=server.address,
             public_endpoint=server.address,
