@@ -10,6 +10,7 @@ import sqlalchemy as sa
 import structlog
 
 from catalog import queue
+from catalog.access import issued
 from catalog.engines import Engines
 from catalog.errors import CatalogError, Unavailable
 from catalog.objects import changing, granting, remembering, uploads
@@ -139,6 +140,10 @@ async def _keep_house(engines: Engines, stop: asyncio.Event) -> None:
             async with engines.database.transaction() as session:
                 await remembering.forget_old_requests(session)
                 await unfound.forget_old(session)
+            removed = issued.FORGOTTEN_AT_ONCE
+            while removed == issued.FORGOTTEN_AT_ONCE and not stop.is_set():
+                async with engines.database.transaction() as session:
+                    removed = await issued.forget_old(session, engines.access_log_kept)
         await _sleep(stop, HOUSEKEEPING_SECONDS)
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 
 from catalog.access.audience import Role
 from catalog.access.login import Client
@@ -17,6 +18,7 @@ from catalog.outside.looking import Looker
 from catalog.queue import Bell
 from catalog.search.index import Index
 from catalog.settings import Settings
+from catalog.storage.credentials import TokenService
 from catalog.storage.s3 import Store
 
 # There is one backend until organizations bring their own; every location names it already.
@@ -30,12 +32,14 @@ class Engines:
     database: Database
     index: Index
     store: Store
+    token_service: TokenService
     bell: Bell
     placement: Placement
     # None: addresses outside the catalog are not looked at.
     looker: Looker | None
     registry: Registry
     house: House
+    access_log_kept: timedelta
     # None: only tokens of our own count.
     provider: Provider | None = None
     # None: nobody logs in to the pages.
@@ -56,6 +60,15 @@ async def opened(settings: Settings) -> AsyncGenerator[Engines]:
         access_key=settings.store_access_key,
         secret_key=settings.store_secret_key.get_secret_value(),
     )
+    token_service = TokenService(
+        endpoint=str(settings.store_sts_url or settings.store_url),
+        store_endpoint=str(settings.store_url),
+        region=settings.store_region,
+        bucket=settings.store_bucket,
+        access_key=settings.store_access_key,
+        secret_key=settings.store_secret_key.get_secret_value(),
+        role=settings.store_role,
+    )
     bell = Bell(database)
     database.on_queued = bell.ring
     ringing = asyncio.create_task(bell.run(), name="bell")
@@ -65,7 +78,20 @@ async def opened(settings: Settings) -> AsyncGenerator[Engines]:
     provider = _provider(settings)
     house = House(str(settings.public_url).rstrip("/"), settings.publisher, settings.doi_prefix, registry.resolves)
     try:
-        yield Engines(database, index, store, bell, placement, looker, registry, house, provider, _login(settings))
+        yield Engines(
+            database,
+            index,
+            store,
+            token_service,
+            bell,
+            placement,
+            looker,
+            registry,
+            house,
+            settings.access_log_kept,
+            provider,
+            _login(settings),
+        )
     finally:
         ringing.cancel()
         with suppress(asyncio.CancelledError):
@@ -73,6 +99,7 @@ async def opened(settings: Settings) -> AsyncGenerator[Engines]:
         if provider is not None:
             await provider.close()
         await registry.close()
+        await token_service.close()
         await store.close()
         await index.close()
         await database.close()

@@ -156,6 +156,14 @@ class Settings(BaseSettings):
     )
     store_access_key: str = Field(min_length=1, description="The store's access key.")
     store_secret_key: SecretStr = Field(min_length=1, description="The secret of the store's access key.")
+    store_sts_url: Engine | None = Field(
+        default=None, description="The store's token service, for temporary credentials. Default: store_url."
+    )
+    store_role: str | None = Field(
+        default=None,
+        pattern=r"^arn:[!-~]{1,300}$",
+        description="The role that temporary credentials are made from, where the store wants one: AWS and Ceph do.",
+    )
     notification_token: SecretStr = Field(
         min_length=16, description="The bearer token with which buckets notify us, 16 characters or more."
     )
@@ -164,6 +172,12 @@ class Settings(BaseSettings):
     )
     link_lifetime: Lifetime = Field(default=timedelta(minutes=15), description="How long a download link works.")
     upload_lifetime: Lifetime = Field(default=timedelta(hours=1), description="How long an upload ticket works.")
+
+    access_log_kept: Duration = Field(
+        default=timedelta(days=90),
+        ge=timedelta(days=1),
+        description="How long it is known who was given which links and credentials.",
+    )
 
     outside_checks: bool = Field(
         default=False, description="Whether the indexer looks at the outside addresses that objects name."

@@ -17,6 +17,7 @@ INSIDE = {"catalog", "opensearch", "store", "postgres", "host", "user", "10.0.0.
 NAMES = {
     "www.w3.org": "names of XML namespaces",
     "s3.amazonaws.com": "the name of S3's XML namespace",
+    "sts.amazonaws.com": "the name of the token service's XML namespace",
     "json-schema.org": "the name of the JSON Schema dialect",
     "orcid.org": "the written form of an ORCID iD",
     "ror.org": "the written form of a ROR id",

@@ -6,7 +6,7 @@ answered. Knows ids and paths; what they mean is its callers' business.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,7 +29,6 @@ WRITTEN_EVERY_SECONDS = 1.0
 # Some 10 MB. So much waits only while the database is away, when nothing new can be given out either: every link needs
 # its object read first.
 WAITING_MAX = 20_000
-ROWS_READ_AT_ONCE = 1_000
 # As many rows as go in a few tenths of a second, so that no long transaction stands in the way of others.
 FORGOTTEN_AT_ONCE = 50_000
 
@@ -125,19 +124,24 @@ class Ledger:
             return
         self._waiting.append(issued)
 
-    async def keep(self) -> None:
-        """Write what was noted, every second, until called off; what is left then is for `write`."""
-        while True:
-            await asyncio.sleep(WRITTEN_EVERY_SECONDS)
-            with suppress(sa.exc.SQLAlchemyError, psycopg.Error):
-                await self.write()
+    async def keep(self, stop: asyncio.Event) -> None:
+        """Write what was noted, every second, and once more when asked to stop."""
+        while not stop.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), WRITTEN_EVERY_SECONDS)
+            if self._dropped:
+                # Nothing is lost in silence.
+                log.error("access log incomplete", dropped=self._dropped)
+                self._dropped = 0
+            try:
+                await self._write()
+            except (sa.exc.SQLAlchemyError, psycopg.Error) as fault:
+                log.warning("access log waits", waiting=len(self._waiting), reason=type(fault).__name__)
+        if self._waiting:
+            log.error("access log incomplete", dropped=len(self._waiting))
 
-    async def write(self) -> None:
+    async def _write(self) -> None:
         """Write what was noted; what cannot be written is kept for the next time."""
-        if self._dropped:
-            # Nothing is lost in silence.
-            log.error("access log incomplete", dropped=self._dropped)
-            self._dropped = 0
         taken = self._waiting
         if not taken:
             return
@@ -174,15 +178,6 @@ async def page(session: AsyncSession, asked: Asked, *, before: int | None, limit
     """Return what was given out, newest first. For admins: it tells what people read."""
     rows = await session.execute(_selected(asked, before).limit(limit))
     return [_seen(row) for row in rows]
-
-
-async def every(session: AsyncSession, asked: Asked) -> AsyncIterator[Seen]:
-    """Yield all of it, newest first, some at a time."""
-    before: int | None = None
-    while rows := await page(session, asked, before=before, limit=ROWS_READ_AT_ONCE):
-        for one in rows:
-            yield one
-        before = rows[-1].id
 
 
 def _selected(asked: Asked, before: int | None) -> sa.Select[tuple[object, ...]]:

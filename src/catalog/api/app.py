@@ -1,5 +1,6 @@
 """The application: routes, error handlers, what every request passes, and the engines' lifetime."""
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -13,12 +14,15 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, ControllerRouterHandler, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
+from catalog.access.issued import Ledger
 from catalog.api import (
+    access_log,
     activities,
     addressing,
     agents,
     bulk,
     contract,
+    credentials,
     curation,
     dois,
     files,
@@ -74,6 +78,8 @@ ROUTES: list[HTTPRouteHandler] = [
     *uploads.ROUTES,
     *grants.ROUTES,
     *organizations.ROUTES,
+    *credentials.ROUTES,
+    *access_log.ROUTES,
     *search.ROUTES,
     *kinds.ROUTES,
     *vocabularies.ROUTES,
@@ -102,7 +108,15 @@ def litestar(settings: Settings, pages: Sequence[ControllerRouterHandler] = ()) 
     async def engines(app: Litestar) -> AsyncGenerator[None]:
         async with opened(settings) as engines:
             app.state.engines = engines
-            yield
+            app.state.ledger = ledger = Ledger(engines.database)
+            stop = asyncio.Event()
+            keeping = asyncio.create_task(ledger.keep(stop), name="ledger")
+            try:
+                yield
+            finally:
+                # Every request has been answered.
+                stop.set()
+                await keeping
 
     app = Litestar(
         [*ROUTES, read_contract, *pages],

@@ -128,7 +128,7 @@ TAGS = {
     "access": "Organizations, projects, roles and grants: who may see and change what.",
     "curation": "What needs attention, and changes of many objects at once.",
     "notifications": "Where buckets tell the catalog to look at a key.",
-    "operations": "How the catalog itself is doing.",
+    "operations": "How the catalog itself is doing, and who was given what.",
 }
 
 PROBLEM_SCHEMA: dict[str, Any] = {

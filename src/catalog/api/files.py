@@ -1,23 +1,21 @@
 """`/api/objects/{id}/files`: declared bytes, and links to fetch them."""
 
-from collections.abc import Callable
-from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
 from catalog.access.principals import Caller
-from catalog.api import contract, objects, requests, shapes
+from catalog.api import contract, links, objects, requests, shapes
 from catalog.api.contract import JSON, Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
 from catalog.database import now
 from catalog.errors import Conflict, NotFound
 from catalog.objects import reading, validation, verbs
-from catalog.objects.reading import FileView
+from catalog.objects.reading import Entry, FileView
 from catalog.objects.tables import FileState
 from catalog.objects.versions import FrozenFile
-from catalog.storage.signing import Link
 
 FILE_PATH = "/api/objects/{object_id:str}/files/{path:path}"
 DECLARATION: dict[str, Any] = {
@@ -42,28 +40,6 @@ DECLARATION: dict[str, Any] = {
         }
     },
 }
-
-
-def signing(request: AnyRequest, at: datetime) -> Callable[[FileView | FrozenFile], Link]:
-    """Return what signs links for bytes that are there; the caller has just been checked against their object.
-
-    Links of one answer share their moment `at`, and with it most of the work.
-    """
-    store = requests.engines(request).store
-    lifetime = request.app.state.settings.link_lifetime
-
-    def sign(file: FileView | FrozenFile) -> Link:
-        assert file.key is not None  # ruff: ignore[S101] - an available file has a location.
-        return store.download_link(
-            file.key,
-            version_id=file.store_version,
-            filename=file.path.rsplit("/", 1)[-1],
-            media_type=file.media_type,
-            lifetime=lifetime,
-            now=at,
-        )
-
-    return sign
 
 
 @operation(
@@ -112,7 +88,7 @@ async def declare_files(request: AnyRequest) -> Response[bytes]:
         outcome = await verbs.declare_files(
             session, object_id, files, caller=caller, revisions=revisions, placement=engines.placement
         )
-    return objects.registered(request, outcome)
+    return objects.registered(request, caller, outcome)
 
 
 @operation(
@@ -137,19 +113,22 @@ async def download(request: AnyRequest, caller: Caller, *, base: str = "/api/obj
 
     Raises NotFound, Gone, Conflict where the bytes are not there.
     """
-    file = await _file(request, caller, base)
+    entry, file = await _file(request, caller, base)
     if file.state != FileState.AVAILABLE:
         raise Conflict(f"The bytes of {file.path!r} are {file.state}; only an available file can be downloaded.")
-    return redirected(request, file)
+    return redirected(request, caller, entry.id, file)
 
 
-def redirected(request: AnyRequest, file: FileView | FrozenFile) -> Response[bytes]:
+def redirected(
+    request: AnyRequest, caller: Caller, object_id: UUID, file: FileView | FrozenFile, version: int | None = None
+) -> Response[bytes]:
     """Send whoever may have the file to its bytes in the store."""
+    (link,) = links.downloads(request, caller, now())(object_id, [file], version)
     return Response(
         b"",
         status_code=307,
         headers={
-            "Location": signing(request, now())(file).href,
+            "Location": link.href,
             "Cache-Control": "no-store",
             "Referrer-Policy": "no-referrer",
         },
@@ -187,12 +166,12 @@ def _path(request: AnyRequest, base: str = "/api/objects") -> str:
     return path
 
 
-async def _file(request: AnyRequest, caller: Caller, base: str) -> FileView:
+async def _file(request: AnyRequest, caller: Caller, base: str) -> tuple[Entry, FileView]:
     entry = await objects.read(request, requests.object_id(request), caller)
     path = _path(request, base)
     for file in entry.files:
         if file.path == path:
-            return file
+            return entry, file
     raise NotFound(f"The object has no file at {path!r}; GET /api/objects/{entry.id}/files lists them.")
 
 

@@ -10,9 +10,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from catalog.access.audience import Visibility
 from catalog.access.principals import Caller
-from catalog.api import contract, requests, shapes
+from catalog.api import contract, links, requests, shapes
 from catalog.api.contract import JSON, MERGE_PATCH, Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
+from catalog.database import now
 from catalog.doi import describing
 from catalog.errors import Invalid
 from catalog.exchange.formats import FORMATS
@@ -149,10 +150,10 @@ async def drafted(request: AnyRequest, sent: bytes, caller: Caller) -> validatio
             raise await remaining.refusal(session, wrong, caller.audience) from None
 
 
-def registered(request: AnyRequest, outcome: Registered, *, status: int = 201) -> Response[bytes]:
+def registered(request: AnyRequest, caller: Caller, outcome: Registered, *, status: int = 201) -> Response[bytes]:
     """Return the answer to a registration, with freshly signed tickets."""
     entry = outcome.entry
-    tickets = shapes.tickets_of(requests.engines(request).store, outcome.uploads)
+    tickets = links.tickets(request, caller, outcome.uploads, now())
     return shapes.json_response(
         shapes.registered_object(entry, tickets),
         status=status,
@@ -192,7 +193,7 @@ async def register_object(request: AnyRequest) -> Response[bytes]:
     remember = requests.remember(request, sent)
     async with engines.database.transaction() as session:
         outcome = await verbs.register(session, draft, caller=caller, placement=engines.placement, remember=remember)
-    return registered(request, outcome)
+    return registered(request, caller, outcome)
 
 
 @operation(

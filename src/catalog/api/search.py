@@ -13,7 +13,7 @@ from litestar.handlers import HTTPRouteHandler
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from catalog.access.principals import Caller
-from catalog.api import files, requests, shapes
+from catalog.api import links, requests, shapes
 from catalog.api.contract import JSON, Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
 from catalog.database import now
@@ -181,7 +181,7 @@ async def answer(request: AnyRequest, asked: SearchQuery, caller: Caller | None 
             async with engines.database.transaction() as session:
                 await unfound.note(session, asked.q)
     # What is gone or hidden since it was indexed is not in the database's answer, and so not in ours.
-    sign = files.signing(request, now())
+    sign = links.downloads(request, caller, now())
     hits = [_hit(entries[hit.id], hit.highlights, sign) for hit in found.hits if hit.id in entries]
     uris = [str(value) for name in OF_CONCEPTS if name in found.facets for value, _ in found.facets[name].buckets]
     labels = await looking_up.labels(engines.database, uris)
@@ -250,8 +250,14 @@ def _known_kinds(asked: SearchQuery) -> None:
         raise Invalid("The query has faults.", faults=faults)
 
 
-def _hit(entry: Entry, highlights: dict[str, list[str]], sign: Callable[[FileView], Link]) -> Hit:
+def _hit(
+    entry: Entry,
+    highlights: dict[str, list[str]],
+    sign: Callable[[UUID, Sequence[FileView], int | None], list[Link]],
+) -> Hit:
     record = entry.record
+    there = [file for file in entry.files if file.state == FileState.AVAILABLE]
+    signed = dict(zip([file.path for file in there], sign(entry.id, there, None), strict=True))
     return Hit(
         id=entry.id,
         kind=entry.kind,
@@ -274,7 +280,7 @@ def _hit(entry: Entry, highlights: dict[str, list[str]], sign: Callable[[FileVie
                 file.sha256,
                 file.media_type,
                 FileState(file.state).value,
-                sign(file) if file.state == FileState.AVAILABLE else None,
+                signed.get(file.path),
             )
             for file in entry.files
         ],

@@ -1,6 +1,6 @@
 """What answers look like on the wire: plain structures, and how rows become them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import IO, Any, Literal
 from urllib.parse import quote
@@ -14,7 +14,6 @@ from catalog.objects import reading, versions
 from catalog.objects.reading import Entry, FileView
 from catalog.objects.tables import FileState, Upload
 from catalog.storage import parts
-from catalog.storage.s3 import Store
 
 FILES_SHOWN_MAX = 10
 ANSWER_BYTES = 64 * 1024
@@ -225,26 +224,6 @@ def _fields(entry: Entry) -> dict[str, Any]:
         "created_at": entry.created_at,
         "updated_at": entry.updated_at,
     }
-
-
-def tickets_of(store: Store, uploads: Sequence[Upload]) -> list[ShownTicket]:
-    """Sign a ticket for each upload, from the moment it was issued; a local computation, no call to the store."""
-    return [_ticket_of(store, upload) for upload in uploads]
-
-
-def _ticket_of(store: Store, upload: Upload) -> ShownTicket:
-    in_parts = parts_of(upload)
-    if upload.multipart_id is not None or upload.size > parts.SINGLE_PUT_BYTES_MAX:
-        return ShownTicket(upload.id, upload.path, None, None, {}, upload.expires_at, in_parts)
-    signed = store.upload_ticket(
-        upload.key,
-        size=upload.size,
-        sha256=upload.sha256,
-        media_type=upload.media_type,
-        lifetime=upload.expires_at - upload.created_at,
-        now=upload.created_at,
-    )
-    return ShownTicket(upload.id, upload.path, "PUT", signed.url, dict(signed.headers), signed.expires_at, in_parts)
 
 
 def parts_of(upload: Upload) -> ShownParts | None:

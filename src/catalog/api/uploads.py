@@ -10,7 +10,8 @@ from litestar.handlers import HTTPRouteHandler
 from pydantic import BaseModel, ConfigDict, Field
 
 from catalog import queue
-from catalog.api import requests, shapes
+from catalog.access.principals import Caller
+from catalog.api import links, requests, shapes
 from catalog.api.contract import JSON, Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
 from catalog.database import now
@@ -114,7 +115,7 @@ async def issue_ticket(request: AnyRequest) -> Response[bytes]:
     wanted = requests.parsed(await requests.body(request, media_types=(JSON,)), TicketWanted)
     async with engines.database.transaction() as session:
         upload = await verbs.reissue(session, wanted.object, wanted.path, caller=caller, placement=engines.placement)
-    (ticket,) = shapes.tickets_of(engines.store, [upload])
+    (ticket,) = links.tickets(request, caller, [upload], now())
     return shapes.json_response(
         IssuedTicket(ticket),
         status=201,
@@ -136,7 +137,7 @@ async def issue_ticket(request: AnyRequest) -> Response[bytes]:
 )
 async def read_upload(request: AnyRequest) -> Response[bytes]:
     """Read one upload."""
-    upload = await _upload(request)
+    _, upload = await _upload(request)
     return shapes.json_response(
         ShownUpload(
             id=upload.id,
@@ -168,7 +169,7 @@ async def read_upload(request: AnyRequest) -> Response[bytes]:
 )
 async def list_parts(request: AnyRequest) -> Response[bytes]:
     """List the parts that the store holds."""
-    upload = await _upload(request)
+    _, upload = await _upload(request)
     cut = _cut(upload)
     held = None
     if upload.multipart_id is not None:
@@ -197,7 +198,7 @@ async def list_parts(request: AnyRequest) -> Response[bytes]:
 )
 async def sign_parts(request: AnyRequest) -> Response[bytes]:
     """Begin an upload in parts, or go on with it, and sign the parts that are sent next."""
-    upload = await _upload(request)
+    caller, upload = await _upload(request)
     cut = _cut(upload)
     uploads.must_be_open(upload.state)
     wanted = requests.parsed(await requests.body(request, media_types=(JSON,)), PartsWanted)
@@ -209,15 +210,12 @@ async def sign_parts(request: AnyRequest) -> Response[bytes]:
     if faults:
         raise Invalid("The file has no such parts.", faults=faults)
     multipart_id = await _multipart(request, upload)
-    store, lifetime, at = requests.engines(request).store, request.app.state.settings.upload_lifetime, now()
-    tickets = []
-    for number in dict.fromkeys(wanted.numbers):
-        size = cut.bytes_of(number)
-        signed = store.part_ticket(upload.key, multipart_id, number, size=size, lifetime=lifetime, now=at)
-        offset = (number - 1) * cut.part_size
-        tickets.append(
-            PartTicket(number, offset, size, "PUT", signed.url, dict(signed.headers), signed.expires_at),
-        )
+    sizes = [(number, cut.bytes_of(number)) for number in dict.fromkeys(wanted.numbers)]
+    signed = links.for_parts(request, caller, upload, multipart_id, sizes=sizes, at=now())
+    tickets = [
+        PartTicket(number, (number - 1) * cut.part_size, size, "PUT", one.url, dict(one.headers), one.expires_at)
+        for (number, size), one in zip(sizes, signed, strict=True)
+    ]
     return shapes.json_response(PartTickets(tickets), headers={"Cache-Control": "no-store"})
 
 
@@ -260,7 +258,7 @@ async def _multipart(request: AnyRequest, upload: Upload) -> str:
 )
 async def complete_upload(request: AnyRequest) -> Response[bytes]:
     """Queue a look at the key, with parts to join where there are any."""
-    upload = await _upload(request)
+    _, upload = await _upload(request)
     engines = requests.engines(request)
     cut = None if upload.multipart_id is None else parts.cut(upload.size)
     if cut is not None and upload.multipart_id is not None:
@@ -289,7 +287,7 @@ def _cut(upload: Upload) -> Cut:
     return cut
 
 
-async def _upload(request: AnyRequest) -> Upload:
+async def _upload(request: AnyRequest) -> tuple[Caller, Upload]:
     upload_id = requests.object_id(request, "upload_id")
     caller = await requests.caller(request)
     caller.must_be_known()
@@ -298,7 +296,7 @@ async def _upload(request: AnyRequest) -> Upload:
     # A reader of a public object may not see its uploads: that they exist is the uploader's and the owner's business.
     if not (caller.may_act_for(upload.principal_id) or caller.may_change(writers)):
         raise NotFound(f"There is no upload {upload_id} that you may see.")
-    return upload
+    return caller, upload
 
 
 ROUTES: list[HTTPRouteHandler] = [issue_ticket, read_upload, list_parts, sign_parts, complete_upload]

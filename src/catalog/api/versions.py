@@ -327,7 +327,7 @@ async def download(request: AnyRequest, caller: Caller, *, base: str = "/api/obj
         raise Conflict(
             f"The store has no longer the bytes of {path!r} that were published as version {version.number}."
         )
-    return files.redirected(request, file)
+    return files.redirected(request, caller, object_id, file, version.number)
 
 
 def _name(request: AnyRequest) -> str:

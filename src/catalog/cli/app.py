@@ -12,6 +12,7 @@ import typer
 
 from catalog.cli import (
     access,
+    credentials,
     curating,
     dois,
     finding,
@@ -64,6 +65,7 @@ finding.register(app)
 curating.register(app)
 linting.register(app)
 moving.register(app)
+credentials.register(app)
 publishing.register(app)
 tracing.register(app)
 recording.register(app)

@@ -1,4 +1,4 @@
-"""Credentials of the store that end by themselves and reach one folder: what they may, as a policy, and how to get them.
+"""Credentials of the store that end by themselves and reach one folder: what they may, and how the store makes them.
 
 They are made by the store's own token service (AWS Security Token Service API, AssumeRole) from the catalog's keys and
 a session policy, which can only take rights away. The catalog hands them out and keeps none.
@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 from xml.etree.ElementTree import Element, ParseError, fromstring
 
 import httpx2
-from minio.credentials import Credentials
+from minio.credentials.credentials import Credentials
 from minio.signer import sign_v4_sts
 
 from catalog.errors import Conflict, Unavailable
@@ -156,7 +156,7 @@ class TokenService:
             date=now,
         )
         answer = await self._send("POST", self._endpoint, content=body.encode(), headers=_plain(headers))
-        if answer.status_code >= httpx2.codes.INTERNAL_SERVER_ERROR != httpx2.codes.NOT_IMPLEMENTED:
+        if httpx2.codes.is_server_error(answer.status_code) and not _has_none(answer):
             raise Unavailable(f"The store's token service answered {answer.status_code}.")
         made = _made_of(answer.content) if answer.status_code == httpx2.codes.OK else None
         if made is None:
@@ -207,6 +207,12 @@ def _plain(headers: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in headers.items()}
 
 
+def _has_none(answer: httpx2.Response) -> bool:
+    """Whether a fault of the server means that it has no token service: SeaweedFS says then that it is away (4.48)."""
+    without = answer.headers.get("server", "").startswith("SeaweedFS")
+    return without or answer.status_code == httpx2.codes.NOT_IMPLEMENTED
+
+
 def _made_of(answer: bytes) -> Temporary | None:
     """Read what AssumeRole answers; None for anything else, such as the page of a server that knows no tokens."""
     root = _root(answer)
@@ -219,7 +225,7 @@ def _made_of(answer: bytes) -> Temporary | None:
             said["AccessKeyId"],
             said["SecretAccessKey"],
             said["SessionToken"],
-            datetime.fromisoformat(said["Expiration"].replace("Z", "+00:00")),
+            datetime.fromisoformat(said["Expiration"]),
         )
     except (KeyError, ValueError):
         return None

@@ -149,6 +149,21 @@ def _size_fault(path: str, room_bytes: int) -> str | None:
     return None
 
 
+def place_of(prefix: str, project: str, place: str) -> str:
+    """Give the prefix of a place in a project, as `uploads/gateway-7/`; nothing stands for all of the project.
+
+    It ends in a slash. Raises WrongPath when a place does not, or could not be part of a key.
+    """
+    within = f"{prefix}/{project}/" if prefix else f"{project}/"
+    if place:
+        if not place.endswith("/"):
+            raise WrongPath(f"A place ends in a slash: write {place}/, or it would reach into {place}0 too.")
+        fault = path_fault(place[:-1], room_bytes=KEY_BYTES_MAX - len(within.encode()) - 1)
+        if fault is not None:
+            raise WrongPath(f"The place cannot be part of a key: {fault}.")
+    return within + place
+
+
 def _folder(prefix: str, project: str, object_id: UUID, upload_id: UUID) -> str:
     if not _PROJECT.fullmatch(project):
         raise ValueError(f"{project!r} is no <org>/<project>")

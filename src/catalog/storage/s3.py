@@ -1,8 +1,8 @@
 """One bucket of an S3-compatible store: what is there, take it away, and links for clients to move the bytes.
 
-The only importer of the minio SDK, which is synchronous: it serves what is rare (bucket, versions, notifications,
-listing) on a thread. What every upload and every event needs goes out on our own signed URLs over one async client.
-Bytes never pass through here, except to be hashed when a store kept no checksum.
+The minio SDK, which is synchronous, serves what is rare (bucket, versions, notifications, listing) on a thread. What
+every upload and every event needs goes out on our own signed URLs over one async client. Bytes never pass
+through here, except to be hashed when a store kept no checksum.
 """
 
 import base64
