@@ -14,6 +14,7 @@
     ├── Unprocessable       well formed, but it contradicts something already accepted
     ├── TooLarge            a stated limit is exceeded
     ├── Unsupported         the media type is not one we read
+    ├── TooManyRequests     the caller asks faster than it may; the same request succeeds later
     └── Unavailable         an engine does not answer, or not to us; the same request may succeed later
 
 Knows nothing of HTTP: `api/problems.py` maps each class to a status once.
@@ -91,6 +92,14 @@ class TooLarge(CatalogError):
 
 class Unsupported(CatalogError):
     """This media type is not one we read."""
+
+
+class TooManyRequests(CatalogError):
+    """You ask faster than you may; come back later."""
+
+    def __init__(self, detail: str | None = None, *, retry_after_seconds: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class Unavailable(CatalogError):

@@ -186,6 +186,18 @@ class Settings(BaseSettings):
         default=(), description="Networks beside the public ones that it may look into, as 10.1.0.0/16, comma between."
     )
 
+    requests_per_second: float = Field(
+        default=200, ge=1, le=1_000_000, description="How fast one principal may ask one process of the API."
+    )
+    requests_per_second_anonymous: float = Field(
+        default=50, ge=1, le=1_000_000, description="The same for whoever has no token, by address."
+    )
+    trusted_proxies: Networks = Field(
+        default=(),
+        description="Networks of proxies of ours, comma between: of a request that comes from there, X-Forwarded-For "
+        "tells the client's address.",
+    )
+
     publisher: str = Field(
         default="Science Catalog",
         min_length=1,

@@ -30,6 +30,7 @@ from catalog.api import (
     history,
     imports,
     kinds,
+    limits,
     members,
     notifications,
     objects,
@@ -126,8 +127,12 @@ def litestar(settings: Settings, pages: Sequence[ControllerRouterHandler] = ()) 
                 "settings": settings,
                 "cursors": requests.Cursors(settings.cursor_key.get_secret_value()),
                 "recognised": requests.Recognised(),
+                "limits": limits.Limits(
+                    settings.requests_per_second, anonymous_per_second=settings.requests_per_second_anonymous
+                ),
             }
         ),
+        middleware=[limits.limited],
         exception_handlers=problems.HANDLERS,
         openapi_config=None,
         logging_config=None,

@@ -115,7 +115,7 @@ def _looking(path: str, *, queried: bool) -> Callable[[AnyRequest], Awaitable[No
 
 
 # What may happen to any request, whatever the operation.
-ALWAYS = (400, 401, 500, 503)
+ALWAYS = (400, 401, 429, 500, 503)
 TAGS = {
     "objects": "Registering, reading and changing objects.",
     "files": "Bytes: uploads and downloads, by signed links to the store.",

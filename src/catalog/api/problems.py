@@ -39,6 +39,7 @@ STATUS: dict[type[errors.CatalogError], tuple[int, str]] = {
     errors.Unsupported: (415, "Unsupported media type"),
     errors.Unprocessable: (422, "Contradicts what is recorded"),
     errors.PreconditionMissing: (428, "If-Match is missing"),
+    errors.TooManyRequests: (429, "Too many requests"),
     errors.Unavailable: (503, "Temporarily unavailable"),
 }
 
@@ -57,6 +58,7 @@ HELP = {
     "too-large": "A limit is exceeded; `detail` names it.",
     "unsupported": "`detail` names the media type to send.",
     "unprocessable": "The request is well formed but contradicts something already recorded.",
+    "too-many-requests": "Wait the seconds in Retry-After; `detail` says how fast you may ask.",
     "unavailable": (
         "An engine behind the catalog does not answer, or refuses the catalog itself: `detail` says which. "
         "Repeat after the seconds in Retry-After."
@@ -86,7 +88,7 @@ def answer_for(request: Request[Any, Any, Any], fault: errors.CatalogError) -> R
     if status == 401:  # ruff: ignore[PLR2004] - the table above names it.
         sent = "Authorization" in request.headers
         headers["WWW-Authenticate"] = 'Bearer realm="catalog"' + (', error="invalid_token"' if sent else "")
-    if isinstance(fault, errors.Unavailable):
+    if isinstance(fault, errors.Unavailable | errors.TooManyRequests):
         headers["Retry-After"] = str(fault.retry_after_seconds)
     return problem(request, slug(kind), title, status, detail=fault.detail, faults=fault.faults, headers=headers)
 

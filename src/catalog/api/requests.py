@@ -54,14 +54,6 @@ async def caller(request: AnyRequest) -> Caller:
     return NOBODY if token is None else await _identified(request, token)
 
 
-async def _identified(request: AnyRequest, token: str) -> Caller:
-    """Return who holds a token of ours or of the provider; raises Unauthenticated, or Unavailable for the latter."""
-    opened = engines(request)
-    if opened.provider is not None and oidc.is_shaped(token):
-        return await identities.identify(opened.database, opened.provider, token)
-    return await principals.identify(opened.database, token)
-
-
 async def while_identifying(
     request: AnyRequest, ask: Callable[[Caller], Coroutine[Any, Any, Told]]
 ) -> tuple[Caller, Told]:
@@ -77,7 +69,6 @@ async def while_identifying(
     guess = recognised.get(token)
     if guess is None:
         caller = await _identified(request, token)
-        recognised.put(token, caller)
         return caller, await ask(caller)
     asking = asyncio.create_task(ask(guess))
     try:
@@ -87,8 +78,27 @@ async def while_identifying(
     finally:
         if not asking.done():
             asking.cancel()
-    recognised.put(token, caller)
     return caller, await ask(caller)
+
+
+async def _identified(request: AnyRequest, token: str) -> Caller:
+    """Return who holds a token, and remember whether it worked; raises what `_holder` does."""
+    recognised: Recognised = request.app.state.recognised
+    try:
+        caller = await _holder(request, token)
+    except Unauthenticated:
+        recognised.forget(token)
+        raise
+    recognised.put(token, caller)
+    return caller
+
+
+async def _holder(request: AnyRequest, token: str) -> Caller:
+    """Return who holds a token of ours or of the provider; raises Unauthenticated, or Unavailable for the latter."""
+    opened = engines(request)
+    if opened.provider is not None and oidc.is_shaped(token):
+        return await identities.identify(opened.database, opened.provider, token)
+    return await principals.identify(opened.database, token)
 
 
 def _token(request: AnyRequest) -> str | None:
@@ -110,6 +120,10 @@ class Recognised:
     def get(self, token: str) -> Caller | None:
         """Return whom this token named last, if it has been seen."""
         return self._callers.get(principals.digest_of(token))
+
+    def forget(self, token: str) -> None:
+        """Know no more whom this token named: it names nobody."""
+        self._callers.pop(principals.digest_of(token), None)
 
     def put(self, token: str, caller: Caller) -> None:
         """Remember whom this token names, and forget the oldest beyond the limit."""

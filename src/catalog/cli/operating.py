@@ -88,6 +88,9 @@ def serve(
         access_log=False,
         log_level="warning",
         server_header=False,
+        # It would believe whoever says so, if only the connection comes from this machine: `api/limits.py` asks the
+        # settings which proxies are ours.
+        proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         http="h11",
         h11_max_incomplete_event_size=HEAD_BYTES_MAX,

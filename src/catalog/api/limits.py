@@ -1,0 +1,135 @@
+"""How fast a caller may ask: everyone has a bucket of requests that is filled all the time, and an empty one is told.
+
+Kept in each process for itself, so that several of them allow as many times as much. A token counts for its principal
+as soon as this process has seen it work; whoever has none, or one that is no good, counts by address.
+"""
+
+import hmac
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any
+
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from catalog.api.requests import Recognised
+from catalog.errors import TooManyRequests
+
+# A page has a search, its files and some assets; a program begins with a burst. So much may come at once.
+BURST_SECONDS = 10
+# Some 300 bytes each. Who is forgotten has asked nothing for longest, and begins with a full bucket.
+CALLERS_MAX = 20_000
+# What one household or machine has of IPv6 addresses, at least: each counting for itself would be no limit.
+IPV6_BITS = 64
+# Asked by whoever watches us, or by stores, which have a token of their own.
+UNLIMITED = frozenset({"/livez", "/readyz"})
+NOTIFICATIONS = "/api/notifications/"
+
+
+class Limits:
+    """The buckets of one process."""
+
+    def __init__(self, per_second: float, *, anonymous_per_second: float) -> None:
+        self._per_second = per_second
+        self._anonymous_per_second = anonymous_per_second
+        self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        """How many callers are known."""
+        return len(self._buckets)
+
+    def take(self, caller: Hashable, *, anonymous: bool, now: float) -> None:
+        """Take a request out of the caller's bucket; `now` is in seconds. Raises TooManyRequests when it is empty."""
+        rate = self._anonymous_per_second if anonymous else self._per_second
+        most = max(1.0, rate * BURST_SECONDS)
+        level, at = self._buckets.get(caller, (most, now))
+        level = min(most, level + (now - at) * rate)
+        if level < 1:
+            seconds = math.ceil((1 - level) / rate)
+            who = "An address without a token" if anonymous else "You"
+            raise TooManyRequests(
+                f"{who} may ask {rate:,g} times a second here, and up to {most:,g} times at once; "
+                f"come back in {seconds} s.",
+                retry_after_seconds=seconds,
+            )
+        self._buckets[caller] = (level - 1, now)
+        self._buckets.move_to_end(caller)
+        if len(self._buckets) > CALLERS_MAX:
+            self._buckets.popitem(last=False)
+
+
+def limited(app: ASGIApp) -> ASGIApp:
+    """Let a request through to the handler only while its caller has some left (ASGI 3)."""
+
+    async def limiting(scope: Scope, receive: Receive, send: Send) -> None:
+        if str(scope["type"]) == "http" and scope["path"] not in UNLIMITED:
+            state = scope["litestar_app"].state
+            token = _token(scope)
+            if not (scope["path"].startswith(NOTIFICATIONS) and _is_store(state.settings, token)):
+                recognised: Recognised = state.recognised
+                known = None if token is None else recognised.get(token)
+                limits: Limits = state.limits
+                caller = (
+                    address_of(_peer(scope), _forwarded(scope), state.settings.trusted_proxies)
+                    if known is None
+                    else known.id
+                )
+                limits.take(caller, anonymous=known is None, now=time.monotonic())
+        await app(scope, receive, send)
+
+    return limiting
+
+
+def _token(scope: Scope) -> str | None:
+    header = next((value for name, value in scope["headers"] if name == b"authorization"), b"").decode("latin-1")
+    scheme, _, token = header.partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _is_store(settings: Any, token: str | None) -> bool:
+    expected: str = settings.notification_token.get_secret_value()
+    return token is not None and hmac.compare_digest(token.encode(), expected.encode())
+
+
+def _peer(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
+def _forwarded(scope: Scope) -> list[str]:
+    # The header may come several times; together they are one list (RFC 9110, section 5.3).
+    values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    return [hop.strip() for hop in ",".join(values).split(",") if hop.strip()]
+
+
+def address_of(peer: str, forwarded: Sequence[str], trusted: Sequence[IPv4Network | IPv6Network]) -> str:
+    """Return who is counted for a request: the address that came to us, or to the first of our own proxies.
+
+    What a client writes into X-Forwarded-For stands left of what our proxies added, and is never reached: the list is
+    read from its end, as long as the one who wrote an entry is a proxy of ours. Of IPv6 the network counts.
+    """
+    address = _parsed(peer)
+    for hop in reversed(forwarded):
+        if address is None or not any(address in network for network in trusted):
+            break
+        found = _parsed(hop)
+        if found is None:
+            # A proxy of ours that writes no address: then it is its own.
+            break
+        address = found
+    if address is None:
+        return peer
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((address, IPV6_BITS), strict=False))
+    return str(address)
+
+
+def _parsed(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text.strip("[]"))
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
