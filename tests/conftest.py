@@ -31,11 +31,13 @@ from catalog.local import ports
 from catalog.migrations import upgrade
 from catalog.objects import schemes
 from catalog.settings import Settings, inherited_settings
+from tests import canary
 from tests import engines as engine_process
 
 pytest_plugins = ["pytester", "tests.trace.plugin"]
 
 FOLDER = pytest.StashKey[str]()
+LOOKED = pytest.StashKey[canary.Looked]()
 PROCESS = pytest.StashKey["subprocess.Popen[bytes]"]()
 SECONDS_MAX = 30
 START_SECONDS_MAX = 120
@@ -76,6 +78,30 @@ def pytest_configure_node(node: Any) -> None:
 
 
 pytest_configure_node = pytest.hookimpl(optionalhook=True)(pytest_configure_node)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Look through everything that processes of the run have written, when all of them have ended but the engines."""
+    if session.config.stash.get(PROCESS, None) is None:
+        return
+    looked = canary.look(Path(session.config.stash[FOLDER]))
+    session.config.stash[LOOKED] = looked
+    if looked.seen:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say what was found where, never the secret itself."""
+    looked = config.stash.get(LOOKED, None)
+    if looked is None:
+        return
+    if looked.seen:
+        terminalreporter.section("secrets in what processes have written", red=True)
+        for one in looked.seen:
+            terminalreporter.line(str(one))
+    elif looked.files:
+        terminalreporter.line(f"no secret in {looked.size:,} bytes of {looked.files} logs")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -137,7 +163,19 @@ def make_world(
         cursor_key=SecretStr(given["CATALOG_CURSOR_KEY"]),
         **changes,
     )
-    return World(settings, folder, _environment_of(settings))
+    world = World(settings, folder, _environment_of(settings))
+    canary.remember(Path(ready["folder"]), world.folder, secrets_of_settings(settings))
+    return world
+
+
+def secrets_of_settings(settings: Settings) -> dict[str, str]:
+    """Return what nobody may ever read of these settings, by what it is."""
+    return {
+        "the store's secret key": settings.store_secret_key.get_secret_value(),
+        "the notification token": settings.notification_token.get_secret_value(),
+        "the cursor key": settings.cursor_key.get_secret_value(),
+        "the database's address": str(settings.database_url),
+    }
 
 
 @cache
@@ -320,8 +358,20 @@ class Clients:
     def __getattr__(self, name: str) -> httpx2.AsyncClient:
         if name not in self._open:
             headers = {} if name == "anonymous" else {"Authorization": f"Bearer {self.live.tokens[name]}"}
-            self._open[name] = httpx2.AsyncClient(base_url=self.live.url, headers=headers, timeout=30, trust_env=False)
+            self._open[name] = httpx2.AsyncClient(
+                base_url=self.live.url,
+                headers=headers,
+                timeout=30,
+                trust_env=False,
+                event_hooks={"response": [self._keep_problems]},
+            )
         return self._open[name]
+
+    async def _keep_problems(self, answer: httpx2.Response) -> None:
+        """Write refusals down: at the end of the run they are looked through with the logs."""
+        if answer.headers.get("content-type") == "application/problem+json":
+            with (self.live.world.folder / "problems.log").open("ab") as log:
+                log.write(await answer.aread() + b"\n")
 
     async def close(self) -> None:
         for client in self._open.values():

@@ -169,6 +169,7 @@ async def serve(folder: Path, port: int, given_store: dict[str, str], minio_url:
                 await process.start()
                 await minio.ensure_account()
             ready = {
+                "folder": str(folder),
                 "environment": environment,
                 "given_store": given_store,
                 "minio_url": minio_url or minio.address,

@@ -1,8 +1,5 @@
 """Secrets leave only by use: whatever is done, no answer and no log shows one."""
 
-import json
-from urllib.parse import quote
-
 import httpx2
 import pytest
 import sqlalchemy as sa
@@ -11,7 +8,8 @@ from catalog.engines import Engines
 from tests.api.conftest import Draft, patch, register
 from tests.api.truth import as_text
 from tests.api.uploads import bring, declared, download, file_of, fresh_ticket, send, until
-from tests.conftest import Clients, Live, eventually
+from tests.canary import spelled
+from tests.conftest import Clients, Live, eventually, secrets_of_settings
 
 pytestmark = pytest.mark.usefixtures("noise")
 
@@ -20,21 +18,10 @@ CSV = b"day,moisture\n1,0.31\n"
 
 def secrets_of(live: Live) -> dict[str, str]:
     """Return everything that must be seen nowhere, by what it is."""
-    settings = live.settings
-    told = {
-        "the store's secret key": settings.store_secret_key.get_secret_value(),
-        "the notification token": settings.notification_token.get_secret_value(),
-        "the cursor key": settings.cursor_key.get_secret_value(),
-        "the database's address": str(settings.database_url),
-        **{f"the token of {name}": token for name, token in live.tokens.items()},
-    }
+    told = secrets_of_settings(live.settings)
+    told |= {f"the token of {name}": token for name, token in live.tokens.items()}
     assert min(map(len, told.values())) >= 16
     return told
-
-
-def spelled(secret: str) -> set[str]:
-    """Return a secret as it stands, in an address and in JSON."""
-    return {secret, quote(secret, safe=""), json.dumps(secret)[1:-1]}
 
 
 @pytest.mark.req("MWM-STORAGE-8")

@@ -8,6 +8,8 @@ from catalog.engines import Engines
 
 # Leases and delays move while nobody asks anything of the catalog; that an entry is there does not.
 _MOVING = frozenset({"queue"})
+# Who was given which link is written up to a second after the answer, which an earlier test may have got.
+_LATE = frozenset({"issued"})
 
 
 async def rows(engines: Engines, statement: str, **values: Any) -> list[dict[str, Any]]:
@@ -31,7 +33,7 @@ async def everything(engines: Engines) -> dict[str, tuple[int, str]]:
     """Return how many rows every table has, and a digest of their contents."""
     tables = await rows(engines, "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'")
     counted = {}
-    for name in sorted(table["table_name"] for table in tables):
+    for name in sorted({table["table_name"] for table in tables} - _LATE):
         digest = "''" if name in _MOVING else "md5(coalesce(string_agg(one::text, ',' ORDER BY one::text), ''))"
         # The names come from the database itself.
         (row,) = await rows(engines, f'SELECT count(*), {digest} AS digest FROM "{name}" AS one')  # noqa: S608

@@ -1,6 +1,7 @@
 """Run `catalog …` in this process, against the worker's running catalog; no token may ever show up in what it says."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from catalog.cli import main
-from tests.conftest import Live
+from tests.conftest import FOLDER, Live
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ Catalog = Callable[..., Outcome]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Catalog:
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], pytestconfig: pytest.Config) -> Catalog:
     """Run a command with these CATALOG_ variables and nothing else of the kind."""
 
     def run(*words: object, **environment: str) -> Outcome:
@@ -46,6 +47,10 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> C
             except SystemExit as ended:
                 code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
         said = capfd.readouterr()
+        # What people are told is looked through for secrets at the end of the run, with the logs. What they asked for,
+        # on standard output, may be a token.
+        with (Path(pytestconfig.stash[FOLDER]) / f"cli-{os.getpid()}.log").open("a", encoding="utf-8") as log:
+            log.write(said.err)
         return Outcome(code, said.out, said.err)
 
     return run

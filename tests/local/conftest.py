@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,6 +18,8 @@ import pytest
 from catalog.local import ports
 from catalog.local.home import Home, State
 from catalog.settings import inherited_environment
+from tests import canary
+from tests.conftest import FOLDER
 
 READY_SECONDS_MAX = 90
 STOP_SECONDS_MAX = 20
@@ -123,8 +126,16 @@ def lent_here(lent: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setenv(name, value)
 
 
+def remember(config: pytest.Config, home: Home) -> None:
+    """Have the logs of a stack that is over looked through for its secrets at the end of the run."""
+    if home.secrets_file.exists():
+        secrets = asdict(home.secrets())
+        del secrets["store_access_key"]
+        canary.remember(Path(config.stash[FOLDER]), home.logs, secrets)
+
+
 @pytest.fixture
-def up(tmp_path: Path, lent: dict[str, str]) -> Iterator[Callable[..., Up]]:
+def up(tmp_path: Path, lent: dict[str, str], pytestconfig: pytest.Config) -> Iterator[Callable[..., Up]]:
     """Start `catalog up` with a Postgres of its own, as often as the test likes."""
     started: list[Up] = []
 
@@ -135,15 +146,19 @@ def up(tmp_path: Path, lent: dict[str, str]) -> Iterator[Callable[..., Up]]:
     yield start
     for one in started:
         one.stop()
+        remember(pytestconfig, one.home)
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory, lent: dict[str, str]) -> Iterator[Up]:
+def running(
+    tmp_path_factory: pytest.TempPathFactory, lent: dict[str, str], pytestconfig: pytest.Config
+) -> Iterator[Up]:
     """A running stack that tests of this module share and leave as it is."""
     one = Up(tmp_path_factory.mktemp("local") / "home", lent, "--port", str(ports.choose()))
     one.ready()
     yield one
     one.stop()
+    remember(pytestconfig, one.home)
 
 
 def as_json(text: str) -> Any:

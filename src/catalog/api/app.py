@@ -59,6 +59,15 @@ REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 # Asked every few seconds by whoever watches us; a line for each would drown the rest.
 UNLOGGED = frozenset({"/livez", "/readyz"})
 
+# What every answer says that does not say it itself. An answer of the API is no page: a browser that is led to one runs
+# and loads nothing, frames it nowhere, and keeps it for nobody else.
+UNLESS_SAID = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"private, no-cache"),
+)
+
 ROUTES: list[HTTPRouteHandler] = [
     *objects.ROUTES,
     *members.ROUTES,
@@ -172,11 +181,10 @@ class Outermost:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [
-                    *message.get("headers", []),
-                    (b"x-request-id", request_id.encode()),
-                    (b"x-content-type-options", b"nosniff"),
-                ]
+                said = list(message.get("headers", []))
+                names = {name.lower() for name, _ in said}
+                said += [header for header in UNLESS_SAID if header[0] not in names]
+                message["headers"] = [*said, (b"x-request-id", request_id.encode())]
             elif method == "HEAD" and message["type"] == "http.response.body":
                 message["body"] = b""
             await send(message)
