@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import anyio
 import httpx2
@@ -10,6 +11,11 @@ import pytest
 from minio import Minio
 from minio.error import S3Error
 
+from catalog.access import places
+from catalog.access.audience import Role
+from catalog.access.principals import Caller
+from catalog.errors import Forbidden
+from catalog.storage.credentials import Access
 from tests.api.conftest import Draft, Stored, register
 from tests.api.problems import problem_of
 from tests.api.uploads import bring, declared
@@ -236,6 +242,44 @@ async def test_who_may_ask_for_what(stored: Stored, draft: Draft, project: str) 
         "writing an object's": by_role(403, 403),
         "writing beside uploads": by_role(403, 403),
     }
+
+
+def held(*rights: tuple[str, Role], role: Role = Role.READER) -> Caller:
+    """A caller with these roles in organizations and projects."""
+    return Caller(uuid4(), "gateway-7", role, rights=frozenset(rights))
+
+
+@pytest.mark.parametrize(
+    ("caller", "may"),
+    [
+        (held(), set()),
+        (held(("lab/soil", Role.READER)), set()),
+        (held(("lab/soil", Role.INGEST)), {"write own"}),
+        (held(("lab", Role.INGEST)), {"write own"}),
+        (held(("lab/soil", Role.CURATOR)), {"read", "write own", "write another's"}),
+        (held(("lab", Role.ADMIN)), {"read", "write own", "write another's"}),
+        (held(("lab/soil0", Role.ADMIN), ("laboratory", Role.ADMIN)), set()),
+        (held(role=Role.INGEST), {"write own"}),
+        (held(role=Role.CURATOR), {"read", "write own", "write another's"}),
+        (held(("lab/soil", Role.READER), role=Role.ADMIN), {"read", "write own", "write another's"}),
+    ],
+)
+def test_a_role_counts_where_it_was_given(caller: Caller, may: set[str]) -> None:
+    wanted = {
+        "read": ("", Access.READ),
+        "write own": ("uploads/gateway-7/", Access.WRITE),
+        "write another's": ("uploads/gateway-8/", Access.WRITE),
+        "write all": ("", Access.WRITE),
+    }
+
+    def reached(place: str, access: Access) -> bool:
+        try:
+            places.must_reach(caller, "lab/soil", place, writing=access is Access.WRITE, reading=access is Access.READ)
+        except Forbidden:
+            return False
+        return True
+
+    assert {name for name, asked in wanted.items() if reached(*asked)} == may
 
 
 @pytest.mark.parametrize(

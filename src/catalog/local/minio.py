@@ -13,6 +13,7 @@ from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO
 
@@ -22,6 +23,7 @@ from catalog.errors import CatalogError
 from catalog.local.ports import LOOPBACK
 from catalog.local.process import Program, Say, leashed
 from catalog.settings import inherited_environment
+from catalog.storage.signing import Signer
 
 SOURCE = "github.com/minio/minio"
 VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"
@@ -32,6 +34,7 @@ BUILD_SECONDS_MAX = 1800
 PROGRESS_SECONDS = 15
 LOCK_POLL_SECONDS = 1
 PROBE_SECONDS_MAX = 2
+PROBE_LIFETIME = timedelta(minutes=1)
 TARGET = "CATALOG"
 ROOT = "minio-root"
 EVENTS_KEPT_MAX = 1_000_000
@@ -115,10 +118,19 @@ class Minio:
         )
 
     async def is_ready(self) -> bool:
-        """Tell whether it can read and write objects."""
+        """Tell whether it can read and write objects, and knows its accounts."""
+        signer = Signer(
+            endpoint=self.address, region=self.region, access_key=self.access_key, secret_key=self.secret_key
+        )
+        asking = signer.sign("HEAD", "catalog", "", expires=PROBE_LIFETIME, now=datetime.now(UTC))
         with suppress(httpx2.HTTPError):
             async with httpx2.AsyncClient(timeout=PROBE_SECONDS_MAX, trust_env=False) as client:
-                return (await client.get(f"{self.address}/minio/health/ready")).status_code == httpx2.codes.OK
+                if (await client.get(f"{self.address}/minio/health/ready")).status_code != httpx2.codes.OK:
+                    return False
+                # It calls itself ready while it still reads its accounts: the root is let in then, and nobody else.
+                # Any other answer will do: before its first start is over, there is neither account nor bucket.
+                answer = await client.head(asking.href)
+                return answer.status_code != httpx2.codes.SERVICE_UNAVAILABLE
         return False
 
 
