@@ -129,6 +129,7 @@ OTHERS: dict[str, set[str]] = {
     **dict.fromkeys(
         [
             "issue_ticket",
+            "issue_credentials",
             "list_dois",
             "retry_doi",
             "mint_snapshot_doi",
@@ -184,6 +185,7 @@ OTHERS: dict[str, set[str]] = {
             "merge_proposal",
             "create_organization",
             "read_queue",
+            "read_access_log",
         ],
         LOOKS_AFTER_ALL,
     ),

@@ -1,7 +1,8 @@
 """How fast a caller may ask: everyone has a bucket of requests that is filled all the time, and an empty one is told.
 
 Kept in each process for itself, so that several of them allow as many times as much. A token counts for its principal
-as soon as this process has seen it work; whoever has none, or one that is no good, counts by address.
+as soon as this process has seen it work; whoever has none, or one that is no good, counts by address, and so does who
+is logged in to the pages.
 """
 
 import hmac
