@@ -110,7 +110,10 @@ def listing(answer: bytes) -> Listing:
 
 
 def newest(held: Iterable[Part]) -> list[Part]:
-    """Return one part for each number, the one brought last: SeaweedFS keeps and lists every try."""
+    """Return one part for each number, the one brought last: SeaweedFS keeps and lists every try.
+
+    Of tries within one second either may be taken. They have the same length, and a whole of other bytes is found out.
+    """
     last: dict[int, Part] = {}
     for part in held:
         if part.number not in last or part.modified_at >= last[part.number].modified_at:
