@@ -12,6 +12,7 @@ from catalog.errors import Unavailable
 from catalog.storage import parts
 from catalog.storage.parts import Cut, Listing, Part
 from catalog.storage.s3 import Store
+from tests.conftest import eventually
 from tests.storage.conftest import PREFIX, Heard
 
 MIB = 1024 * 1024
@@ -36,8 +37,11 @@ async def put(http: httpx2.AsyncClient, store: Store, upload: tuple[str, str], n
 async def until_the_next_second() -> None:
     """Return when what is brought now bears another second than what was brought before: stores tell no more."""
     second = datetime.now(UTC).second
-    while datetime.now(UTC).second == second:
-        await asyncio.sleep(0.02)
+
+    async def another() -> bool:
+        return datetime.now(UTC).second != second
+
+    await eventually(another)
 
 
 async def test_parts_brought_in_any_order_become_one_object(
