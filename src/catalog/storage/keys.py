@@ -96,13 +96,15 @@ def _keeping_fault(path: str, room_bytes: int) -> str | None:
 
 
 def _reordering_fault(path: str) -> str | None:
-    for place, character in enumerate(path, 1):
+    for place, character in enumerate("" if path.isascii() else path, 1):
         if character in REORDERING:
             return f"remove the character U+{ord(character):04X} at place {place}: it reorders what is shown of a name"
     return None
 
 
 def _character_fault(path: str) -> str | None:
+    if path.isascii() and path.isprintable() and "\\" not in path:
+        return None
     for place, character in enumerate(path, 1):
         if character == "\\":
             return f"join folders with /, not with the backslash at place {place}"
