@@ -54,6 +54,8 @@ REGISTERS = frozenset({Role.ADMIN, Role.CURATOR, Role.INGEST})
 LOOKS_AFTER_ALL = frozenset({Role.ADMIN, Role.CURATOR})
 # What no one may give away without having it: nobody makes anybody more than they are.
 RANK = {Role.READER: 0, Role.INGEST: 0, Role.CURATOR: 1, Role.ADMIN: 2}
+# Who has several roles has the one that may most.
+STRONGEST_FIRST = (Role.ADMIN, Role.CURATOR, Role.INGEST, Role.READER)
 WRITES = frozenset({Permission.WRITE, Permission.FULL_CONTROL})
 
 
@@ -113,6 +115,12 @@ def writers_of(*, owner_id: UUID, project: str, granted: Iterable[Granted] = ())
     """Return the tokens that may change an object."""
     writers = {user_token(owner_id), writing_all(organization_of(project)), writing_all(project)}
     return sorted(writers | {one.token for one in granted if one.permission in WRITES})
+
+
+def strongest(held: Iterable[Role]) -> Role | None:
+    """Return the role that may most of those that somebody has; None without any."""
+    roles = set(held)
+    return next((role for role in STRONGEST_FIRST if role in roles), None)
 
 
 def tokens_of(role: Role, scope: str) -> list[str]:

@@ -121,10 +121,9 @@ class GroupView:
 async def organizations(session: AsyncSession, caller: Caller) -> list[ScopeView]:
     """Return the organizations in which the caller has a role, or all for those who look after the whole catalog."""
     caller.must_be_known()
-    mine = {organization_of(scope) for scope, _ in caller.rights}
     statement = sa.select(_organizations).order_by(_organizations.c.name)
     if caller.role not in LOOKS_AFTER_ALL:
-        statement = statement.where(_organizations.c.name.in_(mine))
+        statement = statement.where(_organizations.c.name.in_(caller.organizations))
     return [_scope(row, caller) for row in await session.execute(statement)]
 
 
@@ -207,8 +206,7 @@ async def set_role(session: AsyncSession, scope: str, member: str, role: Role, *
     token = await token_named(session, member, "/member")
     held = await _held(session, scope, token)
     for touched in filter(None, (role, held)):
-        if RANK[touched] > RANK[own]:
-            raise Forbidden(f"You are {own} in {scope}: you can neither make nor unmake its {touched}s.")
+        _must_not_be_above(touched, own, scope)
     put = insert(_memberships).values(member=token, scope=scope, role=role.value)
     await session.execute(put.on_conflict_do_update(index_elements=["member", "scope"], set_={"role": role.value}))
 
@@ -220,9 +218,13 @@ async def remove_member(session: AsyncSession, scope: str, member: str, *, calle
     held = await _held(session, scope, token)
     if held is None:
         raise NotFound(f"{member} has no role in {scope}.")
-    if RANK[held] > RANK[own]:
-        raise Forbidden(f"You are {own} in {scope}: you can neither make nor unmake its {held}s.")
+    _must_not_be_above(held, own, scope)
     await session.execute(_memberships.delete().where(_memberships.c.member == token, _memberships.c.scope == scope))
+
+
+def _must_not_be_above(role: Role, own: Role, scope: str) -> None:
+    if RANK[role] > RANK[own]:
+        raise Forbidden(f"You are {own} in {scope}: you can neither make nor unmake its {role}s.")
 
 
 async def _held(session: AsyncSession, scope: str, token: str) -> Role | None:
@@ -269,7 +271,7 @@ async def create_group(session: AsyncSession, organization: str, name: str, *, c
 async def put_into_group(session: AsyncSession, organization: str, group: str, user: str, *, caller: Caller) -> None:
     """Let a user belong to a group; raises NotFound, Forbidden where the group has a role above the caller's own."""
     group_id = await _group_of_lesser_rank(session, organization, group, caller)
-    principal_id = await _principal(session, user, "/user")
+    principal_id = await _principal(session, user)
     put = insert(_group_members).values(group_id=group_id, principal_id=principal_id)
     await session.execute(put.on_conflict_do_nothing())
 
@@ -277,7 +279,7 @@ async def put_into_group(session: AsyncSession, organization: str, group: str, u
 async def take_from_group(session: AsyncSession, organization: str, group: str, user: str, *, caller: Caller) -> None:
     """Let a user belong to a group no more; raises NotFound, Forbidden."""
     group_id = await _group_of_lesser_rank(session, organization, group, caller)
-    principal_id = await _principal(session, user, "/user")
+    principal_id = await _principal(session, user)
     gone = await session.execute(
         _group_members.delete()
         .where(_group_members.c.group_id == group_id, _group_members.c.principal_id == principal_id)
@@ -301,7 +303,7 @@ async def token_named(session: AsyncSession, name: str, pointer: str) -> str:
     kind, _, rest = name.partition(":")
     try:
         if kind == "user":
-            return user_token(await _principal(session, rest, pointer))
+            return user_token(await _principal(session, rest))
         if kind == "group":
             return group_token(await _group(session, rest))
     except NotFound as absent:
@@ -334,10 +336,10 @@ async def names_of(session: AsyncSession, tokens: Sequence[str]) -> dict[str, st
     return names
 
 
-async def _principal(session: AsyncSession, name: str, pointer: str) -> UUID:
+async def _principal(session: AsyncSession, name: str) -> UUID:
     found = (await session.execute(sa.select(_principals.c.id).where(_principals.c.name == name))).scalar_one_or_none()
     if found is None:
-        raise NotFound(f"There is no user {name[:80]!r}.", faults=[Fault(pointer, "there is no such user")])
+        raise NotFound(f"There is no user {name[:80]!r}.")
     return UUID(str(found))
 
 
@@ -356,8 +358,7 @@ async def _group(session: AsyncSession, name: str) -> UUID:
 async def _must_be_there(session: AsyncSession, organization: str, caller: Caller) -> None:
     """Raise NotFound for an organization that is not there, and for one in which the caller has no role, alike."""
     caller.must_be_known()
-    mine = {organization_of(scope) for scope, _ in caller.rights}
-    if caller.role in LOOKS_AFTER_ALL or organization in mine:
+    if caller.role in LOOKS_AFTER_ALL or organization in caller.organizations:
         there = await session.execute(sa.select(_organizations.c.name).where(_organizations.c.name == organization))
         if there.one_or_none() is not None:
             return

@@ -20,7 +20,7 @@ from joserfc.errors import JoseError
 from joserfc.jwa import JWS_ALGORITHMS, JWSAlgModel
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
-from catalog.access.audience import Role
+from catalog.access.audience import Role, strongest
 from catalog.access.principals import TOKEN_MARK
 from catalog.errors import Unauthenticated
 
@@ -60,9 +60,6 @@ _MODELS: Mapping[str, JWSAlgModel] = {name: _BY_NAME["Ed25519" if name == "EdDSA
 _MEMBERS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
 _KINDS: Mapping[str, type[RSAKey | ECKey | OKPKey]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
 
-# Who is in several groups has the role that may most.
-_STRONGEST_FIRST = (Role.ADMIN, Role.CURATOR, Role.INGEST, Role.READER)
-
 
 class TokenRefused(Unauthenticated):
     """The token does not prove who you are."""
@@ -85,8 +82,7 @@ class Rules:
 
     def role_of(self, groups: Sequence[str]) -> Role:
         """Return what somebody in these groups may do: the strongest role of them, and to read without any."""
-        given = {role for group, role in self.roles if group in groups}
-        return next((role for role in _STRONGEST_FIRST if role in given), Role.READER)
+        return strongest(role for group, role in self.roles if group in groups) or Role.READER
 
 
 @dataclass(frozen=True, slots=True)

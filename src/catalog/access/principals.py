@@ -25,6 +25,7 @@ from catalog.access.audience import (
     Role,
     grant_token,
     organization_of,
+    strongest,
     tokens_of,
     user_token,
 )
@@ -157,13 +158,17 @@ class Caller:
         return self.role in LOOKS_AFTER_ALL or self.id == principal_id
 
     def role_in(self, scope: str) -> Role | None:
-        """Return the highest role that this caller has in an organization or a project."""
+        """Return the role that may most of those that this caller has in an organization or a project.
+
+        A role in the whole catalog is one there only for those who look after all of it.
+        """
         held = [role for one, role in self.rights if one in {scope, organization_of(scope)}]
-        if self.role is Role.ADMIN or Role.ADMIN in held:
-            return Role.ADMIN
-        if self.role is Role.CURATOR or Role.CURATOR in held:
-            return Role.CURATOR
-        return held[0] if held else None
+        return strongest([*held, self.role] if self.role in LOOKS_AFTER_ALL else held)
+
+    @property
+    def organizations(self) -> set[str]:
+        """The organizations in which this caller has a role, or in a project of which."""
+        return {organization_of(scope) for scope, _ in self.rights}
 
 
 NOBODY = Caller(None, "anonymous", None)

@@ -9,7 +9,6 @@ Sources: OpenID Connect Discovery 1.0, sections 4.1 to 4.3; RFC 8414, section 3.
 """
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ import structlog
 from catalog import __version__
 from catalog.access import oidc
 from catalog.access.oidc import PublicKey, Rules, TokenRefused, UnknownKey, Vouched
+from catalog.access.principals import digest_of
 from catalog.errors import Unavailable
 from catalog.settings import is_loopback
 
@@ -106,9 +106,7 @@ class Provider:
 
     async def verify(self, token: str) -> Vouched:
         """Return whom an access token vouches for; raises TokenRefused, or ProviderAway where only it could tell."""
-        if len(token) > oidc.TOKEN_BYTES_MAX:
-            raise TokenRefused(f"A token here has at most {oidc.TOKEN_BYTES_MAX:,} bytes.")
-        digest = hashlib.sha256(token.encode()).digest()
+        digest = digest_of(token)
         known = self._verified.get(digest)
         if known is None:
             signed = oidc.parsed(token, self.rules)

@@ -45,7 +45,7 @@ async def begin(session: AsyncSession, principal_id: UUID, lifetime: timedelta, 
     secret = secrets.token_urlsafe(SECRET_BYTES)
     await session.execute(
         _sessions.insert().values(
-            digest=_digest_of(secret), principal_id=principal_id, expires_at=sa.func.now() + lifetime
+            digest=principals.digest_of(secret), principal_id=principal_id, expires_at=sa.func.now() + lifetime
         )
     )
     return secret
@@ -53,18 +53,14 @@ async def begin(session: AsyncSession, principal_id: UUID, lifetime: timedelta, 
 
 async def visitor(database: Database, secret: str) -> Caller:
     """Return who is logged in with this secret: nobody, where it is unknown or over, or the principal was ended."""
-    return await principals.caller_by(database, _WHOSE, {"digest": _digest_of(secret)}) or NOBODY
+    return await principals.caller_by(database, _WHOSE, {"digest": principals.digest_of(secret)}) or NOBODY
 
 
 async def end(session: AsyncSession, secret: str) -> None:
     """End a session; one that is over already stays so."""
-    await session.execute(_sessions.delete().where(_sessions.c.digest == _digest_of(secret)))
+    await session.execute(_sessions.delete().where(_sessions.c.digest == principals.digest_of(secret)))
 
 
 def form_key_of(secret: str) -> str:
     """Return what a form of this session must send back: only a page that was shown in the session has it."""
     return hashlib.sha256(b"form:" + secret.encode()).hexdigest()
-
-
-def _digest_of(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()

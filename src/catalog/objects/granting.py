@@ -41,6 +41,7 @@ GRANTS_MAX = 200
 
 _objects = SQLModel.metadata.tables[str(CatalogObject.__tablename__)]
 _grants = SQLModel.metadata.tables[str(Grant.__tablename__)]
+_principals = SQLModel.metadata.tables["principal"]
 
 _SEES_GRANTS = frozenset({Permission.READ_ACP, Permission.WRITE_ACP, Permission.FULL_CONTROL})
 _GRANTS = frozenset({Permission.WRITE_ACP, Permission.FULL_CONTROL})
@@ -140,10 +141,8 @@ async def grants_below(session: AsyncSession, prefix: str, *, caller: Caller) ->
 
 async def _views(session: AsyncSession, condition: sa.ColumnElement[bool]) -> list[GrantView]:
     rows = await session.execute(
-        sa.select(_grants, sa.literal_column("principal.name").label("by_name"))
-        .join_from(
-            _grants, sa.table("principal", sa.column("id")), sa.literal_column("principal.id") == _grants.c.granted_by
-        )
+        sa.select(_grants, _principals.c.name.label("by_name"))
+        .join(_principals, _principals.c.id == _grants.c.granted_by)
         .where(condition, sa.or_(_grants.c.expires_at.is_(None), _grants.c.expires_at > sa.func.now()))
         .order_by(_grants.c.id)
     )
