@@ -42,8 +42,8 @@ RUNNABLE := $(if $(wildcard .venv/.dev),.venv/.dev,.venv/.local)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check check-format check-lint check-types check-imports check-spelling check-openapi \
-	trace bench format openapi vocabularies lock secrets clean
+.PHONY: help demo test chaos check check-format check-lint check-types check-imports check-spelling check-openapi \
+	trace bench eval format openapi vocabularies lock secrets clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,10 @@ demo: $(RUNNABLE) ## run the whole system and show it; ONESHOT=1 ends when shown
 test: .venv/.dev ## run all tests on real engines; TEST_OPTIONS="-k name" runs some
 	@$(BIN)/python -c '$(FETCH_ENGINES)'
 	@$(BIN)/pytest $(TEST_OPTIONS) $(PROOFS)
+
+chaos: .venv/.dev ## run the tests that have a larger size at that size: more objects, longer storms
+	@$(BIN)/python -c '$(FETCH_ENGINES)'
+	@$(BIN)/pytest -q -n 0 --long -m long
 
 check: check-format check-lint check-types check-imports check-spelling check-openapi ## format, lint, types, import contracts, spelling, OpenAPI
 
@@ -82,6 +86,9 @@ trace: .venv/.dev ## which requirement rows do passing tests prove? runs the tes
 bench: .venv/.dev ## measure against the limits of the same machine; OBJECTS=200000 for the full run
 	@$(BIN)/python -m bench --objects $(OBJECTS)
 
+eval: .venv/.dev ## ask the judged questions of a real corpus; CORPORA=folder takes records of others from there
+	@$(BIN)/python -m eval $(if $(CORPORA),--corpora $(CORPORA))
+
 format: .venv/.dev ## put the code into the one format, and mend what can be mended
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format
@@ -100,17 +107,23 @@ lock: .venv/.uv ## pin requirements/*.in anew, with hashes; UPGRADE=1 takes newe
 	@$(LOCK) requirements/uv.in -o requirements/uv.txt
 	@$(LOCK) requirements/runtime.in -o requirements/runtime.txt
 	@$(LOCK) requirements/local.in -c requirements/runtime.txt -o requirements/local.txt
-	@$(LOCK) requirements/dev.in -c requirements/local.txt -c requirements/uv.txt -o requirements/dev.txt
+	@$(LOCK) requirements/hybrid.in --overrides requirements/hybrid-without.in -c requirements/runtime.txt -o requirements/hybrid.txt
+	@$(LOCK) requirements/dev.in --overrides requirements/hybrid-without.in -c requirements/local.txt -c requirements/hybrid.txt \
+		-c requirements/uv.txt -o requirements/dev.txt
 
 secrets: ## make up the secrets that docker-compose.yml reads from .secrets/, where they are missing
 	@# The folder is closed to others; the files are open, because containers read them under another user's id.
 	@mkdir -p .secrets && chmod 700 .secrets && printf '*\n' > .secrets/.gitignore
-	@for name in postgres_password store_root_password store_secret_key notification_token cursor_key; do \
-		[ -s .secrets/$$name ] || { $(PYTHON) -c 'import secrets; print(secrets.token_hex(20))' > .secrets/$$name \
+	@for name in postgres_password store_root_password store_secret_key notification_token cursor_key first_admin_token; do \
+		[ -s .secrets/$$name ] || { $(PYTHON) -c 'import secrets, sys; print("cat_" + secrets.token_urlsafe(32) \
+			if sys.argv[1] == "first_admin_token" else secrets.token_hex(20))' $$name > .secrets/$$name \
 			&& echo "made .secrets/$$name"; }; \
 	done
 	@printf '[catalog]\nuser=catalog\npassword=%s\n' "$$(cat .secrets/postgres_password)" > .secrets/pg_service
-	@chmod 644 .secrets/*
+	@mkdir -p .secrets/keys && chmod 755 .secrets/keys
+	@[ -s .secrets/keys/keys.txt ] || { $(PYTHON) -c 'import base64, secrets; print("k" + secrets.token_hex(6), \
+		base64.b64encode(secrets.token_bytes(32)).decode())' > .secrets/keys/keys.txt && echo "made .secrets/keys/keys.txt"; }
+	@find .secrets -type f -exec chmod 644 {} +
 
 clean: ## stop the embedded engines; remove their data, the environment and what tools left behind
 	@for home in $(HOMES); do \

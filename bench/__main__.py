@@ -41,7 +41,7 @@ async def run(folder: Path, objects: int, names: list[str]) -> list[Figure]:
             for name, bench in figures.BENCHES.items():
                 if name not in names:
                     continue
-                if name == "B6":
+                if name in {"B6", "ALERTS", "B13"} and indexer is None:
                     indexer = stand.start("indexer", "run")
                 measured += await bench(stand)
         finally:
@@ -54,11 +54,11 @@ async def run(folder: Path, objects: int, names: list[str]) -> list[Figure]:
 
 def print_table(measured: list[Figure]) -> None:
     """Print the figures for people."""
-    print(f"{'figure':8} {'ratio':>8}  {'95 % interval':>18} {'ours':>12} {'limit':>12} {'unit':12} target")
+    print(f"{'figure':13} {'ratio':>8}  {'95 % interval':>18} {'ours':>12} {'limit':>12} {'unit':12} target")
     for one in measured:
         low, high = one.interval
         print(
-            f"{one.id:8} {one.ratio:8.3f}  [{low:7.3f}, {high:7.3f}] {one.ours:12,.2f} {one.limit:12,.2f} "
+            f"{one.id:13} {one.ratio:8.3f}  [{low:7.3f}, {high:7.3f}] {one.ours:12,.2f} {one.limit:12,.2f} "
             f"{one.unit:12} {one.target}  {one.note}"
         )
 

@@ -1,10 +1,9 @@
-"""The figures: search latency, registration, index pipeline, freshness, signing, lineage, import of vocabularies."""
+"""The figures: registration, index pipeline, freshness, signing, lineage, import of vocabularies."""
 
 import asyncio
 import hashlib
 import hmac
 import random
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 from itertools import count, islice
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import httpx2
@@ -22,11 +21,12 @@ import psycopg
 import sqlalchemy as sa
 from uuid_utils.compat import uuid7
 
+from bench import alerts, exports, searches, transfers
 from bench import stand as stands
 from bench.corpus import Corpus
 from bench.measure import Figure, Pair, figure, interleaved, median, quantile, timed
 from bench.permissions import permission_cost
-from bench.stand import Stand, Wire
+from bench.stand import Stand, Wire, say
 from catalog.database import now
 from catalog.objects import reading
 from catalog.provenance.lineage import NODES_MAX
@@ -35,9 +35,6 @@ from catalog.search import query
 from catalog.search.document import document_from
 from indexer import documents
 
-FACETS = ("kind", "project", "licence", "year", "creator")
-QUESTIONS = 500
-QUESTIONS_A_BLOCK = 60
 ROWS_A_BLOCK = 2_000
 FRESH = 40
 LINKS_A_BLOCK = 5_000
@@ -49,48 +46,6 @@ WIDE_A_BLOCK = 5
 INDEX_BLOCKS = 4
 CONCEPTS = 100_000
 IMPORT_SECONDS_MAX = 120
-
-
-def say(text: str) -> None:
-    """Tell whoever waits what is being measured."""
-    print(text, file=sys.stderr, flush=True)
-
-
-async def search_latency(stand: Stand) -> list[Figure]:
-    """B1: text, five facets, highlights, the permission filter and 20 hits with links, one client."""
-    say("B1 search latency")
-    asker = 0
-    questions = stand.corpus.questions(QUESTIONS)
-    ours_wire = Wire(str(stand.settings.public_url), {"Authorization": f"Bearer {stand.tokens[asker]}"})
-    raw_wire = Wire(str(stand.settings.search_url), {"Content-Type": "application/json"})
-    audience = stand.owners[asker].audience
-    bodies = {
-        text: msgspec.json.encode(query.body_of(query.Question(text=text, facets=FACETS, limit=20), audience))
-        for text in questions
-    }
-    paths = {
-        text: "/api/search?" + urlencode({"q": text, "facet": FACETS, "limit": 20}, doseq=True) for text in questions
-    }
-    raw_path = f"/{stand.settings.search_index}/_search?allow_partial_search_results=false"
-    chosen = random.Random(1)
-
-    def block(one: Any) -> list[float]:
-        return [timed(partial(one, text)) for text in chosen.sample(questions, QUESTIONS_A_BLOCK)]
-
-    def ours(text: str) -> None:
-        status, body = ours_wire.send("GET", paths[text])
-        assert status == 200, body
-
-    def raw(text: str) -> None:
-        status, body = raw_wire.send("POST", raw_path, bodies[text])
-        assert status == 200, body
-
-    pair = await asyncio.to_thread(interleaved, partial(block, ours), partial(block, raw), 10)
-    size = len(stand.ids)
-    return [
-        figure("B1.p50", pair, median, unit="ms", objects=size, target="<= 1.20"),
-        figure("B1.p99", pair, lambda values: quantile(values, 0.99), unit="ms", objects=size, target="<= 1.30"),
-    ]
 
 
 async def registration(stand: Stand) -> list[Figure]:
@@ -346,7 +301,7 @@ async def lineage(stand: Stand) -> list[Figure]:
             return [timed(partial(one, start)) for start in chosen.sample(starts, LINEAGES_A_BLOCK)]
 
         deep = await asyncio.to_thread(interleaved, partial(block, ours), partial(block, bare))
-        wide = await asyncio.to_thread(_wide, connection, wire, owner.id, ids)
+        wide = await asyncio.to_thread(_wide, connection, wire, owner.must_be_known(), ids)
         connection.execute("TRUNCATE relation")
     target = "ours < 300 ms"
     return [
@@ -444,11 +399,18 @@ async def fill(stand: Stand) -> None:
 
 BENCHES = {
     "B5": index_pipeline,
-    "B1": search_latency,
+    "B1": searches.latency,
+    "B2": searches.throughput,
+    "SUGGEST": searches.completion,
+    "WORST": searches.beside_the_worst,
     "B8": permission_cost,
     "B9": signing,
     "PROV": lineage,
     "B3": registration,
     "B6": freshness,
     "VOCAB": vocabulary,
+    "EXPORT": exports.whole_result,
+    # After B6, which starts the indexer.
+    "ALERTS": alerts.ten_thousand,
+    "B13": transfers.beside_rclone,
 }

@@ -7,7 +7,6 @@ an entry whose lease ends: whoever takes it next says the same again, which is h
 import asyncio
 from datetime import timedelta
 
-import sqlalchemy as sa
 import structlog
 
 from catalog import queue
@@ -18,6 +17,7 @@ from catalog.doi.sending import Later, Request
 from catalog.engines import Engines
 from catalog.errors import CatalogError
 from catalog.queue import Claim
+from indexer import handling
 
 log = structlog.get_logger("indexer.dois")
 
@@ -56,20 +56,8 @@ async def step(engines: Engines) -> int:
 
 async def _handle(engines: Engines, claim: Claim, gate: asyncio.Semaphore, under_way: timedelta) -> None:
     async with gate:
-        try:
-            await _bring_up_to_date(engines, claim, under_way)
-        except sa.exc.SQLAlchemyError:
-            # The database is away, and where the reason would be noted is there: the lease brings the DOI back.
-            raise
-        except Exception as fault:
-            # Nobody foresaw this. It must cost the other DOIs nothing.
-            log.exception("DOI failed", doi=claim.subject)
-            async with engines.database.transaction() as session:
-                reason = f"Telling the registry failed: {type(fault).__name__}: {fault}"
-                if claim.exhausted:
-                    await queue.park(session, claim, reason=reason)
-                else:
-                    await queue.postpone(session, claim, reason=reason)
+        told = _bring_up_to_date(engines, claim, under_way)
+        await handling.alone(engines, claim, told, log=log, doing="Telling the registry")
 
 
 async def _bring_up_to_date(engines: Engines, claim: Claim, under_way: timedelta) -> None:

@@ -9,6 +9,7 @@ from catalog.database import now
 from catalog.engines import Engines
 from catalog.objects import granting
 from catalog.queue import Claim
+from indexer import handling
 
 log = structlog.get_logger("indexer.embargoes")
 
@@ -20,7 +21,7 @@ async def step(engines: Engines) -> int:
     async with engines.database.transaction() as session:
         claims = await queue.claim(session, granting.EMBARGO, most=BATCH)
     for claim in claims:
-        await _settle(engines, claim)
+        await handling.alone(engines, claim, _settle(engines, claim), log=log, doing="Ending the embargo")
     return len(claims)
 
 

@@ -1,23 +1,28 @@
 """Look at keys: what a notification only hinted at is asked of the store, and rows are brought in line with it."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 import sqlalchemy as sa
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from catalog import queue
 from catalog.database import now
 from catalog.engines import Engines
-from catalog.errors import CatalogError, Unavailable
-from catalog.objects import discovered, uploads, versions
+from catalog.errors import CatalogError, NotFound, Unavailable
+from catalog.inventory import fixity
+from catalog.objects import arriving, discovered, moving, uploads, versions
 from catalog.objects.discovered import Lying
 from catalog.objects.uploads import Claimed, Seen
 from catalog.queue import LEASE, Claim
 from catalog.storage import parts
+from catalog.storage.s3 import Stat, Store
+from catalog.storage.stores import Detached, NoSuchBackend
+from indexer import handling
 
 log = structlog.get_logger("indexer.keys")
 
@@ -25,10 +30,8 @@ log = structlog.get_logger("indexer.keys")
 BATCH = 64
 # Connections to one store at a time: enough to hide its latency, few enough to leave it to its users.
 LOOKS_AT_ONCE = 16
-
-
-# Hashing a large file takes longer than a lease: what is in hand is kept by renewing it this often per lease.
-RENEWALS_PER_LEASE = 3
+# So many keys at once are a folder; fewer are settled one by one, each with a revision of its own.
+TOGETHER_LEAST = 8
 
 
 class NoSuchKey(CatalogError):
@@ -43,27 +46,48 @@ async def step(engines: Engines) -> int:
         return 0
     gate = asyncio.Semaphore(LOOKS_AT_ONCE)
     in_hand = {claim.id: claim for claim in claims}
-    keeping = asyncio.create_task(_keep(engines, in_hand))
-    try:
+    async with handling.kept(engines, in_hand):
+        for done in await _settled_together(engines, claims, gate):
+            del in_hand[done.id]
         # All of them end, whatever one of them meets: none is left running behind the lane's back.
         outcomes = await asyncio.gather(
-            *(_handle(engines, claim, gate, in_hand) for claim in claims), return_exceptions=True
+            *(_handle(engines, claim, gate, in_hand) for claim in list(in_hand.values())), return_exceptions=True
         )
-    finally:
-        keeping.cancel()
     for fault in outcomes:
         if fault is not None:
             raise fault
     return len(claims)
 
 
-async def _keep(engines: Engines, in_hand: Mapping[int, Claim]) -> None:
-    while True:
-        await asyncio.sleep(LEASE.total_seconds() / RENEWALS_PER_LEASE)
-        # The database may be away for a moment; the next renewal comes before the lease ends.
-        with suppress(sa.exc.SQLAlchemyError):
-            async with engines.database.transaction() as session:
-                await queue.renew(session, list(in_hand.values()), lease=LEASE)
+async def _settled_together(engines: Engines, claims: Sequence[Claim], gate: asyncio.Semaphore) -> list[Claim]:
+    """Settle the many files that have arrived as declared in one go, and return their claims; others are left."""
+    if len(claims) < TOGETHER_LEAST:
+        return []
+    async with engines.database.transaction() as session:
+        awaited = await arriving.awaited(session, [claim.subject for claim in claims])
+    mine = [claim for claim in claims if claim.subject in awaited]
+
+    async def looked_at(claim: Claim) -> Seen | None:
+        upload = awaited[claim.subject]
+        async with gate:
+            # What fails here is looked at once more by itself, and told then.
+            with suppress(CatalogError):
+                found = await (await engines.store_of(upload.backend)).stat(upload.key)
+                return None if found is None else Seen(found.size, found.sha256, found.etag, found.version_id)
+        return None
+
+    looks = await asyncio.gather(*map(looked_at, mine))
+    arrived = {
+        claim.id: (awaited[claim.subject].id, seen)
+        for claim, seen in zip(mine, looks, strict=True)
+        if seen is not None and awaited[claim.subject].is_brought(seen)
+    }
+    async with engines.database.transaction() as session:
+        held = await queue.hold(session, [claim for claim in mine if claim.id in arrived])
+        done = await arriving.settle(session, dict(arrived[claim.id] for claim in held))
+        settled = [claim for claim in held if arrived[claim.id][0] in done]
+        await queue.finish(session, settled)
+    return settled
 
 
 async def _handle(engines: Engines, claim: Claim, gate: asyncio.Semaphore, in_hand: dict[int, Claim]) -> None:
@@ -89,16 +113,25 @@ async def _settle(engines: Engines, claim: Claim) -> None:
         backend, bucket, key = uploads.location_of(claim.subject)
     except ValueError:
         raise NoSuchKey from None
-    look = await _look(engines, backend, bucket, key)
+    async with engines.database.transaction() as session:
+        known = await _known(session, backend, bucket, key)
+    if known.moving:
+        # Bytes on their way: whoever moves them looks at them, and may have moved them by now.
+        async with engines.database.transaction() as session:
+            await queue.finish(session, [claim])
+        return
+    look = await _look(engines, backend, key, known)
     async with engines.database.transaction() as session:
         if not await queue.hold(session, [claim]):
             # Another worker has looked since, and what it saw is newer: settling ours would undo it for good.
             log.info("look overtaken", subject=claim.subject)
             return
         if not look.ours:
-            await discovered.note(session, backend, bucket, key, look.lying, prefix=engines.placement.prefix)
+            layout = await discovered.layout_of(session, engines.placement.prefix, backend)
+            await discovered.note(session, backend, bucket, key, look.lying, layout=layout)
             await queue.finish(session, [claim])
             return
+        await fixity.mended(session, backend, bucket, key, look.mended)
         again_at = await uploads.settle(session, backend, bucket, key, look.seen)
         lost_at = await versions.settle(session, (backend, bucket, key), look.seen, look.kept)
         if again_at is not None:
@@ -117,19 +150,46 @@ class _Look:
     seen: Seen | None = None
     kept: Mapping[str, bool] = field(default_factory=dict)
     lying: Lying | None = None
+    # Versions that were found to be others once and are what they should be; without versions, the empty one.
+    mended: Collection[str] = ()
 
 
-async def _look(engines: Engines, backend: str, bucket: str, key: str) -> _Look:
-    async with engines.database.transaction() as session:
-        claim = await uploads.claim_on(session, backend, bucket, key)
-        published = await versions.published_under(session, (backend, bucket, key))
-    if claim is not None and claim.multipart_id is not None:
-        await _join_or_drop(engines, key, claim, claim.multipart_id)
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What rows say of a key: an upload of ours, what was published, what was found to be altered.
+
+    `moving` where a relocation was given the key, and nothing names it yet.
+    """
+
+    claim: Claimed | None
+    published: Sequence[tuple[str | None, int]]
+    altered: Mapping[str, str]
+    moving: bool
+
+
+async def _known(session: AsyncSession, backend: str, bucket: str, key: str) -> _Known:
+    claim = await uploads.claim_on(session, backend, bucket, key)
+    published = await versions.published_under(session, (backend, bucket, key))
+    altered = await fixity.altered_under(session, backend, bucket, key)
+    of_others = claim is None and not published
+    return _Known(claim, published, altered, of_others and await moving.is_copy(session, backend, bucket, key))
+
+
+async def _look(engines: Engines, backend: str, key: str, known: _Known) -> _Look:
+    claim, published, altered = known.claim, known.published, known.altered
+    try:
+        store = await engines.store_of(backend)
+    except (Detached, NoSuchBackend):
+        # Nothing can be had from there any more: what it held is missing, like bytes that were removed.
+        return _Look(ours=claim is not None or bool(published))
     expected = None if claim is None else claim.size
     if claim is not None and expected is None and not published:
-        # The key of an upload that a newer one took over: whatever lies there is of no more use.
-        return _Look(ours=True)
-    found = await engines.store.stat(key)
+        # The key of an upload that a newer one took over: what lies there is of no more use, and takes room.
+        if claim.multipart_id is not None:
+            await store.abort_multipart(key, claim.multipart_id)
+        left = await store.stat(key)
+        return _Look(ours=True, seen=None if left is None else Seen(left.size, None, left.etag, left.version_id))
+    found = await _found(engines, store, key, claim)
     if claim is None and not published:
         if found is None:
             return _Look(ours=False)
@@ -137,35 +197,56 @@ async def _look(engines: Engines, backend: str, bucket: str, key: str) -> _Look:
         return _Look(ours=False, lying=lying)
     kept = {}
     for store_version in filter(None, (name for name, _ in published)):
+        if store_version in altered:
+            kept[store_version] = await _is_again(store, key, store_version, altered[store_version])
+            continue
         there = found is not None and found.version_id == store_version
-        kept[store_version] = there or await engines.store.stat(key, version_id=store_version) is not None
+        kept[store_version] = there or await store.stat(key, version_id=store_version) is not None
     if found is None:
         return _Look(ours=True, kept=kept)
-    sha256 = found.sha256
+    # What the store says of bytes is what it was told once: those that were found to be others are read.
+    suspected = (found.version_id or "") in altered
+    sha256 = None if suspected else found.sha256
     if sha256 is None and found.size in {expected, *(size for _, size in published)}:
         # The store keeps no checksum of the whole: hash the bytes ourselves, in constant memory.
-        sha256 = await engines.store.sha256_of(key, version_id=found.version_id)
-    return _Look(ours=True, seen=Seen(found.size, sha256, found.etag, found.version_id), kept=kept)
+        sha256 = await store.sha256_of(key, version_id=found.version_id)
+    again = [name for name, declared in altered.items() if kept.get(name) or (suspected and sha256 == declared)]
+    seen = Seen(found.size, sha256, found.etag, found.version_id)
+    return _Look(ours=True, seen=seen, kept=kept, mended=again)
 
 
-async def _join_or_drop(engines: Engines, key: str, claim: Claimed, multipart_id: str) -> None:
-    """Make one object of an upload's parts when the client has brought them all; drop them when it brings no more."""
-    there = await engines.store.stat(key) is not None
-    if there or claim.over:
-        # Another look has joined them, or the bytes came whole.
-        await engines.store.abort_multipart(key, multipart_id)
-        return
+async def _is_again(store: Store, key: str, version_id: str, sha256: str) -> bool:
+    try:
+        return await store.sha256_of(key, version_id=version_id) == sha256
+    except NotFound:
+        return False
+
+
+async def _found(engines: Engines, store: Store, key: str, claim: Claimed | None) -> Stat | None:
+    """Return what lies under a key, once its parts were joined if the client has brought them all."""
+    found = await store.stat(key)
+    if claim is None or claim.multipart_id is None:
+        return found
+    if found is not None or claim.over:
+        # Another look has joined the parts, the bytes came whole, or nobody may bring more.
+        await store.abort_multipart(key, claim.multipart_id)
+    elif claim.sent and await _joined(engines, store, key, claim, claim.multipart_id):
+        return await store.stat(key)
+    return found
+
+
+async def _joined(engines: Engines, store: Store, key: str, claim: Claimed, multipart_id: str) -> bool:
+    """Make one object of an upload's parts, which the client has brought all; whether it was done."""
     cut = None if claim.size is None else parts.cut(claim.size)
-    if not claim.sent or cut is None:
-        return
-    held = await engines.store.parts_of(key, multipart_id)
-    if held is None or parts.missing(cut, held):
+    held = await store.parts_of(key, multipart_id)
+    if cut is None or held is None or parts.missing(cut, held):
         # The store has lost what it had when the client was told that nothing is missing.
         async with engines.database.transaction() as session:
             await uploads.not_sent(session, claim.upload_id)
-    else:
-        await engines.store.complete_multipart(key, multipart_id, held)
-        log.info("parts joined", upload=str(claim.upload_id), parts=cut.count)
+        return False
+    await store.complete_multipart(key, multipart_id, held)
+    log.info("parts joined", upload=str(claim.upload_id), parts=cut.count)
+    return True
 
 
 async def _later(engines: Engines, claim: Claim, fault: CatalogError) -> None:

@@ -10,12 +10,31 @@ import sqlalchemy as sa
 import structlog
 
 from catalog import queue
-from catalog.access import issued
+from catalog.access import issued, quotas
+from catalog.alerts import matches, topics
+from catalog.alerts import notices as told_notices
 from catalog.engines import Engines
 from catalog.errors import CatalogError, Unavailable
 from catalog.objects import changing, granting, remembering, uploads
-from catalog.search import unfound
-from indexer import documents, dois, embargoes, keys, outside
+from catalog.search import unfound, vectors
+from catalog.storage import capacity, health
+from indexer import (
+    alerts,
+    documents,
+    dois,
+    embargoes,
+    embedding,
+    fixity,
+    hashes,
+    keys,
+    notices,
+    outside,
+    probes,
+    relocating,
+    retention,
+    scans,
+    telling,
+)
 
 log = structlog.get_logger("indexer")
 
@@ -27,6 +46,16 @@ AWAY_SECONDS = 1.0
 DOCUMENT_LANES = 2
 DRAIN_POLL_SECONDS = 0.05
 HOUSEKEEPING_SECONDS = 3600.0
+# What is sent elsewhere may have to wait for others, and is not waited for.
+DRAINED = (
+    uploads.KEY,
+    changing.INDEX,
+    changing.DOI,
+    granting.EMBARGO,
+    topics.SAVED,
+    topics.MATCH,
+    topics.ALERT,
+)
 
 Step = Callable[[Engines], Awaitable[int]]
 
@@ -63,8 +92,13 @@ async def prepare(engines: Engines) -> None:
                 async with engines.database.transaction() as session:
                     await changing.index_everything(session)
                 log.warning("index filled anew", note="every object is queued for it")
+            await alerts.prepare(engines)
             await outside.prepare(engines)
             await dois.prepare(engines)
+            await retention.prepare(engines)
+            await embedding.prepare(engines)
+            await fixity.prepare(engines)
+            await probes.prepare(engines)
         except (Unavailable, sa.exc.SQLAlchemyError) as fault:
             log.warning("waiting for the engines", reason=_line(fault))
             await asyncio.sleep(AWAY_SECONDS)
@@ -90,6 +124,20 @@ async def run(engines: Engines, stop: asyncio.Event) -> None:
                 outside.step,
                 dois.step,
                 embargoes.step,
+                alerts.saved_step,
+                alerts.match_step,
+                alerts.alert_step,
+                telling.confirm_step,
+                telling.step,
+                probes.step,
+                notices.step,
+                embedding.step,
+                scans.step,
+                hashes.step,
+                fixity.step,
+                retention.step,
+                retention.leftover_step,
+                relocating.step,
             ]
             async with asyncio.TaskGroup() as lanes:
                 for step in steps:
@@ -140,6 +188,16 @@ async def _keep_house(engines: Engines, stop: asyncio.Event) -> None:
             async with engines.database.transaction() as session:
                 await remembering.forget_old_requests(session)
                 await unfound.forget_old(session)
+                await quotas.fold(session)
+                await capacity.fold(session)
+                await capacity.note_day(session)
+                await health.forget_old(session)
+                await told_notices.forget_old(session)
+                await health.schedule(session, engines.probe_interval)
+            folded = matches.FOLDED_AT_ONCE
+            while folded == matches.FOLDED_AT_ONCE and not stop.is_set():
+                async with engines.database.transaction() as session:
+                    folded = await matches.fold(session)
             removed = issued.FORGOTTEN_AT_ONCE
             while removed == issued.FORGOTTEN_AT_ONCE and not stop.is_set():
                 async with engines.database.transaction() as session:
@@ -162,10 +220,13 @@ async def drain(engines: Engines, limit: timedelta) -> None:
             # What ends an embargo has documents written, what looks at keys as well.
             handled = await embargoes.step(engines) + await keys.step(engines)
             handled += await documents.step(engines) + await dois.step(engines)
+            handled += await alerts.saved_step(engines) + await alerts.match_step(engines)
+            handled += await alerts.alert_step(engines) + await embedding.step(engines)
             if handled:
                 continue
             async with engines.database.transaction() as session:
-                left = await queue.due(session, [uploads.KEY, changing.INDEX, changing.DOI, granting.EMBARGO])
+                embedded = [vectors.EMBED] if await embedding.is_wanted(engines, session) else []
+                left = await queue.due(session, [*DRAINED, *embedded])
             if not left:
                 return
         except (Unavailable, sa.exc.SQLAlchemyError) as fault:

@@ -15,6 +15,7 @@ from catalog.outside import tables
 from catalog.outside.looking import LOOK_SECONDS_MAX, Looker
 from catalog.outside.tables import BROKEN, Look, State
 from catalog.queue import Claim
+from indexer import handling
 
 log = structlog.get_logger("indexer.outside")
 
@@ -51,7 +52,8 @@ async def step(engines: Engines) -> int:
             await queue.finish(session, claims)
             return len(claims)
     for claim in claims:
-        await _look_at(engines, engines.looker, claim)
+        looked = _look_at(engines, engines.looker, claim)
+        await handling.alone(engines, claim, looked, log=log, doing="Looking outside")
     return len(claims)
 
 

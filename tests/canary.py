@@ -15,6 +15,9 @@ from uuid import uuid4
 
 KNOWN_BY_FORM = {
     "a token": rb"cat_[A-Za-z0-9_-]{43}",
+    "a key of a feed": rb"catf_[A-Za-z0-9_-]{43}",
+    "a secret of webhooks": rb"whsec_[A-Za-z0-9+/]{43}",
+    "a key to unsubscribe": rb"catu_[A-Za-z0-9_-]{43}",
     "a signature": rb"X-Amz-Signature=[0-9a-f]{64}",
     "a session token": rb"eyJ[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}",
 }

@@ -1,10 +1,10 @@
 """Real engines for every test: started once a run, with a database, an index and a bucket for each worker."""
 
 import asyncio
+import gc
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
+import httpcore2
 import httpx2
 import psycopg
 import pytest
@@ -24,6 +25,7 @@ from pydantic import HttpUrl, PostgresDsn, SecretStr
 
 from catalog.access import principals
 from catalog.access.audience import Role
+from catalog.cli.operating import GARBAGE_THRESHOLD
 from catalog.database import Database
 from catalog.engines import Engines, opened
 from catalog.errors import CatalogError
@@ -31,16 +33,21 @@ from catalog.local import ports
 from catalog.migrations import upgrade
 from catalog.objects import schemes
 from catalog.settings import Settings, inherited_settings
-from tests import canary
+from tests import canary, forked
 from tests import engines as engine_process
+from tests.api import truth
+from tests.forked import Forked
 
-pytest_plugins = ["pytester", "tests.trace.plugin"]
+pytest_plugins = ["pytester", "tests.trace.plugin", "tests.api.lab"]
 
 FOLDER = pytest.StashKey[str]()
 LOOKED = pytest.StashKey[canary.Looked]()
 PROCESS = pytest.StashKey["subprocess.Popen[bytes]"]()
 SECONDS_MAX = 30
 START_SECONDS_MAX = 120
+# Between two looks for what is awaited, longer each time: a look may be a search, and takes from what it waits for.
+LOOK_SECONDS_MIN = 0.02
+LOOK_SECONDS_MAX = 0.2
 Found = TypeVar("Found")
 
 
@@ -51,6 +58,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=["embedded", "docker"],
         default="embedded",
         help="run PostgreSQL, OpenSearch and MinIO as processes (embedded, the default) or in containers (docker)",
+    )
+    parser.getgroup("size").addoption(
+        "--long",
+        action="store_true",
+        help="run the tests that are marked `long` at their full size, as `make chaos` does",
+    )
+    parser.getgroup("pages").addoption(
+        "--pictures", metavar="FOLDER", help="keep a picture of every page that is shown in Chromium in this folder"
     )
 
 
@@ -67,9 +82,18 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = Path(tempfile.mkdtemp(prefix="catalog-tests-"))
         config.stash[FOLDER] = str(folder)
         config.stash[PROCESS] = engine_process.start(folder, config.option.engines)
+    # Each client of HTTP reads the whole list of certificate authorities anew, which takes 20 ms: tests make thousands.
+    httpcore2.default_ssl_context = cache(httpcore2.default_ssl_context)
     # A test must meet no engine but through the fixtures, in a database, an index and a bucket of its own.
     for name in inherited_settings():
         del os.environ[name]
+
+
+def pytest_collection_finish() -> None:
+    """Look through what was loaded once, and never again, as `catalog serve` does: tests make few cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_THRESHOLD)
 
 
 def pytest_configure_node(node: Any) -> None:
@@ -105,12 +129,26 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop the engines."""
+    """Stop the engines, and before them what forks."""
+    forked.stop()
     process = config.stash.get(PROCESS, None)
     if process is None:
         return
     engine_process.stop(process)
     shutil.rmtree(config.stash[FOLDER], ignore_errors=True)
+
+
+class Sized(Protocol):
+    """Chooses a size."""
+
+    def __call__(self, usual: int, *, long: int) -> int:
+        """Return the usual size, or with `--long` the full one."""
+
+
+@pytest.fixture(scope="session")
+def sized(pytestconfig: pytest.Config) -> Sized:
+    """What chooses the size of a test that is marked `long`; its usual one shows the same in less time."""
+    return lambda usual, *, long: long if pytestconfig.option.long else usual
 
 
 @dataclass(frozen=True)
@@ -161,7 +199,13 @@ def make_world(
         store_secret_key=SecretStr(given["CATALOG_STORE_SECRET_KEY"]),
         notification_token=SecretStr(given["CATALOG_NOTIFICATION_TOKEN"]),
         cursor_key=SecretStr(given["CATALOG_CURSOR_KEY"]),
-        **changes,
+        key_file=Path(given["CATALOG_KEY_FILE"]),
+        # Reading texts for their meaning, and bytes again, costs a processor that other tests need; those of either
+        # turn it on.
+        **(
+            {"backend_networks": given["CATALOG_BACKEND_NETWORKS"], "hybrid": "off", "fixity_bytes_per_day": 0}
+            | changes
+        ),
     )
     world = World(settings, folder, _environment_of(settings))
     canary.remember(Path(ready["folder"]), world.folder, secrets_of_settings(settings))
@@ -235,27 +279,21 @@ class Live:
     world: World
     url: str
     tokens: dict[str, str] = field(repr=False)
-    processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict, repr=False)
+    processes: dict[str, Forked] = field(default_factory=dict, repr=False)
 
     @property
     def settings(self) -> Settings:
         """What the processes run with."""
         return self.world.settings
 
-    def start(self, name: str) -> "subprocess.Popen[bytes]":
+    def start(self, name: str) -> Forked:
         """Start `api` or `indexer`; its log lies in the world's folder."""
         command = {
-            "api": ["-m", "catalog", "serve", "--port", self.url.rsplit(":", 1)[1]],
-            "indexer": ["-m", "indexer", "run"],
+            "api": ["catalog", "serve", "--port", self.url.rsplit(":", 1)[1]],
+            "indexer": ["catalog-indexer", "run"],
         }[name.partition("-")[0]]
-        with (self.world.folder / f"{name}.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(
-                [sys.executable, *command],
-                env=self.world.environment,
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-            )
+        log = self.world.folder / f"{name}.log"
+        self.processes[name] = forked.start(command, self.world.environment, log)
         return self.processes[name]
 
     def stop(self) -> None:
@@ -311,12 +349,13 @@ def running(world: World, tokens: dict[str, str], *names: str) -> Generator[Live
 def _await_answer(live: Live) -> None:
     # Importing everything takes seconds of work, which a busy machine spreads over many more.
     ends = time.monotonic() + START_SECONDS_MAX
-    while time.monotonic() < ends:
-        try:
-            if httpx2.get(f"{live.url}/livez").status_code == 200:
-                return
-        except httpx2.HTTPError:
-            time.sleep(0.05)
+    with httpx2.Client(trust_env=False) as client:
+        while time.monotonic() < ends:
+            try:
+                if client.get(f"{live.url}/livez").status_code == 200:
+                    return
+            except httpx2.HTTPError:
+                time.sleep(0.02)
     raise AssertionError(f"the API did not start:\n{live.log('api')[-4000:]}")
 
 
@@ -327,6 +366,13 @@ async def live(world: World, engines_ready: dict[str, Any], pytestconfig: pytest
     tokens = await make_tokens(world)
     with notified(pytestconfig, world), running(world, tokens, "api", "indexer") as live:
         yield live
+    # Whatever the tests did: what the catalog has counted for quotas is what is there.
+    async with opened(world.settings) as opened_engines:
+        assert await truth.noted(opened_engines) == await truth.held(opened_engines)
+        assert await truth.counted_in_stores(opened_engines) == await truth.lying_in_stores(opened_engines)
+        # Those whom all tests share are in the end what they were: whoever needs a role gives it to a principal of
+        # its own, or takes it back.
+        assert await truth.belonging(opened_engines, *sorted(set(tokens) - {"admin"})) == []
 
 
 @contextmanager
@@ -386,11 +432,18 @@ async def clients(live: Live) -> AsyncGenerator[Clients]:
     await opened_clients.close()
 
 
-async def eventually(look: Callable[[], Awaitable[Found]], *, seconds: float = SECONDS_MAX) -> Found:
-    """Return the first true thing that `look` returns; raises when the time is over."""
+async def eventually(
+    look: Callable[[], Awaitable[Found]], *, seconds: float = SECONDS_MAX, pause_max: float = LOOK_SECONDS_MAX
+) -> Found:
+    """Return the first true thing that `look` returns; raises when the time is over.
+
+    What is there for a moment only needs a `pause_max` that is shorter.
+    """
     ends = time.monotonic() + seconds
+    pause = LOOK_SECONDS_MIN
     while time.monotonic() < ends:
         if found := await look():
             return found
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, pause_max)
     raise AssertionError(f"it did not happen within {seconds} seconds: {look}")

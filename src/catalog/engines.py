@@ -10,19 +10,33 @@ from catalog.access.audience import Role
 from catalog.access.login import Client
 from catalog.access.oidc import Rules
 from catalog.access.provider import Provider
+from catalog.alerts.keys import Keys
+from catalog.alerts.mail import Letterhead, Mailer
+from catalog.alerts.telling import Alerting
+from catalog.alerts.webhooks import Webhooks
 from catalog.database import Database
 from catalog.doi.describing import House
 from catalog.doi.registry import DataCiteRegistry, LocalRegistry, Registry
+from catalog.inventory.fixity import Allowance
 from catalog.objects.uploads import Placement
+from catalog.outside.door import Door
 from catalog.outside.looking import Looker
 from catalog.queue import Bell
+from catalog.retention.deciding import Policy
+from catalog.search.embedding import Embedder
 from catalog.search.index import Index
+from catalog.search.percolator import Percolator
 from catalog.settings import Settings
+from catalog.storage.capacity import Told
+from catalog.storage.copying import Pace, Throttle
 from catalog.storage.credentials import TokenService
+from catalog.storage.keys import OWN
+from catalog.storage.own import OwnStore
 from catalog.storage.s3 import Store
-
-# There is one backend until organizations bring their own; every location names it already.
-BACKEND = "default"
+from catalog.storage.sealing import Pair
+from catalog.storage.signing import Addressing
+from catalog.storage.stores import Stores
+from catalog.storage.wrapping import LocalKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +45,11 @@ class Engines:
 
     database: Database
     index: Index
-    store: Store
+    # The queries of saved searches, beside the index of objects.
+    percolator: Percolator
+    # The catalog's own store, and those that organizations bring.
+    store: OwnStore
+    stores: Stores
     token_service: TokenService
     bell: Bell
     placement: Placement
@@ -40,10 +58,23 @@ class Engines:
     registry: Registry
     house: House
     access_log_kept: timedelta
+    alerting: Alerting
+    fixity: Allowance
+    retention: Policy
+    relocating: Pace
+    # How often every store is tried.
+    probe_interval: timedelta = timedelta(days=1)
     # None: only tokens of our own count.
     provider: Provider | None = None
     # None: nobody logs in to the pages.
     login: Client | None = None
+    # None: hybrid search is off.
+    embedder: Embedder | None = None
+    hybrid_by_default: bool = False
+
+    async def store_of(self, backend: str) -> Store:
+        """Return the store of the backend that a location names; raises Detached, NoSuchBackend, StoreAway."""
+        return self.store if backend == OWN else await self.stores.of(backend)
 
 
 @asynccontextmanager
@@ -51,7 +82,8 @@ async def opened(settings: Settings) -> AsyncGenerator[Engines]:
     """Build the clients, ring the bell while the block runs, close everything at its end."""
     database = Database(str(settings.database_url), connections=settings.database_connections)
     index = Index(url=str(settings.search_url), alias=settings.search_index, refresh=settings.search_refresh)
-    store = Store(
+    percolator = Percolator(str(settings.search_url), f"{settings.search_index}-saved", settings.search_refresh)
+    store = OwnStore(
         endpoint=str(settings.store_url),
         public_endpoint=str(settings.store_link_url),
         region=settings.store_region,
@@ -59,6 +91,7 @@ async def opened(settings: Settings) -> AsyncGenerator[Engines]:
         prefix=settings.store_prefix,
         access_key=settings.store_access_key,
         secret_key=settings.store_secret_key.get_secret_value(),
+        addressing=Addressing(settings.store_addressing),
     )
     token_service = TokenService(
         endpoint=str(settings.store_sts_url or settings.store_url),
@@ -69,19 +102,39 @@ async def opened(settings: Settings) -> AsyncGenerator[Engines]:
         secret_key=settings.store_secret_key.get_secret_value(),
         role=settings.store_role,
     )
+    stores = Stores(
+        database,
+        LocalKeys(settings.key_file),
+        Door(settings.backend_networks),
+        identity=Pair(settings.store_access_key, settings.store_secret_key.get_secret_value()),
+    )
     bell = Bell(database)
     database.on_queued = bell.ring
     ringing = asyncio.create_task(bell.run(), name="bell")
-    placement = Placement(BACKEND, settings.store_bucket, settings.store_prefix, settings.upload_lifetime)
+    told = Told(
+        settings.backend_watermark_percent,
+        settings.backend_reserved_gb,
+        settings.store_capacity_bytes,
+        settings.store_disk,
+    )
+    placement = Placement(OWN, settings.store_bucket, settings.store_prefix, settings.upload_lifetime, told)
     looker = Looker(settings.outside_networks) if settings.outside_checks else None
     registry = _registry(settings)
     provider = _provider(settings)
+    embedder = None if settings.hybrid == "off" else Embedder()
     house = House(str(settings.public_url).rstrip("/"), settings.publisher, settings.doi_prefix, registry.resolves)
+    alerting = _alerting(settings, house)
+    # As long as the last link to them works, and then for a while.
+    relocating = Pace(
+        Throttle(settings.relocation_bytes_per_second), settings.link_lifetime + settings.relocation_grace
+    )
     try:
         yield Engines(
             database,
             index,
+            percolator,
             store,
+            stores,
             token_service,
             bell,
             placement,
@@ -89,8 +142,15 @@ async def opened(settings: Settings) -> AsyncGenerator[Engines]:
             registry,
             house,
             settings.access_log_kept,
+            alerting,
+            Allowance(settings.fixity_bytes_per_day, settings.fixity_rest),
+            _retention(settings),
+            relocating,
+            settings.backend_probe_interval,
             provider,
             _login(settings),
+            embedder,
+            settings.hybrid == "default",
         )
     finally:
         ringing.cancel()
@@ -98,9 +158,14 @@ async def opened(settings: Settings) -> AsyncGenerator[Engines]:
             await ringing
         if provider is not None:
             await provider.close()
+        await alerting.close()
+        if embedder is not None:
+            await embedder.close()
         await registry.close()
         await token_service.close()
+        await stores.close()
         await store.close()
+        await percolator.close()
         await index.close()
         await database.close()
 
@@ -115,6 +180,32 @@ def _registry(settings: Settings) -> Registry:
         password="" if password is None else password.get_secret_value(),
         patience=settings.doi_registry_patience,
     )
+
+
+def _retention(settings: Settings) -> Policy:
+    return Policy(
+        job_days=settings.retention_job_days,
+        grace=settings.retention_grace,
+        removals=settings.retention_removals,
+        share=settings.retention_share,
+    )
+
+
+def _alerting(settings: Settings, house: House) -> Alerting:
+    mailer = None
+    if settings.smtp_host is not None and settings.smtp_sender is not None:
+        password = settings.smtp_password
+        mailer = Mailer(
+            settings.smtp_host,
+            settings.smtp_port,
+            settings.smtp_security,
+            settings.smtp_ca_file,
+            settings.smtp_user,
+            None if password is None else password.get_secret_value(),
+            Letterhead(settings.smtp_sender, settings.publisher, house.address),
+        )
+    keys = Keys(settings.cursor_key.get_secret_value())
+    return Alerting(keys, Webhooks(Door(settings.alert_networks)), mailer, house.address)
 
 
 def _provider(settings: Settings) -> Provider | None:

@@ -4,6 +4,7 @@
     ├── Invalid             the request cannot be understood; `faults` say where and how to mend it
     ├── Unauthenticated     no principal could be made of what the caller sent
     ├── Forbidden           the caller is known and may not do this
+    │   └── InsufficientScope  its token may not: another token of the same principal might
     ├── NotFound            nothing there, or nothing the caller may know of
     ├── Gone                it was there and has been withdrawn
     │   ├── VersionGone     a version was; the object and its other versions may be there
@@ -14,6 +15,7 @@
     ├── Unprocessable       well formed, but it contradicts something already accepted
     ├── TooLarge            a stated limit is exceeded
     ├── Unsupported         the media type is not one we read
+    ├── NoSpace             the bytes would not fit any more, whoever brings them
     ├── TooManyRequests     the caller asks faster than it may; the same request succeeds later
     └── Unavailable         an engine does not answer, or not to us; the same request may succeed later
 
@@ -54,6 +56,14 @@ class Forbidden(CatalogError):
     """This principal may not do that."""
 
 
+class InsufficientScope(Forbidden):
+    """The token is not good for that; `scope` is what it lacks."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"Your token lacks the scope {scope}: use one that has it, or make one.")
+        self.scope = scope
+
+
 class NotFound(CatalogError):
     """There is nothing here that you may see."""
 
@@ -92,6 +102,10 @@ class TooLarge(CatalogError):
 
 class Unsupported(CatalogError):
     """This media type is not one we read."""
+
+
+class NoSpace(CatalogError):
+    """There is no room for so many bytes."""
 
 
 class TooManyRequests(CatalogError):

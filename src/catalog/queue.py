@@ -163,6 +163,12 @@ async def claim(session: AsyncSession, topic: str, *, most: int, lease: timedelt
     return [Claim(row.id, row.subject, row.touched, row.attempts) for row in rows]
 
 
+async def known(session: AsyncSession, topic: str, subject: str) -> bool:
+    """Whether there is an entry for this subject, due or not."""
+    here = (_table.c.topic == topic, _table.c.subject == subject)
+    return (await session.execute(sa.select(_table.c.id).where(*here))).one_or_none() is not None
+
+
 async def hold(session: AsyncSession, claims: Sequence[Claim]) -> list[Claim]:
     """Keep others from these entries until the transaction ends, and return those that nobody has claimed since.
 
@@ -265,6 +271,11 @@ async def due(session: AsyncSession, topics: Sequence[str]) -> int:
         )
     )
     return int(found.scalar_one())
+
+
+async def any_of(session: AsyncSession, topic: str) -> bool:
+    """Return whether there is anything of this topic, due or not."""
+    return bool((await session.execute(sa.select(sa.exists().where(_table.c.topic == topic)))).scalar_one())
 
 
 class Bell:

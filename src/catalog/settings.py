@@ -5,7 +5,8 @@ The only reader of the environment. Every setting is `CATALOG_<NAME>`; for each 
 """
 
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -16,6 +17,7 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    FilePath,
     HttpUrl,
     PostgresDsn,
     SecretStr,
@@ -100,6 +102,14 @@ def _issuer(value: str) -> str:
     return value
 
 
+def _first_token(value: SecretStr) -> SecretStr:
+    """Refuse what is no token of ours: everybody who looks for leaked ones knows them by their form."""
+    if re.fullmatch(r"cat_[A-Za-z0-9_-]{43,200}", value.get_secret_value()) is None:
+        raise ValueError("`cat_` and 43 or more of letters, digits, - and _")
+    return value
+
+
+FirstToken = Annotated[SecretStr, AfterValidator(_first_token)]
 Issuer = Annotated[str, Field(max_length=2000), AfterValidator(_issuer)]
 
 Read = TypeVar("Read", bound=BaseSettings)
@@ -118,6 +128,8 @@ CONFIG = SettingsConfigDict(
 # What is of no use alone.
 TOGETHER = {
     "the registry of DOIs needs all three": ("doi_registry_url", "doi_registry_user", "doi_registry_password"),
+    "mail needs both": ("smtp_host", "smtp_sender"),
+    "an account for mail needs both": ("smtp_user", "smtp_password"),
     "an OpenID provider needs both": ("oidc_issuer", "oidc_audience"),
 }
 
@@ -143,11 +155,19 @@ class Settings(BaseSettings):
         ge=timedelta(milliseconds=50),
         description="How often the index makes written documents searchable.",
     )
+    hybrid: Literal["off", "on-request", "default"] = Field(
+        default="on-request",
+        description="Whether searches look for what means the same too: never, where asked, or unless asked not to. "
+        "Needs pgvector and the packages of requirements/hybrid.txt.",
+    )
     store_url: Engine = Field(description="The S3 endpoint as this process reaches it.")
     store_public_url: Engine | None = Field(
         default=None, description="The S3 endpoint as clients reach it; links are signed for it. Default: store_url."
     )
     store_region: str = Field(default="us-east-1", min_length=1)
+    store_addressing: Literal["path", "virtual"] = Field(
+        default="path", description="Whether addresses name the bucket in their path, or as a host, as AWS prefers."
+    )
     store_bucket: str = Field(default="catalog", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     store_prefix: str = Field(
         default="",
@@ -164,19 +184,105 @@ class Settings(BaseSettings):
         pattern=r"^arn:[!-~]{1,300}$",
         description="The role that temporary credentials are made from, where the store wants one: AWS and Ceph do.",
     )
+    backend_networks: Networks = Field(
+        default=(),
+        description="Networks beside the public ones in which organizations' stores may lie, as 10.1.0.0/16, comma "
+        "between; http is allowed there too.",
+    )
+    backend_root: str = Field(
+        default="catalog",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$",
+        description="The folder that is the catalog's in the stores of organizations.",
+    )
+    store_capacity_bytes: int | None = Field(
+        default=None, ge=1, le=10**18, description="What the store can hold. Not set: it is not known, or measured."
+    )
+    store_disk: Path | None = Field(
+        default=None,
+        description="A folder on the disk that the store has, where that is a disk of this machine: what is free is "
+        "measured there.",
+    )
+    backend_watermark_percent: int = Field(
+        default=85, ge=1, le=100, description="How full a store may get before uploads are refused."
+    )
+    backend_reserved_gb: int = Field(
+        default=100,
+        ge=0,
+        le=10**9,
+        description="How much of a store stays free in any case, in GB; of a small one a quarter at most.",
+    )
+    backend_probe_interval: Duration = Field(
+        default=timedelta(days=1),
+        ge=timedelta(minutes=1),
+        le=timedelta(days=30),
+        description="How often the indexer tries every store.",
+    )
+    key_file: Path | None = Field(
+        default=None,
+        description="The keys that wrap those of organizations' stores, one `ID KEY` a line; the first one wraps.",
+    )
     notification_token: SecretStr = Field(
         min_length=16, description="The bearer token with which buckets notify us, 16 characters or more."
     )
     cursor_key: SecretStr = Field(
         min_length=32, description="Seals paging cursors; any 32 characters or more, kept secret."
     )
+    first_admin_token: FirstToken | None = Field(
+        default=None,
+        repr=False,
+        description="The token of the admin whom `catalog migrate` makes while there is none: `cat_` and 43 or more of "
+        "letters, digits, - and _.",
+    )
     link_lifetime: Lifetime = Field(default=timedelta(minutes=15), description="How long a download link works.")
     upload_lifetime: Lifetime = Field(default=timedelta(hours=1), description="How long an upload ticket works.")
+
+    fixity_bytes_per_day: int = Field(
+        default=10_000_000_000,
+        ge=0,
+        le=10**15,
+        description="How many bytes of files are read again a day, to see that they are what they were; 0: none.",
+    )
+    fixity_rest: Duration = Field(
+        default=timedelta(days=30),
+        ge=timedelta(seconds=1),
+        description="How long reading again rests when it has come to the end, before it begins anew.",
+    )
+
+    relocation_grace: Duration = Field(
+        default=timedelta(days=1),
+        ge=timedelta(seconds=1),
+        description="How long bytes of a file that was moved stay where they were, after the last link to them ended.",
+    )
+    relocation_bytes_per_second: int | None = Field(
+        default=None, ge=65_536, description="How fast one indexer copies files that move. Not set: as fast as it can."
+    )
 
     access_log_kept: Duration = Field(
         default=timedelta(days=90),
         ge=timedelta(days=1),
         description="How long it is known who was given which links and credentials.",
+    )
+
+    retention_job_days: int = Field(
+        default=15,
+        ge=1,
+        le=36_500,
+        description="Days after its end at which the data of a job goes, where no rule says otherwise.",
+    )
+    retention_grace: Duration = Field(
+        default=timedelta(days=7),
+        ge=timedelta(days=1),
+        le=timedelta(days=365),
+        description="How long what is due is marked before it goes, and what nobody names before it is deleted.",
+    )
+    retention_removals: int = Field(
+        default=500, ge=1, le=100_000, description="The most objects that rules remove in a cycle of ten minutes."
+    )
+    retention_share: float = Field(
+        default=0.2,
+        gt=0,
+        le=1,
+        description="The share of a project's objects that may be due at once; beyond, an admin has to say go on.",
     )
 
     outside_checks: bool = Field(
@@ -186,11 +292,36 @@ class Settings(BaseSettings):
         default=(), description="Networks beside the public ones that it may look into, as 10.1.0.0/16, comma between."
     )
 
+    alert_networks: Networks = Field(
+        default=(),
+        description="Networks beside the public ones that webhooks may go to, as 10.1.0.0/16, comma between; http is "
+        "allowed there too.",
+    )
+    smtp_host: str | None = Field(
+        default=None, min_length=1, max_length=253, description="The server that takes our mail. Not set: none is sent."
+    )
+    smtp_port: int = Field(default=587, ge=1, le=65_535, description="The port of that server.")
+    smtp_security: Literal["starttls", "tls", "none"] = Field(
+        default="starttls", description="How the connection to it is protected; `none` is for this machine alone."
+    )
+    smtp_ca_file: FilePath | None = Field(
+        default=None,
+        description="Certificates of authorities, in PEM, that may vouch for that server beside the system's.",
+    )
+    smtp_user: str | None = Field(default=None, min_length=1, description="Our account there, where it wants one.")
+    smtp_password: SecretStr | None = Field(default=None, repr=False, description="The password of that account.")
+    smtp_sender: str | None = Field(
+        default=None, pattern=r"^[!-?A-~]+@[!-?A-~]+$", max_length=254, description="The address that mail comes from."
+    )
+
     requests_per_second: float = Field(
         default=200, ge=1, le=1_000_000, description="How fast one principal may ask one process of the API."
     )
     requests_per_second_anonymous: float = Field(
         default=50, ge=1, le=1_000_000, description="The same for whoever has no token, by address."
+    )
+    requests_per_second_organization: float = Field(
+        default=2_000, ge=1, le=1_000_000, description="The same for all principals of an organization together."
     )
     trusted_proxies: Networks = Field(
         default=(),
@@ -269,6 +400,14 @@ class Settings(BaseSettings):
         return self.store_public_url or self.store_url
 
     @classmethod
+    def told(cls, environment: Mapping[str, str]) -> Self:
+        """Read what another process was told in its environment, which it has checked."""
+        known = {f"{PREFIX}{name.upper()}": name for name in cls.model_fields}
+        said: dict[str, Any] = {known[name]: value for name, value in environment.items() if name in known}
+        held, _ = _from_files(secrets_of(cls), environment)
+        return cls(**said, **held)
+
+    @classmethod
     def from_environment(cls) -> Self:
         """Read and check the environment; raises WrongSettings that names every variable at fault."""
         found = _checked(cls)
@@ -299,6 +438,7 @@ class ClientSettings(BaseSettings):
     url: str = Field(default="http://127.0.0.1:8000", description="The catalog's address.")
     token: SecretStr | None = Field(default=None, description="Your token.")
     token_file: Path | None = Field(default=None, description="A file that holds your token.")
+    job_key: str | None = Field(default=None, description="The key of the job that is pushed to or pulled from.")
 
     @classmethod
     def from_environment(cls, *, url: str | None = None, token_file: Path | None = None) -> Self:
@@ -352,7 +492,7 @@ def secrets_of(kind: type[BaseSettings]) -> list[str]:
 
 def _checked(kind: type[Read]) -> Read:
     """Read the environment and the files that it names; raises WrongSettings with a line for each setting at fault."""
-    held, faults = _from_files(secrets_of(kind))
+    held, faults = _from_files(secrets_of(kind), inherited_settings())
     try:
         found = kind(**held)
     except ValidationError as wrong:
@@ -371,11 +511,10 @@ def _checked(kind: type[Read]) -> Read:
     raise WrongSettings("; ".join(f"{faults[name]}{meant[name]}" for name in fields if name in faults))
 
 
-def _from_files(names: Iterable[str]) -> tuple[dict[str, Any], dict[str, str]]:
+def _from_files(names: Iterable[str], given: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
     """Return what the files hold that `CATALOG_<NAME>_FILE` names, and what is wrong with the others."""
     held: dict[str, Any] = {}
     faults: dict[str, str] = {}
-    given = inherited_settings()
     for name in names:
         variable = f"{PREFIX}{name.upper()}"
         path = given.get(f"{variable}_FILE")

@@ -22,6 +22,7 @@ from catalog.access.audience import (
 )
 from catalog.access.grants import check_prefix, prefix_tokens
 from catalog.access.principals import Caller
+from catalog.access.scopes import ALL_SCOPES, Held
 from catalog.engines import opened
 from catalog.errors import Invalid
 from catalog.search import query
@@ -53,6 +54,14 @@ callers = st.one_of(
         lambda person, role: Caller(person, "somebody", role).audience, st.sampled_from(PEOPLE), st.sampled_from(Role)
     ),
     st.builds(lambda tokens: Audience(frozenset(tokens)), st.sets(st.sampled_from(LIKE))),
+    st.builds(
+        lambda person, role, place: (
+            Caller(person, "somebody", role, held=Held(UUID(int=9), ALL_SCOPES, place, None)).audience
+        ),
+        st.sampled_from(PEOPLE),
+        st.sampled_from(Role),
+        st.sampled_from(("lab", "lab/soil", "la")),
+    ),
 )
 readers = st.one_of(
     st.builds(
@@ -128,9 +137,15 @@ async def test_the_database_and_the_search_show_everybody_the_same_objects(
     objects = await both.hold(lists)
 
     for audience in audiences:
-        meant = {key for key, tokens in objects.items() if audience.everything or audience.tokens & set(tokens)}
+        meant = {key for key, tokens in objects.items() if meets(audience, set(tokens))}
         seen, found = await both.seen(audience), await both.found(audience, set(objects))
         assert (seen, found) == (meant, meant)
+
+
+def meets(audience: Audience, tokens: set[str]) -> bool:
+    """Whether an audience sees what these tokens may see, said anew."""
+    placed = audience.within is None or {f"read:{audience.within}", f"write:{audience.within}"} & tokens
+    return audience.everything or "public" in audience.tokens & tokens or bool(audience.tokens & tokens and placed)
 
 
 SCOPES = ("lab", "lab/soil", "lab/air", "other")
@@ -221,3 +236,16 @@ def test_a_prefix_that_is_no_whole_scope_is_not_granted(prefix: str) -> None:
 
 def test_a_prefix_is_an_organization_or_a_project_with_its_slash() -> None:
     assert [check_prefix(prefix) for prefix in ("lab/", "lab/soil/")] == ["lab/", "lab/soil/"]
+
+
+@pytest.mark.parametrize("place", [None, "lab/air"])
+def test_what_is_open_to_everybody_is_seen_with_a_token_that_counts_elsewhere_too(place: str | None) -> None:
+    opened = frozenset(prefix_tokens(Permission.READ, "lab/soil/"))
+    held = Held(UUID(int=7), ALL_SCOPES, place, None)
+    caller = Caller(UUID(int=8), "somebody", Role.READER, opened=opened, held=held)
+    there = readers_of(visibility="private", owner_id=UUID(int=9), project="lab/soil")
+    beside = readers_of(visibility="private", owner_id=UUID(int=9), project="lab/soil2")
+
+    assert [caller.audience.includes(one) for one in (there, beside)] == [True, False]
+    assert not caller.may_change(writers_of(owner_id=UUID(int=9), project="lab/soil"))
+    assert Caller(None, "anonymous", None, opened=opened).audience.includes(there)

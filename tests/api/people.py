@@ -33,6 +33,10 @@ class People:
         async with database.transaction() as session:
             _, token = await principals.create_token(session, name=self.names[name], role=role)
         await database.close()
+        return self.holding(token)
+
+    def holding(self, token: str) -> httpx2.AsyncClient:
+        """Return a client that carries a token."""
         client = httpx2.AsyncClient(
             base_url=self.clients.live.url,
             headers={"Authorization": f"Bearer {token}"},

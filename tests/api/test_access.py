@@ -4,13 +4,17 @@ import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import httpx2
+import psycopg
 import pytest
 
-from tests.api.conftest import patch, plain, read, register
+from catalog.objects import granting
+from tests.api.conftest import in_process, patch, plain, read, register
 from tests.api.people import People, found, members
 from tests.api.problems import problem_of
+from tests.api.uploads import bring, declared, file_of
 from tests.conftest import Clients, eventually
 
 # What a revoked grant may still show in a search, in seconds.
@@ -35,6 +39,14 @@ async def seen(client: httpx2.AsyncClient, ids: dict[str, str]) -> set[str]:
 
 async def grant(client: httpx2.AsyncClient, object_id: str, to: str, permission: str, **more: Any) -> httpx2.Response:
     return await client.post(f"/api/objects/{object_id}/grants", json={"to": to, "permission": permission, **more})
+
+
+async def available(client: httpx2.AsyncClient, object_id: str) -> bool:
+    return (await file_of(client, object_id, "data.csv"))["state"] == "available"
+
+
+async def open_to_everybody(client: httpx2.AsyncClient, prefix: str, **said: Any) -> httpx2.Response:
+    return await client.post("/api/grants", json={"prefix": prefix, "to": "public", "permission": "READ", **said})
 
 
 async def finds(client: httpx2.AsyncClient, object_id: str, project: str) -> bool:
@@ -186,6 +198,114 @@ async def test_a_grant_that_ends_by_itself_ends_for_links_and_for_search_at_that
     assert (await owner.get(f"/api/objects/{object_id}/grants")).json() == {"items": []}
 
 
+@pytest.mark.req("SAGE-STORAGE-4")
+async def test_a_prefix_that_is_open_to_everybody_shows_what_is_there_and_what_will_come(people: People) -> None:
+    owner, stranger = await people.member("service", "ingest"), await people.person("ed")
+    admin, nobody = people.clients.admin, people.clients.anonymous
+    neighbour = f"{people.project}2"
+    await admin.post(f"/api/organizations/{people.organization}/projects", json={"name": "soil2"})
+    await people.give(f"user:{people.names['service']}", "ingest", scope=neighbour)
+    ids = {one: (await register(owner, draft(people.project, one)))["id"] for one in VISIBILITIES}
+    beside = (await register(owner, draft(neighbour)))["id"]
+
+    made = await open_to_everybody(admin, f"{people.project}/")
+
+    later_on = (await register(owner, draft(people.project)))["id"]
+    everything = {**ids, "to come": later_on}
+    assert made.status_code == 201, made.text
+    for client in (nobody, stranger):
+        assert await seen(client, {**everything, "beside": beside}) == set(everything)
+        listed = (await client.get("/api/objects", params={"project": people.project})).json()["items"]
+        assert {one["id"] for one in listed} == set(everything.values())
+        page = await client.get(f"/objects/{later_on}")
+        assert page.status_code == 200
+
+        async def all_found(client: httpx2.AsyncClient = client) -> bool:
+            return await found(client, project=people.project) == sorted(everything.values())
+
+        await eventually(all_found)
+        answer = (await client.get("/api/search", params={"facet": "project", "limit": 1})).json()
+        counted = {one["value"]: one["count"] for one in answer["facets"]["project"]["buckets"]}
+        assert (counted[people.project], counted.get(neighbour)) == (len(everything), None)
+        assert (await patch(client, later_on, {"title": "Mine"})).status_code in {401, 403}
+    shown = (await admin.get("/api/grants", params={"prefix": f"{people.project}/"})).json()["items"]
+    assert [(one["to"], one["permission"], one["expires_at"]) for one in shown] == [("public", "READ", None)]
+
+
+@pytest.mark.req("MWM-STORAGE-9")
+async def test_a_prefix_that_is_closed_again_is_closed_at_once(people: People) -> None:
+    owner, stranger = await people.member("service", "ingest"), await people.person("ed")
+    admin, nobody = people.clients.admin, people.clients.anonymous
+    registered = await register(owner, draft(people.project, files=[declared("data.csv", b"x")]))
+    await bring(registered["uploads"], {"data.csv": b"x"})
+    await eventually(lambda: available(owner, registered["id"]))
+    body = f"/api/objects/{registered['id']}/files/data.csv"
+    made = (await open_to_everybody(admin, f"{people.organization}/")).json()["id"]
+    links = [await client.get(body, follow_redirects=False) for client in (nobody, stranger)]
+
+    gone = await admin.delete(f"/api/grants/{made}")
+
+    after = [await client.get(body, follow_redirects=False) for client in (nobody, stranger)]
+    searched = [await found(client, project=people.project) for client in (nobody, stranger)]
+    assert gone.status_code == 204
+    assert [one.status_code for one in links] == [307, 307]
+    assert ([one.status_code for one in after], searched) == ([404, 404], [[], []])
+
+
+async def test_a_prefix_that_is_open_until_a_moment_closes_by_itself(people: People) -> None:
+    owner, stranger = await people.member("service", "ingest"), await people.person("ed")
+    admin, nobody = people.clients.admin, people.clients.anonymous
+    object_id = (await register(owner, draft(people.project)))["id"]
+    await eventually(lambda: finds(owner, object_id, people.project))
+    ends = datetime.now(UTC) + timedelta(seconds=3)
+    await open_to_everybody(admin, f"{people.project}/", expires_at=ends.isoformat())
+    during = [await found(client, project=people.project) for client in (nobody, stranger)]
+
+    async def over() -> bool:
+        answers = [await client.get(f"/api/objects/{object_id}") for client in (nobody, stranger)]
+        return {answer.status_code for answer in answers} == {404}
+
+    await eventually(over)
+    assert (during, datetime.now(UTC) >= ends) == ([[object_id]] * 2, True)
+    assert [await found(client, project=people.project) for client in (nobody, stranger)] == [[], []]
+    assert (await admin.get("/api/grants", params={"prefix": f"{people.project}/"})).json() == {"items": []}
+
+
+@pytest.mark.parametrize(
+    ("said", "pointer"),
+    [({"permission": "WRITE"}, "/permission"), ({"expires_at": "2001-01-01T00:00:00Z"}, "/expires_at")],
+)
+async def test_everybody_is_let_read_below_a_prefix_and_nothing_else(
+    people: People, said: dict[str, Any], pointer: str
+) -> None:
+    answer = await open_to_everybody(people.clients.admin, f"{people.project}/", **said)
+    assert (answer.status_code, [one["pointer"] for one in problem_of(answer)["errors"]]) == (400, [pointer])
+
+
+async def test_so_many_prefixes_are_open_to_everybody_and_no_more(
+    people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin = people.clients.admin
+    first = await open_to_everybody(admin, f"{people.project}/")
+    live = people.clients.live
+    with psycopg.connect(str(live.settings.database_url)) as connection:
+        told = connection.execute(
+            "SELECT count(*) FROM object_grant WHERE grantee = 'public' AND prefix IS NOT NULL"
+            " AND (expires_at IS NULL OR expires_at > now())"
+        )
+        (held,) = told.fetchone() or (0,)
+    monkeypatch.setattr(granting, "OPEN_PREFIXES_MAX", held)
+    async with in_process(live.settings, live.tokens["admin"]) as client:
+        again = await open_to_everybody(client, f"{people.project}/", expires_at=later(hours=1))
+        second = await open_to_everybody(client, f"{people.organization}/")
+    assert (again.status_code, again.json()) == (201, first.json())
+    assert (second.status_code, problem_of(second)["detail"]) == (
+        413,
+        f"At most {held} prefixes are open to everybody; make the objects public instead, by their visibility.",
+    )
+    assert (await admin.delete(f"/api/grants/{first.json()['id']}")).status_code == 204
+
+
 async def test_an_embargo_ends_by_itself_search_included(people: People) -> None:
     owner = await people.member("service", "ingest")
     nobody = people.clients.anonymous
@@ -206,6 +326,38 @@ async def test_an_embargo_ends_by_itself_search_included(people: People) -> None
     last = (await history_of(people.clients, registered["id"]))[-1]
     assert last[1] == "end embargo"
     assert set(last[4]) == {"visibility", "embargo_until"}
+
+
+async def test_a_grant_that_one_may_not_know_of_is_revoked_as_one_that_is_nowhere(people: People) -> None:
+    stranger, reader = await people.person("ed"), await people.member("ana", "reader")
+    made = (await open_to_everybody(people.clients.admin, f"{people.project}/")).json()["id"]
+    nowhere = str(uuid4())
+
+    for client in (stranger, reader):
+        hidden, absent = [await client.delete(f"/api/grants/{one}") for one in (made, nowhere)]
+        assert (hidden.status_code, problem_of(hidden)["detail"]) == (404, f"There is no grant {made}.")
+        assert (absent.status_code, problem_of(absent)["detail"]) == (404, f"There is no grant {nowhere}.")
+    assert (await people.clients.admin.delete(f"/api/grants/{made}")).status_code == 204
+
+
+async def test_an_edit_names_no_object_that_has_been_hidden_from_its_maker_since(people: People) -> None:
+    owner, curator = await people.member("service", "ingest"), await people.member("cy", "curator")
+    theirs = (await register(owner, draft(people.project)))["id"]
+    await people.give(f"user:{people.names['cy']}", "ingest")
+    mine = (await register(curator, draft(people.project)))["id"]
+    await people.give(f"user:{people.names['cy']}", "curator")
+    wanted = {"select": {"objects": [theirs, mine]}, "patch": {"licence": "MIT"}}
+    digest = (await curator.post("/api/curation/edits/preview", json=wanted)).json()["digest"]
+    made = (await curator.post("/api/curation/edits", json=wanted | {"preview": digest})).json()
+
+    await people.give(f"user:{people.names['cy']}", "ingest")
+
+    seen_now = (await curator.get(made["href"])).json()
+    undone = (await curator.post(f"{made['href']}/undo")).json()
+    assert sorted(one["id"] for one in made["objects"]) == sorted([theirs, mine])
+    assert [one["id"] for one in seen_now["objects"]] == [mine]
+    assert undone == {"undone": [mine], "left": []}
+    assert (await read(owner, theirs))["licence"] == "MIT"
 
 
 @pytest.mark.parametrize(

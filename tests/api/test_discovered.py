@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 
 from catalog.objects.discovered import project_of
+from catalog.storage.keys import Stage, stage_of
 from tests.api.conftest import Stored, plain
 from tests.api.problems import problem_of
 from tests.api.uploads import download, key_of, overwrite, put, uploaded
@@ -49,6 +50,47 @@ async def test_what_others_put_into_the_bucket_is_found_and_accounted_for(stored
     await eventually(gone, seconds=30)
 
 
+@pytest.mark.req("DEWRANGLE-RFC-9", "DEWRANGLE-RFC-18")
+async def test_the_place_of_a_file_in_its_project_tells_its_stage(stored: Stored) -> None:
+    project = f"lab/d{uuid4().hex[:10]}"
+    settings = stored.live.settings
+    within = f"{settings.store_prefix}/" if settings.store_prefix else ""
+    stages = {
+        "source/reads.csv": "source",
+        "source/uploads/notes.csv": "uploaded",
+        "uploads/gateway/plot.csv": "uploaded",
+        "harmonized/calls.csv": "harmonized",
+        "sources/other.csv": None,
+    }
+    for path in stages:
+        await overwrite(settings, f"{within}{project}/{path}", CSV)
+
+    async def all_found() -> bool:
+        return len(await found(stored, project=project)) == len(stages)
+
+    await eventually(all_found, seconds=30)
+    seen = await found(stored, project=project)
+    assert {key.removeprefix(f"{within}{project}/"): one["stage"] for key, one in seen.items()} == stages
+    some = await found(stored, project=project, stage="uploaded")
+    assert sorted(one["stage"] for one in some.values()) == ["uploaded", "uploaded"]
+    answer = await stored.clients.curator.get("/api/curation/discovered", params={"project": project, "limit": 1})
+    assert answer.json()["stages"] == [
+        {"stage": "harmonized", "files": 1, "size": len(CSV)},
+        {"stage": "source", "files": 1, "size": len(CSV)},
+        {"stage": "uploaded", "files": 2, "size": 2 * len(CSV)},
+        {"stage": None, "files": 1, "size": len(CSV)},
+    ]
+    # What a ticket brings lies in the stage of what was uploaded.
+    made = await uploaded_object(stored, project)
+    assert stage_of(settings.store_prefix, project, made) is Stage.UPLOADED
+
+
+async def uploaded_object(stored: Stored, project: str) -> str:
+    made = await uploaded(stored.clients.ingest, plain(project), {"soil.csv": CSV})
+    (ticket,) = made["uploads"]
+    return await key_of(stored.engines, ticket)
+
+
 @pytest.mark.req("MWM-STORAGE-11")
 async def test_what_is_ours_is_never_taken_for_somebody_elses_and_stays_as_it_was(stored: Stored, project: str) -> None:
     made = await uploaded(stored.clients.ingest, plain(project), {"soil.csv": CSV})
@@ -61,6 +103,31 @@ async def test_what_is_ours_is_never_taken_for_somebody_elses_and_stays_as_it_wa
     assert (second.status_code, again.status_code) == (412, 409)
     assert (await download(stored.clients.ingest, made["id"], "soil.csv")).content == CSV
     assert key not in await found(stored, project=project, limit=200)
+
+
+@pytest.mark.req("DEWRANGLE-RFC-14")
+async def test_what_the_application_keeps_for_itself_is_nobodys_data(stored: Stored, project: str) -> None:
+    settings = stored.live.settings
+    within = f"{settings.store_prefix}/" if settings.store_prefix else ""
+    own, after = f"{within}app/avatars/soil.png", f"{within}{project}/source/after.csv"
+    await overwrite(settings, own, CSV)
+    await overwrite(settings, after, CSV)
+    begun = await stored.clients.admin.post("/api/scans", json={"backend": "default"})
+
+    async def done() -> bool:
+        scan = (await stored.clients.admin.get(begun.headers["location"])).json()
+        return scan["state"] == "done" and bool(await found(stored, project=project))
+
+    await eventually(done, seconds=30)
+    named = await stored.clients.admin.post("/api/organizations", json={"name": "app"})
+    brought = await stored.clients.ingest.post("/api/objects", json=plain("app/avatars"))
+
+    assert own not in await found(stored, limit=200)
+    reason = "is the folder of what the catalog keeps for itself"
+    assert [(one.status_code, reason in one.text or "the folder of what" in one.text) for one in (named, brought)] == [
+        (400, True),
+        (400, True),
+    ]
 
 
 async def test_the_list_is_for_curators(stored: Stored) -> None:

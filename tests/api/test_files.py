@@ -162,7 +162,9 @@ async def test_awkward_paths_survive_the_round_trip_and_leave_nothing_in_the_que
     found = await uploaded(ingest, plain(project), AWKWARD, hurry=False)
 
     assert found["files"] == [shown(found["id"], *content) for content in sorted(AWKWARD.items(), key=by_bytes)]
-    assert found["revision"] == 1 + len(AWKWARD)
+    changes = await history(stored.engines, found["id"])
+    assert found["revision"] == len(changes)
+    assert sorted(path for entry in changes[1:] for path in entry[4]["files"]) == sorted(AWKWARD)
     fetched = {path: await download(ingest, found["id"], path) for path in AWKWARD}
     assert {path: answer.content for path, answer in fetched.items()} == AWKWARD
     assert {path: saved_as(answer) for path, answer in fetched.items()} == {path: visible(path) for path in AWKWARD}
@@ -501,8 +503,10 @@ async def test_many_uploads_at_once_are_each_counted_once(
 
     assert [file["sha256"] for file in found["files"]] == [sha256(content) for content in contents.values()]
     changes = await history(stored.engines, found["id"])
-    assert [entry[2:4] for entry in changes] == [(None, 1), *((number, number + 1) for number in range(1, 41))]
-    assert sorted(entry[4]["files"][0] for entry in changes[1:]) == list(contents)
+    # Those that came together are one change.
+    steps = [(None, 1), *((number, number + 1) for number in range(1, len(changes)))]
+    assert [entry[2:4] for entry in changes] == steps
+    assert sorted(path for entry in changes[1:] for path in entry[4]["files"]) == list(contents)
 
 
 # Lifetimes
@@ -540,3 +544,27 @@ async def test_tickets_may_live_for_one_second_and_say_so(stored: Stored, projec
         assert query["X-Amz-Expires"] == ["1"]
         signed = datetime.strptime(query["X-Amz-Date"][0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
         assert datetime.fromisoformat(ticket["expires_at"]) == signed + timedelta(seconds=1)
+
+
+async def test_many_files_are_listed_page_by_page_with_links_to_those_that_are_there(
+    stored: Stored, project: str
+) -> None:
+    ingest = stored.clients.ingest
+    contents = {f"{number}.txt": f"file {number}".encode() for number in range(3)}
+    body = await uploaded(ingest, plain(project), contents)
+    more = {"files": [declared("9.txt", b"never")]}
+    await ingest.post(f"/api/objects/{body['id']}/files", json=more, headers={"If-Match": "*"})
+    address = f"/api/objects/{body['id']}/files"
+
+    every = (await ingest.get(address)).json()
+    first = (await ingest.get(address, params={"links": True, "limit": 2})).json()
+    rest = (await ingest.get(address, params={"links": True, "limit": 5, "cursor": first["cursor"]})).json()
+    without_limit = await ingest.get(address, params={"cursor": first["cursor"]})
+
+    files = [*first["items"], *rest["items"]]
+    assert "cursor" not in every
+    assert (len(first["items"]), rest["cursor"]) == (2, None)
+    assert [{name: told for name, told in file.items() if name != "link"} for file in files] == every["items"]
+    answers = [await send("GET", file["link"]["href"]) for file in files if "link" in file]
+    assert [answer.content for answer in answers] == [*contents.values()]
+    assert problem_of(without_limit)["errors"][0]["pointer"] == "/limit"

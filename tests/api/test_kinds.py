@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -118,6 +119,7 @@ METADATA_REFUSED: dict[str, list[Draft]] = {
         {"inputs": [{"id": "x"}]},
     ],
     "weights": [{"model": ...}, {"model": "unet"}, {"precision": "float17"}, {"parameters": 0.5}, {"trained_on": "x"}],
+    "job": [{"program": 5}, {"program": ""}, {"site": ["a"]}, {"state": "ended"}],
     "labels": [{"dataset": ...}, {"dataset": None}, {"made_by": "robots"}, {"annotators": 0}, {"guidelines": "a"}],
     "decoder-plugin": [{"source": ...}, {"source": {"url": SOURCE["url"]}}, {"values": [{"name": "x"}]}],
     "trigger-app": [{"source": ...}, {"watches": [{"condition": "x"}]}, {"starts": ["x"]}],
@@ -136,6 +138,7 @@ METADATA_REFUSED: dict[str, list[Draft]] = {
     "sensor-data": [{"sensors": []}, {"measured": []}, {"measured": [{"name": "x"}]}, {"interval_seconds": 0}],
     "binary": [{"platform": ...}, {"platform": "Jetson"}, {"source": ...}, {"source": None}, {"type": "script"}],
 }
+FILES_REFUSED = {"job": [FILE, FILE | {"path": "inputs/a.csv"}]}
 METADATA_ACCEPTED: dict[str, list[Draft]] = {
     "model": [{"task": None}, {"parameters": 0}, {"inputs": [{"name": "x", "shape": [None, 3], "dtype": "int8"}]}],
     "training-dataset": [{"labelled": False, "classes": []}, {"splits": [{"name": "train", "instances": 0}]}],
@@ -146,6 +149,7 @@ METADATA_ACCEPTED: dict[str, list[Draft]] = {
         {"architectures": [], "inputs": [{"id": "x", "type": "y"}]},
     ],
     "weights": [{"precision": None}, {"trained_on": []}],
+    "job": [{"program": None}, {"site": "cluster-b"}],
     "labels": [{"made_by": "model"}, {"classes": []}],
     "decoder-plugin": [{"source": SOURCE | {"path": "a/b"}}, {"sensors": [], "values": []}],
     "trigger-app": [{"watches": [{"name": "x"}]}, {"source": SOURCE | {"commit": "9f" * 32}}],
@@ -166,6 +170,9 @@ NAMED = {"weights": ("model", "model"), "labels": ("dataset", "training-dataset"
 def example_of(kind: str) -> Draft:
     """Return the kind's own example, to be changed at will."""
     copied: Draft = json.loads(json.dumps(dict(kinds.known()[kind].example)))
+    if "name" in copied:
+        # Names are taken once in their project.
+        copied["name"] = f"n{uuid4().hex[:12]}"
     return copied
 
 
@@ -183,11 +190,18 @@ def changed(whole: Draft, change: Draft) -> Draft:
     return {name: value for name, value in (whole | change).items() if value is not ...}
 
 
+def below(kind: str, files: list[Draft]) -> list[Draft]:
+    """Return the files where a kind wants them."""
+    return [file | {"path": f"input/{file['path']}"} for file in files] if kind == "job" else files
+
+
 def variants(kind: str, whole: Draft) -> list[tuple[Draft, Draft, bool]]:
     """Return what was changed, the registration, and whether it is to be accepted."""
     found = [(change, changed(whole, change), False) for change in REFUSED]
+    found += [({"files": [one]}, whole | {"files": [one]}, False) for one in FILES_REFUSED.get(kind, [])]
     asks = {pointer.split("/")[1] for pointer in kinds.known()[kind].metadata.asked}
-    found += [(change, changed(whole, change), not asks & change.keys() or all(change.values())) for change in ACCEPTED]
+    placed = [change | {"files": below(kind, change["files"])} if "files" in change else change for change in ACCEPTED]
+    found += [(change, changed(whole, change), not asks & change.keys() or all(change.values())) for change in placed]
     for inside, good in ((METADATA_REFUSED, False), (METADATA_ACCEPTED, True)):
         for change in inside[kind]:
             found.append((change, whole | {"metadata": changed(whole["metadata"], change)}, good))
@@ -200,7 +214,8 @@ async def judged(clients: Clients, kind: str) -> dict[str, tuple[bool, bool, boo
     validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
     differing: dict[str, tuple[bool, bool, bool]] = {}
     for change, body, good in variants(kind, await example_with_what_it_names(clients, kind)):
-        answer = await clients.ingest.post("/api/objects", json=body)
+        named = {"name": f"n{uuid4().hex[:12]}"} if "name" in body else {}
+        answer = await clients.ingest.post("/api/objects", json=body | named)
         assert answer.status_code in {201, 400}, answer.text
         verdicts = (good, answer.status_code == 201, validator.is_valid(body))
         if len(set(verdicts)) > 1:
@@ -226,7 +241,7 @@ async def test_a_kind_tells_its_schema_and_an_example_that_can_be_registered(cli
     assert {name: told[name] for name in ("name", "schema_version", "example")} == {
         "name": kind,
         "schema_version": 2 if kind in {"model", "weights", "labels"} else 1,
-        "example": example_of(kind),
+        "example": dict(kinds.known()[kind].example),
     }
     assert told["schema"]["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     Draft202012Validator.check_schema(told["schema"])

@@ -19,6 +19,7 @@ from catalog.engines import Engines
 from catalog.errors import TooManyRequests
 from catalog.settings import Settings
 from catalog.web import pages
+from tests.api.people import People
 from tests.api.problems import problem_of, simple
 from tests.conftest import Live
 
@@ -181,7 +182,7 @@ async def test_a_page_says_it_too(live: Live) -> None:
 
 
 def test_a_bucket_fills_as_time_goes_by_and_never_over_its_brim() -> None:
-    buckets = Limits(2, anonymous_per_second=1)
+    buckets = Limits(2, anonymous_per_second=1, organization_per_second=3)
 
     def taken(now: float) -> int:
         count = 0
@@ -197,7 +198,7 @@ def test_a_bucket_fills_as_time_goes_by_and_never_over_its_brim() -> None:
 
 def test_no_number_of_callers_takes_more_than_the_stated_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "CALLERS_MAX", 100)
-    buckets = Limits(2, anonymous_per_second=1)
+    buckets = Limits(2, anonymous_per_second=1, organization_per_second=3)
     for number in range(1_000):
         buckets.take(f"192.0.2.{number}", anonymous=True, now=0)
         buckets.take("steady", anonymous=False, now=number)
@@ -208,3 +209,71 @@ def test_no_number_of_callers_takes_more_than_the_stated_memory(monkeypatch: pyt
         buckets.take("steady", anonymous=False, now=999)
     with pytest.raises(TooManyRequests):
         buckets.take("steady", anonymous=False, now=999)
+
+
+async def test_all_of_an_organization_have_one_more_limit_together(live: Live, people: People) -> None:
+    first, second = [await people.member(name, "reader") for name in ("first", "second")]
+    stranger = await people.person("stranger")
+    tokens = [one.headers["authorization"].removeprefix("Bearer ") for one in (first, second, stranger)]
+    together = {"requests_per_second": 100.0, "requests_per_second_organization": 2.0}
+    async with catalog(live, **together) as client:
+        one, other, outside = [client(token=token) for token in tokens]
+        # Only a token that has worked says who asks.
+        told = [(await each.get("/api/objects")).status_code for each in (one, other, outside)]
+        count, _ = await until_refused(one, "/api/objects")
+        refused = await other.get("/api/objects")
+        unharmed = await outside.get("/api/objects")
+
+    assert (told, unharmed.status_code) == ([200, 200, 200], 200)
+    assert 20 <= count <= 30
+    assert problem_of(refused) == simple(
+        "too-many-requests",
+        "Too many requests",
+        429,
+        f"All who belong to {people.organization} together may ask 2 times a second here, and up to 20 times at once; "
+        "come back in 1 s.",
+    )
+    assert refused.headers["retry-after"] == "1"
+
+
+async def test_whoever_is_in_an_organization_has_its_own_limit_all_the_same(live: Live, people: People) -> None:
+    token = (await people.member("first", "reader")).headers["authorization"].removeprefix("Bearer ")
+    async with catalog(live) as client:
+        one = client(token=token)
+        await one.get("/api/objects")
+        count, refused = await until_refused(one, "/api/objects")
+
+    assert 20 <= count <= 26
+    assert problem_of(refused)["detail"].startswith("You may ask 2 times a second here")
+
+
+def test_who_belongs_to_several_organizations_takes_from_the_fullest() -> None:
+    buckets = Limits(1_000, anonymous_per_second=1, organization_per_second=1)
+
+    def taken(who: str, *organizations: str, most: int = 100) -> int:
+        for count in range(most):
+            try:
+                buckets.take(who, anonymous=False, now=0, organizations=organizations)
+            except TooManyRequests:
+                return count
+        return most
+
+    assert taken("ana", "lab", most=8) == 8
+    # Eight of the other, then one of each in turn.
+    assert taken("ben", "lab", "sea", most=10) == 10
+    assert (taken("ana", "lab"), taken("cyd", "sea"), taken("ben", "lab", "sea")) == (1, 1, 0)
+
+
+def test_who_is_refused_has_taken_nothing_from_those_of_the_same_organization() -> None:
+    buckets = Limits(1, anonymous_per_second=1, organization_per_second=2)
+
+    def taken(who: str) -> int:
+        for count in range(100):
+            try:
+                buckets.take(who, anonymous=False, now=0, organizations=["lab"])
+            except TooManyRequests:
+                return count
+        return 100
+
+    # Ten each of their own, twenty together; whoever has none left goes on asking.
+    assert [taken(who) for who in ("ana", "ana", "ana", "ben", "cyd")] == [10, 0, 0, 10, 0]

@@ -12,6 +12,7 @@ import pytest
 
 from tests.api.conftest import plain, register
 from tests.conftest import Clients
+from tests.loopback import listening
 
 # What the machine that runs these tests may be late by, above the second that a refusal takes at most.
 REFUSED_SECONDS_MAX = 5.0
@@ -34,14 +35,11 @@ async def canary() -> AsyncGenerator[tuple[str, list[bytes]]]:
     """A server that nobody has any reason to call, and what was sent to it."""
     calls: list[bytes] = []
 
-    async def called(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def called(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         calls.append(await reader.read(1_000))
-        writer.close()
 
-    server = await asyncio.start_server(called, "127.0.0.1", 0)
-    host, port = server.sockets[0].getsockname()
-    async with server:
-        yield f"http://{host}:{port}", calls
+    async with listening(called) as port:
+        yield f"http://127.0.0.1:{port}", calls
 
 
 def attacks(outside: str) -> dict[str, tuple[str, str, str, bytes]]:

@@ -123,7 +123,9 @@ async def test_a_change_of_relations_is_queued_for_the_index(clients: Clients, e
             revisions=None,
         )
         found = await session.connection()
-        queued = (await found.exec_driver_sql("SELECT subject FROM queue WHERE subject = %s", (subject,))).scalars()
+        queued = (
+            await found.exec_driver_sql("SELECT subject FROM queue WHERE topic = 'index' AND subject = %s", (subject,))
+        ).scalars()
         assert list(queued) == [subject]
 
 
@@ -587,7 +589,7 @@ async def test_a_depth_beyond_the_limit_is_refused_and_told(clients: Clients, dr
     wrong = problem_of(await clients.ingest.get(f"/api/objects/{source}/provenance?direction=sideways"))
 
     assert [(fault["pointer"], fault["message"]) for fault in too_deep["errors"]] == [
-        ("/depth", f"input should be less than or equal to {walking.DEPTH_MAX}")
+        ("/depth", f"must be at most {walking.DEPTH_MAX}")
     ]
     assert [fault["pointer"] for fault in wrong["errors"]] == ["/direction"]
 

@@ -253,7 +253,7 @@ async def test_asking_by_body_and_by_query_finds_the_same(clients: Clients, word
                 "suggestion": "Close it, or leave it out to ask for the words.",
             },
         ),
-        ({"limit": "0"}, {"pointer": "/limit", "message": "input should be greater than or equal to 1"}),
+        ({"limit": "0"}, {"pointer": "/limit", "message": "must be at least 1"}),
     ],
 )
 async def test_a_wrong_question_is_answered_with_the_place_and_the_mend(
@@ -416,3 +416,226 @@ async def test_training_data_sets_are_found_as_a_kind_wherever_their_bytes_are(c
 
     await eventually(all_found)
     assert await titles(clients.anonymous, project, kind="training-dataset") == ["Elsewhere", "Here"]
+
+
+async def test_what_nothing_has_as_written_is_found_by_similar_words_and_told(clients: Clients, word: str) -> None:
+    await register(clients.ingest, draft(f"{word} of the plains"))
+    await found(clients.anonymous, 1, q=word)
+    mistyped = word[:4] + word[5:]
+
+    near = await ask(clients.anonymous, q=f"{mistyped} plains")
+    assert [hit["title"] for hit in near["hits"]] == [f"{word} of the plains"]
+    assert (near["similar"], near["did_you_mean"]) == (True, f"{word} plains")
+    exact = await ask(clients.anonymous, q=f"{mistyped} plains", similar="false")
+    assert (exact["total"], exact["similar"], exact["did_you_mean"]) == (0, False, None)
+    as_written = await ask(clients.anonymous, q=f"{word} plains")
+    assert (as_written["total"], as_written["similar"], as_written["did_you_mean"]) == (1, False, None)
+
+
+async def test_pages_of_similar_words_go_on_with_similar_words(clients: Clients, word: str) -> None:
+    for number in range(3):
+        await register(clients.ingest, draft(f"{word} {number}"))
+    await found(clients.anonymous, 3, q=word)
+
+    first = await ask(clients.anonymous, q=word[:-2], limit=2)
+    second = await ask(clients.anonymous, q=word[:-2], limit=2, cursor=first["cursor"])
+
+    titles = [hit["title"] for page in (first, second) for hit in page["hits"]]
+    assert (sorted(titles), second["similar"], second["cursor"]) == ([f"{word} {n}" for n in range(3)], True, None)
+
+
+async def test_a_hidden_object_brings_no_similar_words(clients: Clients, word: str) -> None:
+    await register(clients.ingest, draft(f"{word}s", visibility="private"))
+    await found(clients.ingest, 1, q=f"{word}s")
+
+    for typed in (word, f"{word[:5]}x{word[6:]}"):
+        answer = await ask(clients.anonymous, q=typed)
+        assert (answer["total"], answer["similar"], answer["did_you_mean"]) == (0, False, None)
+
+
+async def test_fields_are_asked_in_the_box_in_cql2_and_as_parameters_alike(clients: Clients, word: str) -> None:
+    place = {"spatial": {"point": {"latitude": 47.4, "longitude": 8.5}}}
+    swiss = await register(clients.ingest, draft(f"{word} a", keywords=[word], coverage=place))
+    await register(clients.ingest, draft(f"{word} b", licence="MIT"))
+    await found(clients.anonymous, 2, q=word)
+    here = swiss["id"]
+
+    for question in (
+        {"q": f"keyword:{word}"},
+        {"q": word, "filter": f"keyword = '{word}'"},
+        {"q": word, "filter": '{"op": "=", "args": [{"property": "keyword"}, "' + word + '"]}'},
+        {"keyword": word},
+        {"q": f"{word} place:5.9,45.8,10.5,47.8"},
+        {"q": word, "bbox": "5.9,45.8,10.5,47.8"},
+        {"q": word, "filter": "S_INTERSECTS(place, BBOX(5.9, 45.8, 10.5, 47.8))"},
+        {"q": f"{word} -licence:mit"},
+    ):
+        answer = await ask(clients.anonymous, **question)
+        assert [hit["id"] for hit in answer["hits"]] == [here], question
+    body = {"q": word, "filter": {"op": "=", "args": [{"property": "keyword"}, word]}}
+    answer = await clients.anonymous.post("/api/search", json=body)
+    assert [hit["id"] for hit in answer.json()["hits"]] == [here]
+
+
+async def test_an_object_is_found_by_the_doi_that_it_has_elsewhere(clients: Clients, word: str) -> None:
+    doi = f"10.5281/{word}.1"
+    elsewhere = [{"type": "DOI", "value": doi}, {"type": "Local accession number", "value": f"{word}-2"}]
+    known = await register(clients.ingest, draft(word, identifiers=elsewhere))
+    await found(clients.anonymous, 1, q=word)
+
+    for text in (doi, f"doi:{doi}", f"https://doi.org/{doi}", f"{word}-2", f"{word} doi:*"):
+        answer = await ask(clients.anonymous, q=text, similar="false")
+        assert [hit["id"] for hit in answer["hits"]] == [known["id"]], text
+    answer = await ask(clients.anonymous, q=f"doi:{word}-2", similar="false")
+    assert answer["hits"] == []
+
+
+async def test_a_concept_is_asked_by_what_it_is_called_and_stands_for_narrower_ones(
+    clients: Clients, word: str
+) -> None:
+    await register(clients.ingest, draft(word, subjects=["Seismology"]))
+    await found(clients.anonymous, 1, q=word)
+
+    for text, narrower, total in (
+        ("subject:seismology", True, 1),
+        ("subject:Seismologie", True, 1),
+        ('subject:"earth sciences"', True, 1),
+        ('subject:"earth sciences"', False, 0),
+        ("subject:seismology", False, 1),
+    ):
+        answer = await ask(clients.anonymous, q=f"{word} {text}", narrower=str(narrower).lower(), similar="false")
+        assert answer["total"] == total, (text, narrower)
+    refused = await clients.anonymous.get("/api/search", params={"q": "subject:seismolgy"})
+    assert refused.status_code == 400
+    (fault,) = refused.json()["errors"]
+    assert fault["pointer"] == "/q"
+    assert "seismolgy" in fault["message"]
+    assert "eismology" in fault["suggestion"]
+
+
+async def test_parameters_take_concepts_and_licences_as_the_box_does_or_refuse_with_what_is_near(
+    clients: Clients, word: str
+) -> None:
+    metadata = {"task": "Voice activity detection"}
+    described = draft(word, kind="model", licence="MIT", subjects=["Seismology"], metadata=metadata)
+    await register(clients.ingest, described | {"dates": [{"type": "Created", "date": "2021"}]})
+    await found(clients.anonymous, 1, q=word)
+
+    async def total(**asked: Any) -> int:
+        return int((await ask(clients.anonymous, q=word, **asked))["total"])
+
+    async def refused(**asked: str) -> tuple[str, str]:
+        answer = await clients.anonymous.get("/api/search", params={"q": word, **asked})
+        (fault,) = answer.json()["errors"]
+        assert answer.status_code == 400
+        assert "Input" not in answer.text
+        # Of several near ones the likeliest.
+        return fault["pointer"], fault.get("suggestion", fault["message"]).split("; ")[0]
+
+    assert [
+        await total(**{name: value})
+        for name, value in (
+            ("subject", "seismology"),
+            ("subject", "Geowissenschaften"),
+            ("task", "Audio processing"),
+            ("licence", "mit"),
+            ("licence", "MIT License"),
+            ("licence", "apache-2.0"),
+            ("filter", "licence = 'mit'"),
+            ("filter", "licence LIKE 'mi%'"),
+            ("year", "2021"),
+            ("year", "2020..2022"),
+            ("year", "2022.."),
+        )
+    ] == [1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 0]
+    assert await total(subject=["Seismology", "ecology"]) == 1
+    assert [
+        await refused(**{name: value})
+        for name, value in (
+            ("subject", "seismolgy"),
+            ("task", "audio process"),
+            ("licence", "mit-licence"),
+            ("year", "twenty"),
+            ("time", "2009-13"),
+            ("filter", "bytes LIKE '10%'"),
+        )
+    ] == [
+        ("/subject/0", "Seismology"),
+        ("/task/0", "Audio processing"),
+        ("/licence/0", "MIT"),
+        ("/year/0", "write a year in digits, such as 2024, or several as 2020..2024"),
+        ("/time", "For example 2009-08, or 2007..2009"),
+        ("/filter", "Ask it by =, <>, <, <=, >, >=, BETWEEN, IN, IS NULL."),
+    ]
+
+
+async def test_a_time_is_a_range_of_ours_or_an_interval_of_iso_8601(clients: Clients, word: str) -> None:
+    temporal = {"start": "2009-03-01T00:00:00Z", "end": "2009-04-01T00:00:00Z"}
+    await register(clients.ingest, draft(word, coverage={"temporal": temporal}))
+    await found(clients.anonymous, 1, q=word)
+    asked = ("2007..2009", "2007/2009", "2009-02/..", "../2009", "2010/2011", "../2008")
+    assert [(await ask(clients.anonymous, q=word, time=one))["total"] for one in asked] == [1, 1, 1, 1, 0, 0]
+
+
+async def test_a_level_of_a_tree_is_named_by_its_concept_or_refused_with_what_to_ask_for(
+    clients: Clients, word: str
+) -> None:
+    await register(clients.ingest, draft(word, subjects=["Seismology"]))
+    await found(clients.anonymous, 1, q=word)
+
+    async def below(text: str, **asked: str) -> Any:
+        answer = await clients.anonymous.get("/api/search", params={"q": word, "below": text, **asked})
+        if answer.status_code == 200:
+            return [bucket["label"] for bucket in answer.json()["facets"]["subject"]["buckets"]]
+        return [(fault["message"], fault["suggestion"]) for fault in answer.json()["errors"]]
+
+    assert await below("earth sciences", tree="subject") == ["Geophysics"]
+    assert await below("urn:x-catalog:scientific-fields:geophysics", tree="subject") == ["Seismology"]
+    assert await below("earth sciences") == [
+        (
+            "'Earth sciences' is a concept of subject, and that tree is not asked for.",
+            "Ask for it too: tree=subject (--tree subject).",
+        )
+    ]
+    ((message, suggestion),) = await below("erth sciences", tree="subject")
+    assert (message, suggestion.split("; ")[0]) == (
+        "'erth sciences' is no concept of scientific-fields.",
+        "Earth sciences",
+    )
+
+
+async def test_faults_of_a_question_are_told_together_with_their_places(clients: Clients) -> None:
+    answer = await clients.anonymous.get(
+        "/api/search", params={"q": "yaer:2020", "filter": "kin = 'model'", "bbox": "1,2,3", "kind": "modle"}
+    )
+
+    assert answer.status_code == 400
+    assert [(fault["pointer"], fault.get("suggestion")) for fault in answer.json()["errors"]] == [
+        ("/kind/0", "model"),
+        ("/q", 'Did you mean year? To look for the text itself, write "yaer:2020".'),
+        ("/bbox", "For example 5.9,45.8,10.5,47.8"),
+        ("/filter", "Did you mean kind?"),
+    ]
+
+
+async def test_the_list_of_fields_is_what_the_box_and_filters_take(clients: Clients) -> None:
+    answer = await clients.anonymous.get("/api/fields")
+
+    listed = answer.json()
+    by_name = {one["name"]: one for one in listed["items"]}
+    assert by_name["licence"] == {
+        "name": "licence",
+        "type": "name",
+        "description": "The licence, an SPDX expression.",
+        "examples": ["licence:CC0-1.0", "licence:CC*"],
+        "operators": ["=", "<>", "in", "like", "isNull", "a_overlaps", "a_contains"],
+        "also": ["license"],
+        "values": [],
+        "vocabulary": None,
+        "facet": True,
+    }
+    assert listed["sorts"] == ["relevance", "newest", "oldest", "title"]
+    for one in listed["items"]:
+        for example in one["examples"]:
+            asked = await clients.anonymous.get("/api/search", params={"q": example, "similar": "false"})
+            assert asked.status_code == 200, (example, asked.text)

@@ -31,15 +31,18 @@ def test_a_token_is_shown_once_and_works_until_it_is_revoked(run: Catalog, live:
     token = made.out.strip()
     assert token not in made.err
     assert run("search", URL=live.url, TOKEN=token).code == 0
-    listed = run("token", "list", "--json", **settings)
+    listed = run("token", "list", "--database", "--json", **settings)
     assert token not in listed.out
     (one,) = [one for one in listed.json if one["name"] == "night-shift"]
     assert (one["role"], one["label"], one["hint"]) == ("reader", "for tests", token[:8])
     assert one["expires_at"] > one["created_at"]
-    assert f"{one['id']}\tnight-shift\treader\t{token[:8]}…\tfor tests\t" in run("token", "list", **settings).out
-    assert run("token", "revoke", one["id"], **settings).code == 0
+    assert (
+        f"{one['id']}\tnight-shift\treader\t{token[:8]}…\tfor tests\t"
+        in run("token", "list", "--database", **settings).out
+    )
+    assert run("token", "revoke", one["id"], "--database", **settings).code == 0
     assert run("search", URL=live.url, TOKEN=token).code == 3
-    again = run("token", "revoke", one["id"], **settings)
+    again = run("token", "revoke", one["id"], "--database", **settings)
     assert again.code == 4
 
 
@@ -50,6 +53,13 @@ def test_a_token_is_shown_once_and_works_until_it_is_revoked(run: Catalog, live:
         (["create", "Not A Name", "--role", "reader"], "lower-case"),
         (["create", "x", "--role", "reader", "--expires", "soon"], "'soon' is not like 12h or 30d"),
         (["create", "x"], "--role"),
+        (["create"], "--scope read --scope register"),
+        (["create", "--role", "reader"], "this goes with a NAME"),
+        (["create", "x", "--service", "y", "--role", "reader"], "a NAME or --service, not both"),
+        (["create", "x", "--role", "reader", "--scope", "everything"], "scopes are read, register, curate, admin"),
+        (["create", "x", "--role", "reader", "--place", "Lab"], "write an organization, or organization/project"),
+        (["create", "x", "--role", "reader", "--into", "/no/such/folder/token"], "there is no such folder"),
+        (["rotate", "1"], "no id"),
         (["revoke", "1"], "no id"),
     ],
 )
@@ -94,7 +104,7 @@ def test_a_setting_at_fault_is_named(run: Catalog) -> None:
 
 def test_a_database_that_does_not_answer_is_named_without_its_password(run: Catalog, live: Live) -> None:
     settings = variables(live.world) | {"DATABASE_URL": "postgresql://me:very-secret@127.0.0.1:1/none"}
-    outcome = run("token", "list", **settings)
+    outcome = run("token", "list", "--database", **settings)
     assert outcome.code == 6
     assert "CATALOG_DATABASE_URL does not answer" in outcome.err
     assert "very-secret" not in outcome.err
@@ -206,7 +216,7 @@ def test_every_stored_object_is_held_against_its_kinds_schema(run: Catalog, fres
                     "id": ids[2],
                     "kind": "model",
                     "schema_version": 1,
-                    "errors": [{"pointer": "/metadata", "message": "input should be an object"}],
+                    "errors": [{"pointer": "/metadata", "message": "must be a JSON object"}],
                 },
             ],
         },

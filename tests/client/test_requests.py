@@ -78,7 +78,7 @@ def test_a_problem_carries_everything_that_the_catalog_said() -> None:
         catalog.register({})
     problem = refused.value
     assert (problem.status, problem.type, problem.title) == (400, "/problems/invalid", "The request has faults")
-    assert (str(problem), problem.request_id) == ("Two things are wrong.", "r-1")
+    assert (problem.detail, problem.request_id) == ("Two things are wrong.", "r-1")
     assert problem.errors == (Fault("/kind", "there is no kind 'modle'", "model"),)
 
 

@@ -54,3 +54,9 @@ def test_no_address_but_those_reserved_for_examples_is_named() -> None:
     for file in collection.FOLDER.glob("*.json"):
         for host in re.findall(r"https?://([^/\"]+)", file.read_text(encoding="utf-8")):
             assert host.endswith("example.org")
+
+
+def test_what_the_docs_ask_of_subjects_is_there() -> None:
+    named = Counter(subject for specimen in SPECIMENS for subject in specimen.draft.get("subjects", ()))
+    assert named["Seismology"] == 3
+    assert len(named) >= 12

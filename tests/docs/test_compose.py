@@ -1,6 +1,8 @@
 """docker-compose.yml, read without Docker: its settings are real ones, its services watched, its ports on loopback."""
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,6 +11,7 @@ import pytest
 import yaml
 
 from catalog.settings import PREFIX, Settings, secrets_of
+from catalog.storage import wrapping
 from tests.docs.repository import ROOT
 
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
@@ -58,7 +61,7 @@ def test_the_settings_are_real_and_complete(name: str, tmp_path: Path, monkeypat
     for setting, value in given.items():
         if setting.startswith(PREFIX) and setting.endswith("_FILE"):
             mounted = tmp_path / Path(value).name
-            mounted.write_text("0123456789" * 4 + "\n", encoding="utf-8")
+            mounted.write_text("cat_" + "0123456789" * 5 + "\n", encoding="utf-8")
             monkeypatch.setenv(setting, str(mounted))
         else:
             monkeypatch.setenv(setting, value)
@@ -83,6 +86,26 @@ def test_every_secret_is_made_by_make_secrets() -> None:
     assert [name for name in files if name not in recipe] == []
     used = {name for service in SERVICES.values() for name in service.get("secrets", [])}
     assert used == files.keys()
+
+
+def test_the_keys_of_backends_are_made_by_make_secrets_and_mounted_as_a_folder(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    made = subprocess.run(["make", "-C", tmp_path, "secrets"], check=True, capture_output=True, text=True)
+    file = tmp_path / ".secrets/keys/keys.txt"
+    first = file.read_text(encoding="utf-8")
+    again = subprocess.run(["make", "-C", tmp_path, "secrets"], check=True, capture_output=True, text=True)
+    assert ("made .secrets/keys/keys.txt" in made.stdout, "made" in again.stdout) == (True, False)
+    assert file.read_text(encoding="utf-8") == first
+    assert len(wrapping.read_file(file)) == 1
+    for name in OURS:
+        assert SERVICES[name]["volumes"] == ["./.secrets/keys:/run/keys:ro"]
+        assert SERVICES[name]["environment"]["CATALOG_KEY_FILE"] == "/run/keys/keys.txt"
+
+
+def test_the_first_admins_token_is_seen_by_the_process_that_makes_the_admin_alone() -> None:
+    holders = {name for name, service in SERVICES.items() if "first_admin_token" in service.get("secrets", [])}
+    told = {name for name, one in SERVICES.items() if "CATALOG_FIRST_ADMIN_TOKEN_FILE" in one.get("environment", {})}
+    assert (holders, told) == ({"migrate"}, {"migrate"})
 
 
 def test_the_bucket_tells_the_catalog() -> None:

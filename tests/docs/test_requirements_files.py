@@ -1,6 +1,7 @@
 """The pinned environments: complete, by hash, one inside the other, and without the name of a host (decision 0006)."""
 
 import re
+import tomllib
 
 import pytest
 
@@ -21,18 +22,20 @@ def pins(file: str) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("name", ["uv", "runtime", "local", "dev"])
+@pytest.mark.parametrize("name", ["uv", "runtime", "local", "hybrid", "dev"])
 def test_what_is_asked_for_is_what_is_pinned(name: str) -> None:
     asked, pinned = pins(f"{name}.in"), pins(f"{name}.txt")
     assert asked.items() - pinned.items() == set(), "run `make lock`"
 
 
-@pytest.mark.parametrize(("smaller", "larger"), [("runtime", "local"), ("local", "dev"), ("uv", "dev")])
+@pytest.mark.parametrize(
+    ("smaller", "larger"), [("runtime", "local"), ("local", "dev"), ("uv", "dev"), ("hybrid", "dev")]
+)
 def test_each_environment_holds_the_smaller_one(smaller: str, larger: str) -> None:
     assert pins(f"{smaller}.txt").items() - pins(f"{larger}.txt").items() == set(), "run `make lock`"
 
 
-@pytest.mark.parametrize("name", ["uv", "runtime", "local", "dev"])
+@pytest.mark.parametrize("name", ["uv", "runtime", "local", "hybrid", "dev"])
 def test_every_pin_has_its_hashes_and_no_host(name: str) -> None:
     text = (FOLDER / f"{name}.txt").read_text(encoding="utf-8")
     entries = re.split(r"\n(?=\S)", text.strip())
@@ -40,9 +43,8 @@ def test_every_pin_has_its_hashes_and_no_host(name: str) -> None:
     assert ("://" in text, "index-url" in text) == (False, False)
 
 
-def test_what_the_package_needs_is_in_the_runtime_environment() -> None:
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    needed = re.search(r"^dependencies = \[(.*?)^\]", text, re.MULTILINE | re.DOTALL)
-    assert needed is not None
-    names = {re.sub(r"[-_.]+", "-", name).lower() for name in re.findall(r'"([\w.-]+)', needed[1])}
-    assert names - pins("runtime.in").keys() == set()
+def test_what_the_package_and_a_server_need_is_in_the_runtime_environment() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = [*project["dependencies"], *project["optional-dependencies"]["server"]]
+    names = {re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", name)[0]).lower() for name in needed}
+    assert names == pins("runtime.in").keys()

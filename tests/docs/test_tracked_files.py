@@ -28,9 +28,11 @@ NAMES = {
     "pubmed.ncbi.nlm.nih.gov": "the written form of a PubMed id",
     "ui.adsabs.harvard.edu": "the written form of a bibcode",
     "schema.org": "the names of schema.org's terms",
+    "jsonfeed.org": "the name of the version of JSON Feed",
     "datacite.org": "the name of DataCite's XML namespace",
     "spdx.org": "the written form of an SPDX licence",
     "purl.org": "the names of RDF vocabularies",
+    "www.openml.org": "the written form of an OpenML data set's identifier",
     "creativecommons.org": "the names of licences",
 }
 # Texts of others, kept word for word, and what is compared with them.

@@ -3,6 +3,8 @@
 import asyncio
 from contextlib import suppress
 
+from tests.loopback import Listening
+
 CHUNK_BYTES = 256 * 1024
 
 
@@ -11,7 +13,7 @@ class Relay:
 
     def __init__(self, host: str, port: int) -> None:
         self._engine = (host, port)
-        self._server: asyncio.Server | None = None
+        self._server = Listening(self._serve)
         self._writers: set[asyncio.StreamWriter] = set()
         self._passing = asyncio.Event()
         self._passing.set()
@@ -23,14 +25,11 @@ class Relay:
 
     async def open(self) -> None:
         """Listen, on the same port as before."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self.port = await self._server.begin(port=self.port)
 
     async def close(self) -> None:
         """Stop listening and cut what runs."""
-        assert self._server is not None
-        self._server.close()
-        await self.cut()
+        await self._server.end()
 
     async def cut(self) -> None:
         """Cut what runs; new connections are taken."""
@@ -52,9 +51,14 @@ class Relay:
         except OSError:
             writer.transport.abort()
             return
-        await asyncio.gather(
-            self._pump(reader, far_writer, answers=False), self._pump(far_reader, writer, answers=True)
-        )
+        try:
+            async with asyncio.TaskGroup() as both_ways:
+                both_ways.create_task(self._pump(reader, far_writer, answers=False))
+                both_ways.create_task(self._pump(far_reader, writer, answers=True))
+        finally:
+            far_writer.transport.abort()
+            with suppress(OSError):
+                await far_writer.wait_closed()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool) -> None:
         self._writers.add(writer)

@@ -70,7 +70,7 @@ async def test_every_notification_that_was_answered_is_in_the_queue_although_the
         live.start("indexer")
 
         async def done() -> bool:
-            return not column(fresh_world, "SELECT 1 FROM queue")
+            return not column(fresh_world, "SELECT 1 FROM queue WHERE topic = 'key'")
 
         await eventually(done)
 

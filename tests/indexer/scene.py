@@ -80,6 +80,11 @@ class Scene:
         async with self.engines.database.transaction() as session:
             await verbs.withdraw(session, object_id, "The sensor was broken.", caller=self.caller, revisions=None)
 
+    async def withdraw_file(self, object_id: UUID, path: str) -> None:
+        """Take a file out of an object."""
+        async with self.engines.database.transaction() as session:
+            await verbs.remove_file(session, object_id, path, caller=self.caller, revisions=None)
+
     async def spoil(self, object_id: UUID, statement: str, **values: Any) -> None:
         """Change an object's row as no verb would, as an older or a broken version might have."""
         async with self.engines.database.transaction() as session:

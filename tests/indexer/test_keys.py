@@ -18,7 +18,7 @@ from catalog.objects import uploads
 from catalog.objects.tables import FileState, Upload
 from catalog.queue import ATTEMPTS_MAX
 from catalog.storage.s3 import Stat, Store, StoreRefused
-from indexer import keys
+from indexer import handling, keys
 from tests.conftest import eventually
 from tests.indexer.scene import Scene, declared, project, subject
 
@@ -281,7 +281,8 @@ async def test_a_look_that_takes_longer_than_a_lease_keeps_its_lease(
 ) -> None:
     """Hashing a large file takes minutes; other workers must not begin the same."""
     lease = timedelta(seconds=0.5)
-    monkeypatch.setattr(keys, "LEASE", lease)
+    for module in (keys, handling):
+        monkeypatch.setattr(module, "LEASE", lease)
     entry, (upload,) = await scene.register(declared("soil.csv", CSV), project=project())
     await scene.upload(upload, CSV)
     await scene.notice(upload)

@@ -19,6 +19,7 @@ from catalog.local.stack import StoreKind
 from catalog.settings import inherited_settings
 from catalog.storage.s3 import Store, Ticket
 from tests.conftest import eventually
+from tests.loopback import listening
 
 BYTES = b"what the sensor saw"
 KEY = "north/tower 7/uploads/a b+c%.bin"
@@ -88,7 +89,6 @@ class Listener:
             self.heard.append((head[0].split()[1], headers.get("authorization", ""), body))
         writer.write(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
         await writer.drain()
-        writer.close()
 
     async def told(self) -> set[tuple[str, str]]:
         return {(path, token) for path, token, body in self.heard if b"uploads/" in body}
@@ -102,7 +102,7 @@ async def test_a_store_tells_the_catalog_of_an_upload_with_the_token(
     async with Stack(tmp_path / "home", store=kind) as stack, httpx2.AsyncClient(trust_env=False) as client:
         environment = stack.environment()
         host, port = stack.api_address.removeprefix("http://").split(":")
-        async with bucket(environment) as store, await asyncio.start_server(listener.answer, host, int(port)):
+        async with bucket(environment) as store, listening(listener.answer, host, int(port)):
             assert await put(client, store) == 200
             told = await eventually(listener.told)
     assert told == {(f"/api/notifications/{path}", f"Bearer {environment['CATALOG_NOTIFICATION_TOKEN']}")}
@@ -130,7 +130,7 @@ async def test_minio_delivers_later_what_happened_while_the_catalog_was_away(tmp
         async with bucket(stack.environment()) as store:
             assert await put(client, store) == 200
         host, port = stack.api_address.removeprefix("http://").split(":")
-        async with await asyncio.start_server(listener.answer, host, int(port)):
+        async with listening(listener.answer, host, int(port)):
             told = await eventually(listener.told)
     assert {path for path, _ in told} == {"/api/notifications/s3"}
 

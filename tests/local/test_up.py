@@ -25,6 +25,13 @@ def test_status_tells_each_part_and_succeeds_only_when_all_are_ready(running: Up
         "api": (True, str(running.home.logs / "api.log")),
         "indexer": (True, str(running.home.logs / "indexer.log")),
     }
+    # Of the disk that the store lies on, what is free is measured; here a store of somebody else's is lent.
+    (own,) = told["stores"]
+    assert (own["id"], own["state"], own["capacity"]["watermark_percent"]) == ("default", "healthy", 85)
+    table = run(lent, "status", "--home", str(running.home.folder)).stdout
+    assert "default" in next(line for line in table.splitlines() if "healthy" in line)
+    config = as_json(run(lent, "config", "show", "--home", str(running.home.folder), "--json").stdout)
+    assert (config["backend_watermark_percent"]["value"], config["backend_reserved_gb"]["value"]) == (85, 100)
     assert {part["name"]: part["pid"] for part in told["parts"] if part["pid"]} == {
         name: part.id.pid for name, part in running.home.state().parts.items() if part.id
     }
@@ -68,9 +75,14 @@ def test_a_token_is_made_in_the_database_of_a_folder(running: Up, lent: dict[str
 
     answer = httpx2.get(f"{address}/api/kinds", headers={"Authorization": f"Bearer {token}"}, trust_env=False)
     nowhere = run(lent, "token", "list", "--home", str(tmp_path / "empty"))
+    ended = run(lent, "principal", "end", "night-shift", *home)
+    principals = as_json(run(lent, "principal", "list", *home, "--json").stdout)
+    refused = httpx2.get(f"{address}/api/search", headers={"Authorization": f"Bearer {token}"}, trust_env=False)
 
     assert (made.returncode, answer.status_code) == (0, 200)
     assert "night-shift" in listed.stdout
+    assert (ended.returncode, refused.status_code) == (0, 401)
+    assert [one["name"] for one in principals if one["ended_at"] is not None] == ["night-shift"]
     assert running.home.secrets().database_password not in listed.stdout + listed.stderr + made.stderr
     assert (nowhere.returncode, nowhere.stdout) == (6, "")
     assert f"Nothing runs in {tmp_path / 'empty'}; start it with `catalog up --home" in nowhere.stderr

@@ -19,8 +19,11 @@ from psycopg.types.json import Jsonb
 from sqlmodel import SQLModel
 
 from catalog import migrations
-from catalog.database import sqlalchemy_url
+from catalog.database import Database, sqlalchemy_url
+from catalog.migrations import vectors
 from catalog.objects import kinds, naming
+from catalog.storage import choices
+from catalog.storage.choices import Chosen, Storages
 
 Made = Callable[[], str]
 UPGRADE = "import sys; from catalog.migrations import upgrade; upgrade(sys.argv[1])"
@@ -59,15 +62,67 @@ def test_an_empty_database_gets_every_table_of_the_models(empty: str) -> None:
     migrations.upgrade(empty)
 
     tables = {row[0] for row in shape(empty)["columns"]}
-    assert tables == set(SQLModel.metadata.tables) | {"alembic_version"}
+    assert tables == set(SQLModel.metadata.tables) | {"alembic_version", "object_vector"}
 
 
 def test_the_schema_is_what_the_models_say(empty: str) -> None:
     migrations.upgrade(empty)
 
     with sa.create_engine(sqlalchemy_url(empty), poolclass=sa.NullPool).connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        # The table of vectors is there only where the server has pgvector, and no model knows its type.
+        opts = {"compare_type": True, "compare_server_default": True, "include_name": _of_models}
+        context = MigrationContext.configure(connection, opts=opts)
         assert compare_metadata(context, SQLModel.metadata) == []
+
+
+def _of_models(name: str | None, kind: str, _: Any) -> bool:
+    return (name, kind) != ("object_vector", "table")
+
+
+@pytest.fixture
+def without_pgvector(empty: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty database on a server that has no such extension."""
+    monkeypatch.setattr(vectors, "EXTENSION", "no_such_extension")
+    return empty
+
+
+def test_a_server_without_pgvector_is_upgraded_all_the_same(without_pgvector: str) -> None:
+    migrations.upgrade(without_pgvector)
+
+    tables = {row[0] for row in shape(without_pgvector)["columns"]}
+    assert tables == set(SQLModel.metadata.tables) | {"alembic_version"}
+
+
+def test_pgvector_that_comes_later_is_used_after_the_next_upgrade(
+    without_pgvector: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrations.upgrade(without_pgvector)
+    monkeypatch.undo()
+
+    migrations.upgrade(without_pgvector)
+
+    made = [name for name, _ in shape(without_pgvector)["indices"] if "vector" in name]
+    assert made == ["ix_object_vector_open", "pk_object_vector"]
+
+
+def test_who_may_make_no_extension_upgrades_all_the_same(empty: str) -> None:
+    """Managed servers let none but their own superuser do that."""
+    role = f"r{uuid4().hex[:12]}"
+    with psycopg.connect(empty, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {role}")
+        connection.execute(f"GRANT CREATE, USAGE ON SCHEMA public TO {role}")
+
+    try:
+        with sa.create_engine(sqlalchemy_url(empty), poolclass=sa.NullPool).begin() as connection:
+            connection.execute(sa.text(f"SET LOCAL ROLE {role}"))
+            vectors.ensure(connection)
+            there = connection.execute(sa.text("SELECT to_regclass('object_vector')")).scalar_one()
+    finally:
+        with psycopg.connect(empty, autocommit=True) as connection:
+            connection.execute(f"DROP OWNED BY {role}")
+            connection.execute(f"DROP ROLE {role}")
+
+    assert there is None
 
 
 @pytest.mark.req("MWM-SADD-10")
@@ -122,6 +177,25 @@ def test_there_is_no_way_back(empty: str) -> None:
     assert [step.revision for step in _script().walk_revisions() if hasattr(step.module, "downgrade")] == []
 
 
+@pytest.mark.req("DEWRANGLE-RFC-17")
+async def test_organizations_of_before_use_the_catalogs_own_store(empty: str) -> None:
+    (before,) = [step.down_revision for step in _script().walk_revisions() if step.revision == "0026"]
+    with sa.create_engine(sqlalchemy_url(empty), poolclass=sa.NullPool).begin() as connection:
+        alembic.command.upgrade(migrations._configuration(connection), str(before))  # noqa: SLF001 - one step of many.
+        connection.execute(sa.text("INSERT INTO organization (name) VALUES ('lab')"))
+        connection.execute(sa.text("INSERT INTO project (name, organization) VALUES ('lab/soil', 'lab')"))
+
+    await asyncio.to_thread(migrations.upgrade, empty)
+
+    database = Database(empty, connections=1)
+    async with database.transaction() as session:
+        found = [await choices.used_by(session, scope) for scope in ("lab", "lab/soil")]
+        documents = await choices.documents_of(session, "lab/soil")
+    await database.close()
+    own = Chosen(None, None)
+    assert (found, documents) == ([Storages(own, [own])] * 2, None)
+
+
 def _script() -> ScriptDirectory:
     return ScriptDirectory(str(Path(migrations.__file__).parent))
 
@@ -148,10 +222,15 @@ NAMING: dict[str, dict[str, Any]] = {
 }
 
 
-def test_what_older_records_name_is_filled_in(empty: str) -> None:
-    (before,) = [step.down_revision for step in _script().walk_revisions() if step.revision == "0012"]
-    with sa.create_engine(sqlalchemy_url(empty), poolclass=sa.NullPool).begin() as connection:
+def upgrade_to_before(url: str, revision: str) -> None:
+    """Leave a database as it was before one step."""
+    (before,) = [step.down_revision for step in _script().walk_revisions() if step.revision == revision]
+    with sa.create_engine(sqlalchemy_url(url), poolclass=sa.NullPool).begin() as connection:
         alembic.command.upgrade(migrations._configuration(connection), str(before))  # noqa: SLF001 - one step of many.
+
+
+def test_what_older_records_name_is_filled_in(empty: str) -> None:
+    upgrade_to_before(empty, "0012")
     written = {uuid4(): kind for kind in NAMING}
     records = {kind: {"metadata": {**kinds.known()[kind].example["metadata"], **said}} for kind, said in NAMING.items()}
     with psycopg.connect(empty, autocommit=True) as connection:
@@ -176,3 +255,53 @@ def test_what_older_records_name_is_filled_in(empty: str) -> None:
         )
     }
     assert len(filled) == 1 + 3 + 2 + 1 + 1 + 1 + 2 + 2
+
+
+def test_what_older_projects_hold_is_counted(empty: str) -> None:
+    upgrade_to_before(empty, "0025")
+    there, withdrawn, elsewhere, owner = uuid4(), uuid4(), uuid4(), uuid4()
+    with psycopg.connect(empty, autocommit=True) as connection:
+        connection.execute("INSERT INTO principal (id, name, role) VALUES (%s, 'somebody', 'ingest')", [owner])
+        for object_id, project, withdrawn_at in (
+            (there, "lab/soil", None),
+            (withdrawn, "lab/soil", "2026-01-01"),
+            (elsewhere, "lab-b/soil", None),
+        ):
+            connection.execute(
+                "INSERT INTO object (id, kind, schema_version, project, owner_id, readers, writers, revision, record,"
+                " withdrawn_at) VALUES (%s, 'model', 1, %s, %s, '{}', '{}', 1, '{}', %s)",
+                [object_id, project, owner, withdrawn_at],
+            )
+        for object_id, state, size in (
+            (there, "expected", 1),
+            (there, "available", 10),
+            (withdrawn, "expected", 100),
+            (withdrawn, "available", 1_000),
+        ):
+            connection.execute(
+                "INSERT INTO file (id, object_id, path, size, sha256, media_type, state)"
+                " VALUES (%s, %s, %s, %s, 'aa', 'text/csv', %s)",
+                [uuid4(), object_id, state, size, state],
+            )
+        for state, size, seen_at, found_size in (
+            ("open", 1, None, None),
+            ("complete", 10, "2026-01-01", None),
+            ("mismatched", 1, "2026-01-01", 10_000),
+            ("superseded", 100_000, "2026-01-01", None),
+            ("superseded", 5, None, None),
+            ("abandoned", 5, "2026-01-01", None),
+        ):
+            connection.execute(
+                "INSERT INTO upload (id, object_id, path, size, sha256, media_type, backend, bucket, key, state,"
+                " principal_id, expires_at, seen_at, found_size)"
+                " VALUES (%s, %s, 'a', %s, 'aa', 'text/csv', 'b', 'c', %s, %s, %s, now(), %s, %s)",
+                [uuid4(), there, size, str(uuid4()), state, owner, seen_at, found_size],
+            )
+
+    migrations.upgrade(empty)
+
+    with psycopg.connect(empty) as connection:
+        counted = connection.execute(
+            "SELECT organization, project, objects, bytes, uploads FROM usage ORDER BY bytes DESC"
+        )
+        assert counted.fetchall() == [("lab", "lab/soil", 1, 111_011, 1), ("lab-b", "lab-b/soil", 1, 0, 0)]

@@ -32,7 +32,7 @@ def faults(body: dict[str, Any]) -> list[tuple[str, str]]:
     return [(fault.pointer, fault.message) for fault in refused.value.faults]
 
 
-def test_there_are_the_fourteen_kinds() -> None:
+def test_there_are_the_fifteen_kinds() -> None:
     assert sorted(kinds.known()) == [
         "binary",
         "calibration",
@@ -41,6 +41,7 @@ def test_there_are_the_fourteen_kinds() -> None:
         "dockerfile",
         "ecr-bundle",
         "edge-code",
+        "job",
         "labels",
         "model",
         "sensor-blob",
@@ -88,6 +89,32 @@ def test_code_is_named_by_a_whole_commit(kind: str, commit: str) -> None:
             "write the whole commit id, 40 or 64 hexadecimal digits: branches, tags and short ids move",
         )
     ]
+
+
+@pytest.mark.req("CHRIS-SWIFT-7")
+def test_a_job_is_named_by_its_key() -> None:
+    """Its key is part of addresses and of names of folders, so it has the form of every name."""
+    asked = ("/name", "a job's name is its key: say by which it is pushed to and pulled from")
+    form = ("/name", "write 1 to 128 of a to z, 0 to 9, dot, hyphen and underscore, a letter or digit first")
+
+    assert faults(example("job") | {"name": None}) == [asked]
+    for key in ("Brain", "../brain", "a/b", "", "-a", "a" * 129, "brain 1"):
+        assert faults(example("job") | {"name": key}) == [form]
+
+
+@pytest.mark.req("CHRIS-SWIFT-8")
+@pytest.mark.parametrize("path", ["scan.nii", "inputs/scan.nii", "share/input/scan.nii", "Input/scan.nii", "input"])
+def test_the_files_of_a_job_lie_below_input_and_output_alone(path: str) -> None:
+    told = "files of a job lie below input/ or output/: put it there, as input/scan.nii.gz"
+
+    assert faults(with_file("job", path)) == [("/files/0/path", told)]
+    for area in ("input", "output"):
+        assert accepted(with_file("job", f"{area}/a/scan.nii")).files[0].path == f"{area}/a/scan.nii"
+
+
+def with_file(kind: str, path: str) -> dict[str, Any]:
+    body = example(kind)
+    return body | {"files": [body["files"][0] | {"path": path}]}
 
 
 @pytest.mark.req("SAGE-STORAGE-22")

@@ -4,6 +4,7 @@ import sys
 import unicodedata
 
 from catalog.objects import metadata
+from catalog.storage import keys
 
 
 def test_every_character_that_passes_the_short_way_would_pass_the_long_one() -> None:
@@ -15,7 +16,7 @@ def test_every_character_that_passes_the_short_way_would_pass_the_long_one() -> 
         if one.isprintable()
         and (
             metadata._UNPRINTABLE.search(one)  # noqa: SLF001 - the long way itself.
-            or metadata._REORDERING.search(one)  # noqa: SLF001 - as above.
+            or keys.REORDERING.search(one)
             or (one != " " and unicodedata.category(one)[0] not in metadata._SEEN)  # noqa: SLF001 - as above.
         )
     ]

@@ -4,13 +4,15 @@ import copy
 import json
 from typing import Any
 
+import idutils
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from catalog.errors import Fault, Invalid
 from catalog.objects import kinds, sent_json, telling, validation
-from catalog.objects.metadata import ACCEPTED
+from catalog.objects.metadata import ACCEPTED, Orcid, bare_doi
 
 MODEL: dict[str, Any] = copy.deepcopy(dict(kinds.known()["model"].example))
 
@@ -62,7 +64,7 @@ def test_all_faults_are_told_at_once() -> None:
         Fault("/licence", "'MIT-ish' is not an SPDX licence id or expression; examples: CC-BY-4.0, MIT, CC0-1.0"),
         Fault("/visibility", "must be one of 'public', 'organization', 'project', 'private' or 'embargoed'", "public"),
         Fault("/metadata/runtime/0/version", "write a version range as >=2.1,<3 (PEP 440)"),
-        Fault("/files/0/size", "input should be greater than or equal to 0"),
+        Fault("/files/0/size", "must be at least 0"),
         Fault("/files/0/sha256", "write the 64 hexadecimal digits of the SHA-256"),
         Fault("/keyword", "there is no field 'keyword' here", "keywords"),
         Fault("/files/0/path", "write the path from the object's own root, without . and .. parts"),
@@ -253,6 +255,60 @@ def test_a_range_that_runs_backwards_is_refused(date: str) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "orcid",
+    [
+        "0000-0002-1825-0097",
+        "0000-0002-1694-233X",
+        "0000-0002-1825-0098",
+        "0000-0001-5000-0007",
+        "0000-0001-4999-9991",
+        "0000-0003-5000-0001",
+        "0000-0003-5000-0010",
+        "0009-0000-0000-0000",
+        "0009-0000-0000-0003",
+        "0009-0001-0000-0001",
+        "0009-0010-0000-0004",
+        "0000-0000-0000-0001",
+        "1422-4586-3573-0476",
+    ],
+)
+def test_an_orcid_is_what_the_library_of_identifiers_takes_for_one(orcid: str) -> None:
+    known: TypeAdapter[str] = TypeAdapter(Orcid)
+    if idutils.is_orcid(orcid):
+        assert known.validate_python(orcid) == orcid
+    else:
+        with pytest.raises(ValueError, match="its last digit does not fit"):
+            known.validate_python(orcid)
+
+
+@pytest.mark.parametrize(
+    "doi",
+    [
+        "10.5281/zenodo.1234",
+        "doi:10.5281/zenodo.1234",
+        "DOI: 10.1000.10/123/456",
+        "https://doi.org/10.5281/ZENODO.1234",
+        "dx.doi.org/10.1/a",
+        "doi.org/10.5281/x",
+        "ftp://doi.org/10.5281/x",
+        "10.5281",
+        "10.5281/",
+        "10./x",
+        "10.5281.x/y",
+        "11.5281/x",
+        "x10.5281/x",
+        "",
+    ],
+)
+def test_a_doi_is_what_the_library_of_identifiers_takes_for_one(doi: str) -> None:
+    if idutils.is_doi(doi):
+        assert bare_doi(doi) == idutils.normalize_doi(doi).lower()
+    else:
+        with pytest.raises(ValueError, match="write a DOI"):
+            bare_doi(doi)
+
+
 def test_an_orcid_has_no_other_digits_than_ascii() -> None:
     assert faults(changed(creators=[{"name": "Rivera, Ana", "orcid": "٠٠٠٠-0002-1825-0097"}])) == [
         Fault("/creators/0/orcid", "write an ORCID iD as 0000-0002-1825-0097")
@@ -383,7 +439,7 @@ def test_a_dimension_is_no_larger_than_every_reader_can_count() -> None:
     tensor = {"name": "x", "dtype": "float32", "shape": [2**53, 2**53 + 1]}
 
     assert faults(changed(metadata={"inputs": [tensor]})) == [
-        Fault("/metadata/inputs/0/shape/1", f"input should be less than or equal to {2**53}")
+        Fault("/metadata/inputs/0/shape/1", f"must be at most {2**53}")
     ]
 
 

@@ -135,7 +135,7 @@ def running() -> Generator[StandIn]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     standin = StandIn(f"http://127.0.0.1:{server.server_port}")
-    handler.standin = standin  # type: ignore[attr-defined]  # Made above.
+    handler.standin = standin
     standin.says()
     standin.publishes(public(RSA, "rsa"), public(EC, "ec"), public(ED, "ed"))
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)

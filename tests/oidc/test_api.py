@@ -68,7 +68,7 @@ async def service(world: World, engines: Engines, idp: StandIn) -> AsyncGenerato
     # Litestar wants its lifespan to end in the task in which it began, and a fixture's two halves are not in one.
     task = asyncio.create_task(run())
     await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
-    yield ready.result() if ready.done() else await task  # type: ignore[misc]
+    yield ready.result() if ready.done() else await task
     over.set()
     await task
 

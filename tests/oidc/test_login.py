@@ -150,6 +150,38 @@ async def test_whoever_logs_in_sees_what_they_may_and_nobody_does_after_they_log
     assert [answer.status_code for answer in (still, out, after, again)] == [200, 303, 404, 404]
 
 
+async def test_when_a_rule_removes_an_object_is_told_to_those_who_may_change_it_and_to_nobody_else(
+    served: Live,
+) -> None:
+    headers = {"Authorization": f"Bearer {served.tokens['ingest']}"}
+    async with httpx2.AsyncClient(base_url=served.url, headers=headers, timeout=30, trust_env=False) as client:
+        object_id = (await register(client, plain("oidc/login", visibility="public")))["id"]
+    told = '{"scope": "oidc", "kind": null, "object_id": null, "days": 30, "since": "change", "versions": false}'
+    database = Database(str(served.settings.database_url), connections=1)
+    async with database.transaction() as session:
+        mark = (
+            "INSERT INTO retention_mark (object_id, rule, due_at, marked_at, removes_at, witnessed)"
+            " VALUES (:id, CAST(:rule AS jsonb), now(), now(), '2031-02-03T04:05:06Z', 0)"
+        )
+        await session.execute(sa.text(mark), {"id": object_id, "rule": told})
+    await database.close()
+    async with Browser(served.url) as curator, Browser(served.url) as reader, Browser(served.url) as nobody:
+        await curator.log_in("ana")
+        await reader.log_in("ben")
+        shown = [await browser.get(f"/objects/{object_id}") for browser in (curator, reader, nobody)]
+
+    assert [Page(one.text).texts("p", class_="notice") for one in shown] == [
+        [
+            (
+                "A rule of retention removes this object, on 3 February 2031, 04:05 UTC at the earliest: "
+                f"keep for 30 days from the last change (oidc). catalog retention keep {object_id} keeps it."
+            )
+        ],
+        [],
+        [],
+    ]
+
+
 async def test_a_session_never_counts_for_the_api(served: Live, private: str) -> None:
     async with Browser(served.url) as browser:
         await browser.log_in("ana")

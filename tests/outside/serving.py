@@ -1,20 +1,16 @@
 """A server with a certificate of its own, that answers as a test says."""
 
-import datetime as dt
 import ssl
 import threading
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+
+from tests import certificates
 
 
 @dataclass
@@ -62,35 +58,14 @@ for _method in ("GET", "HEAD"):
 @pytest.fixture
 def outside(tmp_path: Path) -> Generator[Outside]:
     """A server on loopback called localhost, and the trust that its certificate needs."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]),
-            critical=False,
-        )
-        .sign(key, hashes.SHA256())
-    )
-    pem = tmp_path / "certificate.pem"
-    pem.write_bytes(
-        certificate.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
+    authority, pem = certificates.made(tmp_path, "localhost")
     served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     served.load_cert_chain(pem)
     handler = type("Handler", (_Handler,), {})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     server.socket = served.wrap_socket(server.socket, server_side=True)
-    told = Outside(f"localhost:{server.server_port}", ssl.create_default_context(cafile=pem))
+    told = Outside(f"localhost:{server.server_port}", ssl.create_default_context(cafile=authority))
     handler.told = told
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield told

@@ -1,11 +1,12 @@
 """Looking outside: what is there is told, and nobody can use us to reach inside."""
 
 import socket
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 import pytest
 
 from catalog.outside import looking
+from catalog.outside.door import Door, NotAdmitted
 from catalog.outside.looking import Looker
 from catalog.outside.tables import Look, State
 from tests.outside.serving import Outside
@@ -119,6 +120,27 @@ async def test_redirects_are_followed_through_the_same_door(outside: Outside, lo
         "[::ffff:10.0.0.7]",
         "[64:ff9b::7f00:1]",
         "[2002:7f00:1::]",
+        "[::127.0.0.1]",
+        "[::7f00:1]",
+        "[::10.0.0.7]",
+        "[fec0::1]",
+        "[64:ff9b:1::7f00:1]",
+        "[64:ff9b:1:ffff::808:808]",
+        "[64:ff9b::a9fe:a9fe]",
+        "[::ffff:0:7f00:1]",
+        "[::ffff:0:10.0.0.7]",
+        "[2606:4700::5efe:10.0.0.7]",
+        "[2606:4700::200:5efe:127.0.0.1]",
+        "[2606:4700::300:5efe:169.254.169.254]",
+        "[2001:0:4136:e378:8000:63bf:80ff:fffe]",
+        "[5f00::1]",
+        "[3fff::1]",
+        "[fd00:ec2::254]",
+        "192.0.0.192",
+        "[::ffff:192.0.0.192]",
+        "168.63.129.16",
+        "[64:ff9b::a83f:8110]",
+        "100.100.100.200",
     ],
 )
 async def test_addresses_inside_are_refused_in_every_spelling(outside: Outside, host: str) -> None:
@@ -127,6 +149,30 @@ async def test_addresses_inside_are_refused_in_every_spelling(outside: Outside, 
     found = await Looker(tls=outside.tls).look(f"https://{host}:{port}/")
 
     assert (found.state, outside.seen) == (State.REFUSED, [])
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "198.41.0.4",
+        "::ffff:198.41.0.4",
+        "64:ff9b::c629:4",
+        "2606:4700::1",
+        "2606:4700::5efe:198.41.0.4",
+        "2002:c629:4::",
+    ],
+)
+def test_addresses_that_everybody_reaches_are_admitted(address: str) -> None:
+    assert Door().admitted(address, 443) == ip_address(address)
+
+
+def test_what_an_operator_named_is_admitted_by_the_address_that_stands_in_another() -> None:
+    door = Door((ip_network("10.0.0.0/24"), ip_network("fec0::/64")))
+    for address in ("10.0.0.7", "::ffff:10.0.0.7", "fec0::1"):
+        door.admitted(address, 443)
+    for address in ("10.0.1.7", "::ffff:10.0.1.7", "fec0:0:0:1::1"):
+        with pytest.raises(NotAdmitted):
+            door.admitted(address, 443)
 
 
 async def test_a_name_with_one_address_inside_is_refused_whatever_its_others_are(

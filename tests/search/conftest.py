@@ -14,9 +14,10 @@ import pytest
 
 from catalog.access.audience import ANONYMOUS, Audience, readers_of, user_token
 from catalog.search import query
+from catalog.search.answers import Found
 from catalog.search.document import CreatorProjection, Projection, document_from
 from catalog.search.index import Index, Outcome, Verdict, Written
-from catalog.search.query import Found, Question
+from catalog.search.query import Question
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 OWNER = UUID("01900000-0000-7000-8000-000000000001")
@@ -105,6 +106,7 @@ def _shelves() -> dict[str, Projection]:
             year=2021,
             formats=["application/onnx", "text/plain"],
             file_paths=["models/silero_vad.onnx", "READ-ME.txt"],
+            hashes=["1a153a22f4509e29" + "0" * 48],
             created_at=NOON,
         ),
         "penguins": entry(
@@ -140,6 +142,7 @@ def _shelves() -> dict[str, Projection]:
         "bundle": entry(
             kind="ecr-bundle",
             title="élan counter",
+            description="Counts leaves in spectra.",
             keywords=["\N{SNAIL}", "\N{SNOWMAN}"],
             member_texts=["decoder", "registry.example/counter@sha256:0123abcd"],
             created_at=NOON + timedelta(days=4),

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from catalog.access.audience import ANONYMOUS, Audience
-from catalog.search.query import FACETS, Facet
+from catalog.search.answers import Facet
+from catalog.search.facets import FACETS
 from tests.search.conftest import AS_ADMIN, AS_OWNER, AS_STRANGER, Library
 
 EVERYTHING = ["bundle", "penguins", "reanalysis", "resnet", "silero"]

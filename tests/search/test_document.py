@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from catalog.search import document
-from catalog.search.document import CreatorProjection, document_from
+from catalog.search.document import CreatorProjection, Own, document_from
 from tests.search.conftest import entry
 
 ID = UUID("01900000-0000-7000-8000-0000000000aa")
@@ -33,6 +33,7 @@ def test_an_object_is_projected_whole() -> None:
             created_at=created,
             updated_at=updated,
             formats=["application/onnx"],
+            stages=["uploaded"],
             member_texts=["decoder"],
             file_paths=["silero_vad.onnx"],
             state="published",
@@ -45,6 +46,14 @@ def test_an_object_is_projected_whole() -> None:
             terms=["Voice activity detection", "Sprachaktivitätserkennung", "Audio"],
             subjects=["urn:b:speech"],
             tasks=["urn:a:vad", "urn:a:audio"],
+            own=Own(["urn:a:vad"], ["Voice activity detection"], [], ["urn:a:vad"]),
+            name="silero-vad",
+            dois=["10.5072/a1b2"],
+            identifiers=["GSE1234"],
+            hashes=["9f86d081"],
+            files=1,
+            bytes=2_000,
+            place=[{"type": "point", "coordinates": [8.5, 47.4]}],
         )
     )
     assert told == {
@@ -61,21 +70,33 @@ def test_an_object_is_projected_whole() -> None:
         "keywords": ["speech"],
         "creators": ["Müller, Ana", "Silero Team", "Anonymous"],
         "creator_ids": ["0000-0002-1825-0097", "https://ror.org/05gq02987"],
+        "name": "silero-vad",
+        "doi": ["10.5072/a1b2"],
+        "identifiers": ["10.5072/a1b2", "GSE1234", "silero-vad"],
         "licence": "MIT",
         "year": 2021,
         "format": ["application/onnx"],
+        "stage": ["uploaded"],
         "members": ["decoder"],
         "paths": ["silero_vad.onnx"],
+        "hashes": ["9f86d081"],
+        "files": 1,
+        "bytes": 2_000,
         "concepts": ["urn:a:vad", "urn:a:audio", "urn:b:speech"],
         "terms": ["Voice activity detection", "Sprachaktivitätserkennung", "Audio"],
         "subject": ["urn:b:speech"],
         "task": ["urn:a:vad", "urn:a:audio"],
+        "concepts_own": ["urn:a:vad"],
+        "terms_own": ["Voice activity detection"],
+        "subject_own": [],
+        "task_own": ["urn:a:vad"],
         "visibility": "public",
         "state": "published",
         "quality": "good",
         "sensor": ["S1"],
         "runtime": [{"name": "onnxruntime", "low": "", "high": "~"}],
         "holds": {"gte": int(created.timestamp())},
+        "place": [{"type": "point", "coordinates": [8.5, 47.4]}],
         "created_at": created,
         "updated_at": updated,
     }

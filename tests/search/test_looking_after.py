@@ -219,7 +219,7 @@ async def test_nothing_that_is_asked_or_written_reaches_a_log(index: Index, capl
     assert "nspeakable" not in caplog.text
 
 
-async def test_a_search_asks_for_whole_answers(behind: Index, between: Between) -> None:
+async def test_a_search_asks_for_whole_answers_and_leaves_none_behind(behind: Index, between: Between) -> None:
     paths: list[str] = []
 
     def remember(path: str, status: int, body: bytes) -> tuple[int, bytes]:
@@ -228,7 +228,7 @@ async def test_a_search_asks_for_whole_answers(behind: Index, between: Between) 
 
     between.rewrite = remember
     await ask(behind, "soil")
-    assert paths == [f"/{behind.alias}/_search?allow_partial_search_results=false"]
+    assert paths == [f"/{behind.alias}/_search?allow_partial_search_results=false&request_cache=false"]
 
 
 def test_importing_the_room_does_not_import_the_engines_library() -> None:

@@ -25,10 +25,15 @@ from catalog.access.audience import (
 )
 from catalog.access.grants import prefix_tokens
 from catalog.access.principals import NOBODY, Caller
-from catalog.search import document, query
+from catalog.access.scopes import ALL_SCOPES, Held
+from catalog.objects.kinds.labels import DATA_SETS
+from catalog.search import conditions, document, facets, hints, query
+from catalog.search.answers import Found
 from catalog.search.document import CreatorProjection, Projection, document_from
+from catalog.search.facets import COUNTABLE, Level
+from catalog.search.hints import Traits
 from catalog.search.index import Index, Verdict, Written
-from catalog.search.query import FACETS, Found, Question
+from catalog.search.query import Question
 from tests.search.conftest import entry
 
 # The issue asks for 200. Each world is asked QUESTIONS times, and paged through.
@@ -45,6 +50,9 @@ PROJECTS = ["lab/soil", "lab/soil2", "lab/air", "lab2/soil"]
 VISIBILITIES = ["public", "organization", "project", "private", "embargoed"]
 # Few words, so that hidden objects share them with visible ones, and some are rare.
 WORDS = ["soil", "moisture", "cloud", "cover", "bird", "song", "weather", "radar", "ocean", "salinity"]
+# Each with all that are broader.
+SUBJECTS = [[], ["urn:earth"], ["urn:soil", "urn:earth"], ["urn:sea", "urn:earth", "urn:water"]]
+LEVELS = [Level(["urn:earth", "urn:water"]), Level(["urn:soil", "urn:sea"], above=["urn:earth"])]
 FORMATS = ["text/csv", "application/x-netcdf"]
 
 
@@ -57,9 +65,9 @@ class World:
     mark: str
 
     @classmethod
-    def random(cls, dice: random.Random, mark: str) -> "World":
+    def random(cls, dice: random.Random, mark: str, objects: int = OBJECTS) -> "World":
         """Return one of very many."""
-        return cls([some_object(dice, mark) for _ in range(OBJECTS)], some_caller(dice), mark)
+        return cls([some_object(dice, mark) for _ in range(objects)], some_caller(dice), mark)
 
     @property
     def visible(self) -> list[Projection]:
@@ -111,6 +119,7 @@ def some_object(dice: random.Random, mark: str) -> Projection:
         licence=dice.choice([None, "MIT", "CC-BY-4.0"]),
         year=dice.choice([None, 2024, 2025]),
         formats=[dice.choice(FORMATS)],
+        subjects=dice.choice(SUBJECTS),
         visibility=visibility,
         quality=dice.choice(["good", "poor"]),
         withdrawn=dice.random() < 0.1,
@@ -119,7 +128,9 @@ def some_object(dice: random.Random, mark: str) -> Projection:
 
 def some_caller(dice: random.Random) -> Caller:
     if dice.random() < 0.15:
-        return NOBODY
+        # What is open to everybody below a prefix is nobody's too.
+        opened = prefix_tokens(Permission.READ, dice.choice(["lab2/", *(f"{one}/" for one in PROJECTS)]))
+        return NOBODY if dice.random() < 0.5 else Caller(None, NOBODY.name, None, tokens=frozenset(opened))
     scopes = ["lab", "lab2", *PROJECTS]
     rights = frozenset((dice.choice(scopes), dice.choice(list(Role))) for _ in range(dice.choice([0, 1, 1, 2])))
     tokens = {group_token(dice.choice(GROUPS))} if dice.random() < 0.4 else set()
@@ -127,7 +138,15 @@ def some_caller(dice: random.Random) -> Caller:
         tokens.add(grant_token(dice.choice(GRANTS)))
     if dice.random() < 0.2:
         tokens |= prefix_tokens(dice.choice(list(Permission)), f"{dice.choice(PROJECTS)}/")
-    return Caller(dice.choice(PEOPLE), "somebody", Role.READER, rights=rights, tokens=frozenset(tokens))
+    # A token of one place, which may be another than any of these.
+    held = Held(UUID(int=9), ALL_SCOPES, dice.choice(scopes), None) if dice.random() < 0.25 else None
+    return Caller(dice.choice(PEOPLE), "somebody", Role.READER, rights=rights, tokens=frozenset(tokens), held=held)
+
+
+def mistyped(dice: random.Random) -> str:
+    word = dice.choice(WORDS)
+    place = dice.randrange(1, len(word))
+    return word[:place] + word[place + 1 :]
 
 
 def some_question(dice: random.Random) -> Question:
@@ -135,10 +154,15 @@ def some_question(dice: random.Random) -> Question:
         [
             None,
             words(dice, 2),
+            # Of so many, one may be absent.
+            words(dice, 4),
             f'"{words(dice, 2)}"',
             f"{dice.choice(WORDS)[:4]}*",
             f"{dice.choice(WORDS)} -{dice.choice(WORDS)}",
             dice.choice(WORDS),
+            # Mistyped, or half a word.
+            mistyped(dice),
+            f"title:{dice.choice(WORDS)} -year:2024",
         ]
     )
     filters: dict[str, Sequence[Any]] = {}
@@ -148,9 +172,14 @@ def some_question(dice: random.Random) -> Question:
         filters["format"] = [dice.choice(FORMATS)]
     if dice.random() < 0.2:
         filters["has_labels"] = [dice.choice(["yes", "no"])]
-    facets = dice.sample([*FACETS, "has_labels"], k=dice.choice([0, 3, 6]))
+    facets = dice.sample([*COUNTABLE], k=dice.choice([0, 3, 6]))
     sort = dice.choice([None, None, "newest", "title"])
-    return Question(text, filters=filters, facets=facets, sort=sort, limit=dice.choice([2, 5, 50]))
+    similar = dice.random() < 0.3
+    limit = dice.choice([2, 5, 50])
+    levels = {"subject": dice.choice(LEVELS)} if dice.random() < 0.5 else {}
+    if levels:
+        facets = list(dict.fromkeys([*facets, "subject"]))
+    return Question(text, filters=filters, facets=facets, levels=levels, sort=sort, similar=similar, limit=limit)
 
 
 @pytest.fixture
@@ -186,6 +215,23 @@ async def told(index: Index, question: Question, audience: Audience, mark: str) 
         question = replace(question, after=found.last)
 
 
+async def helped(index: Index, world: World, typed: str) -> list[Any]:
+    """Return what an index makes of half a word, what it takes for alike, and how it explains, of what is visible."""
+    audience = world.caller.audience
+    question = hints.going_on(typed)
+    assert question is not None
+    body = hints.begun(question, audience)
+    body["query"]["bool"]["filter"].append({"term": {"keywords.exact": world.mark}})
+    told: list[Any] = [await index.ids(body)]
+    for one in world.visible[:1]:
+        traits = Traits(one.id, one.title, one.keywords, [creator.name for creator in one.creators])
+        alike = hints.alike(traits, audience, 50)
+        alike["query"]["bool"]["filter"].append({"term": {"keywords.exact": world.mark}})
+        asked = hints.parts(Question(f"{typed}* -soil year:2024", filters={"has_labels": ["yes"]}), audience)
+        told += [await index.ids(alike), await index.explained(hints.explanation(asked, one.id, audience))]
+    return told
+
+
 async def differing(full: Index, visible: Index, dice: random.Random, worlds: int) -> int:
     """Return how many of so many random worlds answer otherwise with what the caller may not see than without."""
     made = [World.random(dice, f"w{dice.getrandbits(40):x}") for _ in range(worlds)]
@@ -198,6 +244,10 @@ async def differing(full: Index, visible: Index, dice: random.Random, worlds: in
             with_all = await told(full, question, audience, world.mark)
             without = await told(visible, question, audience, world.mark)
             if with_all != without:
+                others += 1
+                break
+            typed = f"{dice.choice(WORDS)[:4]}"
+            if await helped(full, world, typed) != await helped(visible, world, typed):
                 others += 1
                 break
     return others
@@ -224,7 +274,8 @@ async def test_a_search_without_the_filter_would_be_found_out(
 async def test_labels_shown_to_everybody_would_be_found_out(
     indices: tuple[Index, Index], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(query, "_labelled", lambda answer, _: _exists(answer))
+    for module in (conditions, facets, query):
+        monkeypatch.setattr(module, "labelled", lambda answer, _: _exists(answer))
 
     assert await differing(*indices, dice_of(SEED), 3 * WORLDS_AT_ONCE) > 0
 
@@ -250,4 +301,4 @@ def _exists(answer: str) -> dict[str, Any]:
     labelled = {"exists": {"field": "label_readers"}}
     if answer == "yes":
         return labelled
-    return {"bool": {"filter": [{"terms": {"kind": list(query.DATA_SETS)}}], "must_not": [labelled]}}
+    return {"bool": {"filter": [{"terms": {"kind": list(DATA_SETS)}}], "must_not": [labelled]}}

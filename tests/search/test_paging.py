@@ -1,11 +1,16 @@
 """Orders, and pages that visit every hit once."""
 
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
+import msgspec
 import pytest
 
+from catalog.access.audience import ANONYMOUS
+from catalog.search import query
 from catalog.search.index import Index
+from catalog.search.query import Question
 from tests.search.conftest import NOON, Library, ask, entry, put
 
 OBJECTS = 23
@@ -71,3 +76,50 @@ async def test_an_object_written_between_two_pages_moves_none_of_the_others(inde
     second = await ask(index, "stations", sort="newest", limit=3, after=first.last)
     assert [hit.id for hit in [*first.hits, *second.hits]] == [one.id for one in entries]
     assert second.last is None
+
+
+# More than a page of the engine's own, and enough for objects to be written between pages.
+MANY = 3_000
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("sort", ["relevance", "newest", "title", "walk"])
+async def test_whatever_is_written_meanwhile_each_object_that_was_there_throughout_is_met_once(
+    index: Index, sort: str
+) -> None:
+    """An object that is changed keeps its place as long as what it is sorted by stays; an export sorts by the id."""
+    entries = [
+        entry(title=f"Stations {number % 7}", created_at=NOON + timedelta(seconds=number % 50))
+        for number in range(MANY)
+    ]
+    await put(index, *entries)
+    changed = entries[::10]
+
+    async def write(revision: int) -> None:
+        fresh = [entry(title="Stations 3", created_at=NOON + timedelta(seconds=25)) for _ in range(20)]
+        again = [msgspec.structs.replace(one, revision=revision, licence="MIT") for one in changed]
+        await put(index, *fresh, *again)
+
+    visited: list[UUID] = []
+    revision = 1
+    if sort == "walk":
+        walk: query.Walk | None = query.Walk(NOON + timedelta(days=1), None, 500)
+        while walk is not None:
+            ids = await index.ids(query.walk_body_of(Question("stations"), ANONYMOUS, walk))
+            visited += ids
+            revision += 1
+            await write(revision)
+            walk = replace(walk, after=ids[-1]) if len(ids) == walk.size else None
+    else:
+        after = None
+        while not visited or after is not None:
+            found = await ask(index, "stations", sort=sort, limit=100, after=after)
+            visited += [hit.id for hit in found.hits]
+            after = found.last
+            if len(visited) % 600 == 0:
+                revision += 1
+                await write(revision)
+
+    assert revision > 3
+    assert len(visited) == len(set(visited))
+    assert {one.id for one in entries} <= set(visited)

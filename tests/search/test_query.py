@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from catalog.access.audience import ANONYMOUS, Audience
 from catalog.errors import Fault, Invalid, Unavailable
-from catalog.search import query
-from catalog.search.query import Facet, Found, Hit, Question, Term
+from catalog.search import answers, hybrid, query
+from catalog.search.answers import Facet, Found, Hit
+from catalog.search.facets import FACETS
+from catalog.search.query import Question
 from tests.search.conftest import AS_ADMIN, AS_OWNER
 
 ID = UUID("01900000-0000-7000-8000-0000000000aa")
@@ -23,7 +25,7 @@ audiences = st.one_of(
 )
 values = st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=3)
 filters = st.dictionaries(st.sampled_from(["kind", "project", "licence", "creator", "format"]), values, max_size=3)
-facets = st.lists(st.sampled_from(sorted(query.FACETS)), unique=True)
+facets = st.lists(st.sampled_from(sorted(FACETS)), unique=True)
 
 
 def faults_of(**told: Any) -> list[Fault]:
@@ -81,6 +83,23 @@ def test_words_phrases_beginnings_and_exclusions_each_become_one_clause() -> Non
     assert body["highlight"] == query.HIGHLIGHT
 
 
+def test_words_side_by_side_are_asked_for_once_more_and_never_instead() -> None:
+    asked = query.body_of(Question('sea -land surface "of ice" file:a.csv', narrower=False), ANONYMOUS)["query"]["bool"]
+    fields = (*query.TOGETHER, "terms_own")
+    assert asked["should"][1:] == [
+        {"multi_match": {"query": "sea surface", "type": "phrase", "fields": fields}},
+        {"match_phrase": {"paths": {"query": "a.csv"}}},
+    ]
+    assert len(asked["must"]) == 4
+
+
+def test_of_many_words_one_may_be_absent_where_similar_ones_will_do() -> None:
+    asked = query.body_of(Question('sea surface temperature "of ice"', similar=True), ANONYMOUS)["query"]["bool"]
+    phrase, most = asked["must"]
+    assert phrase == match("of ice", "phrase")
+    assert (len(most["bool"]["should"]), most["bool"]["minimum_should_match"]) == (3, 2)
+
+
 def test_a_chosen_value_narrows_everything_but_its_own_facet() -> None:
     question = Question(
         filters={"kind": ["model"], "year": [2020, 2021], "licence": ["MIT"]}, facets=["kind", "year", "format"]
@@ -136,38 +155,44 @@ def test_typed_text_stands_only_where_it_is_taken_as_words(text: str) -> None:
     except Invalid:
         return
     for clause in [*body["query"]["bool"].get("must", []), *body["query"]["bool"]["must_not"][1:]]:
-        assert set(clause) == {"multi_match"}
-        assert set(clause["multi_match"]) <= {"query", "type", "fields", "tie_breaker", "operator"}
+        # In one field, or in any.
+        kind, said = next(iter(clause.items()))
+        if kind != "multi_match":
+            kind, said = next(iter(clause.get("bool", {}).get("must_not", [clause])[0].items()))
+            assert kind in {"match", "match_phrase", "match_bool_prefix"}
+            said = next(iter(said.values()))
+        assert set(said) <= {"query", "type", "fields", "tie_breaker", "operator"}
+
+
+@given(text=st.text(max_size=60), filters=filters, facets=facets, audience=audiences)
+def test_every_request_of_hybrid_search_stands_under_its_audience_too(
+    text: str, filters: dict[str, list[str]], facets: list[str], audience: Audience
+) -> None:
+    try:
+        question = Question(text, filters=filters, facets=facets)
+    except Invalid:
+        return
+    ids = [UUID(int=1)]
+    bodies = [
+        hybrid.ranked_body(question, audience)["query"],
+        hybrid.counted_body(question, audience)["query"],
+        hybrid.within_body(question, audience)["query"],
+        hybrid.rest_body(question, audience, ids)["query"],
+        *(
+            made(question, audience, ids)["query"]["bool"]["filter"][0]
+            for made in (hybrid.candidates_body, hybrid.page_body)
+        ),
+    ]
+
+    for asked in bodies:
+        assert asked["bool"]["filter"][0] == audience.search_filter()
+        assert asked["bool"]["must_not"][0] == {"term": {"tombstone": True}}
 
 
 def keys_of(value: Any) -> set[str]:
     if isinstance(value, dict):
         return set(value).union(*map(keys_of, value.values()))
     return set().union(*map(keys_of, value)) if isinstance(value, list) else set()
-
-
-@pytest.mark.parametrize(
-    ("text", "terms"),
-    [
-        (None, []),
-        ("", []),
-        ("  *  ", []),
-        ("weather penguins", [Term("weather"), Term("penguins")]),
-        ("the data of penguins", [Term("data"), Term("penguins")]),
-        ("The", [Term("The")]),
-        ("not -draft", [Term("not"), Term("draft", excluded=True)]),
-        ('"state of the art" the', [Term("state of the art", "phrase")]),
-        ("“state of the art”", [Term("state of the art", "phrase")]),
-        ('-"state of the art"', [Term("state of the art", "phrase", excluded=True)]),
-        ("sil* -mod*", [Term("sil", "prefix"), Term("mod", "prefix", excluded=True)]),
-        ("weather - penguins", [Term("weather"), Term("penguins")]),
-        ("state-of-the-art", [Term("state-of-the-art")]),
-        ("title:soil AND (a|b)~2 /re.*/", [Term(word) for word in ("title:soil", "(a|b)~2", "/re.*/")]),
-        ('"" ... &', []),
-    ],
-)
-def test_text_is_read_as_people_mean_it(text: str | None, terms: list[Term]) -> None:
-    assert list(Question(text).terms) == terms
 
 
 @pytest.mark.parametrize(
@@ -220,7 +245,7 @@ def test_every_fault_of_a_question_is_told_at_once() -> None:
     assert told == [
         Fault("/q", "The quote at character 1 is not closed.", "Close it, or leave it out to ask for the words."),
         Fault("/kinds", "There is no filter called 'kinds'.", "Did you mean kind?"),
-        Fault("/year/1", "'soon' is not a year.", "Write it in digits, like 2024."),
+        Fault("/year/1", "'soon': write a whole number in digits, like 2024.", "For example year:2020"),
         Fault("/licence", "101 values are too many: at most 100."),
         Fault("/facet/1", "There is no facet called 'formats'.", "Did you mean format?"),
         Fault("/sort", "There is no sort called 'date'.", "One of: relevance, newest, oldest, title."),
@@ -278,7 +303,7 @@ def test_an_answer_is_read_whole_and_no_score_stays_with_a_hit() -> None:
             },
         },
     )
-    assert query.found_from(told, Question("soil", limit=1, facets=["year", "kind"])) == Found(
+    assert answers.found_from(told, 1) == Found(
         total=9,
         hits=[Hit(ID, {"title": ["<mark>Soil</mark>"]})],
         facets={"year": Facet([(2021, 6)], rest=2, missing=4), "kind": Facet([("model", 9)], rest=0, missing=0)},
@@ -288,10 +313,10 @@ def test_an_answer_is_read_whole_and_no_score_stays_with_a_hit() -> None:
 
 def test_the_last_page_says_that_it_is_the_last() -> None:
     told = answer(hits=hits(2, {"_id": str(ID), "sort": [1, str(ID)]}, {"_id": str(OTHER_ID), "sort": [0, "b"]}))
-    assert query.found_from(told, Question(limit=2)).last is None
+    assert answers.found_from(told, 2).last is None
 
 
 @pytest.mark.parametrize("partial", [{"timed_out": True}, {"_shards": {"total": 2, "successful": 1, "failed": 1}}])
 def test_an_answer_about_a_part_of_the_index_is_no_answer(partial: dict[str, Any]) -> None:
     with pytest.raises(Unavailable):
-        query.found_from(answer(**partial), Question())
+        answers.found_from(answer(**partial), 20)

@@ -93,6 +93,7 @@ def test_what_must_be_said_is_enough_and_the_rest_has_defaults(say: Say) -> None
         "search_url": "http://search.example.org:9200/",
         "search_index": "objects",
         "search_refresh": timedelta(seconds=1),
+        "hybrid": "on-request",
         "store_url": "http://store.example.org:9000/",
         "store_public_url": None,
         "store_region": "us-east-1",
@@ -102,16 +103,43 @@ def test_what_must_be_said_is_enough_and_the_rest_has_defaults(say: Say) -> None
         "store_secret_key": SECRETS["STORE_SECRET_KEY"],
         "notification_token": SECRETS["NOTIFICATION_TOKEN"],
         "cursor_key": SECRETS["CURSOR_KEY"],
+        "first_admin_token": None,
+        "key_file": None,
+        "backend_networks": (),
+        "backend_root": "catalog",
+        "store_capacity_bytes": None,
+        "store_disk": None,
+        "backend_watermark_percent": 85,
+        "backend_reserved_gb": 100,
+        "backend_probe_interval": timedelta(days=1),
         "link_lifetime": timedelta(minutes=15),
         "upload_lifetime": timedelta(hours=1),
         "store_sts_url": None,
         "store_role": None,
         "access_log_kept": timedelta(days=90),
+        "store_addressing": "path",
+        "fixity_bytes_per_day": 10_000_000_000,
+        "fixity_rest": timedelta(days=30),
+        "retention_job_days": 15,
+        "retention_grace": timedelta(days=7),
+        "retention_removals": 500,
+        "retention_share": 0.2,
+        "relocation_grace": timedelta(days=1),
+        "relocation_bytes_per_second": None,
         "requests_per_second": 200,
         "requests_per_second_anonymous": 50,
+        "requests_per_second_organization": 2000,
         "trusted_proxies": (),
         "outside_checks": False,
         "outside_networks": (),
+        "alert_networks": (),
+        "smtp_host": None,
+        "smtp_port": 587,
+        "smtp_security": "starttls",
+        "smtp_ca_file": None,
+        "smtp_user": None,
+        "smtp_password": None,
+        "smtp_sender": None,
         "publisher": "Science Catalog",
         "doi_prefix": "10.5072",
         "doi_registry_url": None,
@@ -328,6 +356,8 @@ NO_LIFETIME = "Input should be greater than or equal to datetime.timedelta(secon
         ("UPLOAD_LIFETIME", "P8D", PAST_LIFETIMES),
         ("NOTIFICATION_TOKEN", "pa55word", "Value should have at least 16 items after validation, not 8"),
         ("CURSOR_KEY", "pa55word", "Value should have at least 32 items after validation, not 8"),
+        ("FIRST_ADMIN_TOKEN", "cat_pa55word", "Value error, `cat_` and 43 or more of letters, digits, - and _"),
+        ("FIRST_ADMIN_TOKEN", "pa55word" * 8, "Value error, `cat_` and 43 or more of letters, digits, - and _"),
     ],
 )
 def test_a_wrong_value_is_told_by_name_and_reason_and_never_by_itself(
@@ -377,12 +407,15 @@ def test_all_that_is_at_fault_is_told_in_one_error(say: Say, tmp_path: Path) -> 
 def test_the_secrets_are_these() -> None:
     assert secrets_of(Settings) == [
         *(name.lower() for name in SECRETS),
+        "first_admin_token",
+        "smtp_password",
         "doi_registry_password",
         "oidc_client_secret",
     ]
     assert secrets_of(Given) == ["database_url"]
 
 
+@pytest.mark.req("CHRIS-SWIFT-5")
 @pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n"])
 @pytest.mark.parametrize("name", SECRETS)
 def test_a_secret_may_stand_in_a_file_whose_last_line_break_does_not_count(

@@ -16,7 +16,8 @@ import pytest
 
 from catalog.storage.keys import UploadKey, upload_key
 from catalog.storage.notifications import Noticed, parse_s3, parse_seaweedfs
-from catalog.storage.s3 import Store, Ticket
+from catalog.storage.own import OwnStore
+from catalog.storage.s3 import Ticket
 from tests.conftest import FOLDER
 
 # A store tells of a thousand keys of another test first, one after the other.
@@ -36,9 +37,9 @@ class S3Server:
     secret_key: str = field(repr=False)
     arn: str | None
 
-    def store(self, bucket: str, **other: str) -> Store:
+    def store(self, bucket: str, **other: str) -> OwnStore:
         """Make a client; `other` replaces what a test wants wrong."""
-        return Store(
+        return OwnStore(
             **{
                 "endpoint": self.endpoint,
                 "public_endpoint": self.endpoint,
@@ -68,7 +69,7 @@ def s3_server(request: pytest.FixtureRequest, engines_ready: dict[str, Any]) -> 
 
 
 @pytest.fixture(scope="session")
-async def any_store(s3_server: S3Server) -> AsyncGenerator[Store]:
+async def any_store(s3_server: S3Server) -> AsyncGenerator[OwnStore]:
     """A bucket of this run's own with versions; tests share it, each under a project of its own."""
     store = s3_server.store(f"t{uuid4().hex[:12]}")
     await store.ensure_bucket()
@@ -95,7 +96,7 @@ async def http() -> AsyncGenerator[httpx2.AsyncClient]:
         yield client
 
 
-def ticket_for(store: Store, key: str, content: bytes, media_type: str = "text/csv") -> Ticket:
+def ticket_for(store: OwnStore, key: str, content: bytes, media_type: str = "text/csv") -> Ticket:
     """Ask for the ticket of exactly this content."""
     return store.upload_ticket(
         key,
@@ -108,7 +109,7 @@ def ticket_for(store: Store, key: str, content: bytes, media_type: str = "text/c
 
 
 async def upload(
-    http: httpx2.AsyncClient, store: Store, key: str, content: bytes, media_type: str = "text/csv"
+    http: httpx2.AsyncClient, store: OwnStore, key: str, content: bytes, media_type: str = "text/csv"
 ) -> None:
     """Bring content to a key as a client does, with a ticket."""
     ticket = ticket_for(store, key, content, media_type)
@@ -132,7 +133,7 @@ class Heard:
 
 
 @pytest.fixture
-async def heard(s3_server: S3Server, any_store: Store, pytestconfig: pytest.Config) -> AsyncGenerator[Heard]:
+async def heard(s3_server: S3Server, any_store: OwnStore, pytestconfig: pytest.Config) -> AsyncGenerator[Heard]:
     """Listen to the notifications about the bucket, as the API would."""
     if s3_server.arn:
         await any_store.set_notification(s3_server.arn)

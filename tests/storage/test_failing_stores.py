@@ -15,11 +15,12 @@ import pytest
 from catalog.errors import CatalogError, Unavailable
 from catalog.local import ports
 from catalog.storage import s3
-from catalog.storage.s3 import Stat, Store
+from catalog.storage.own import OwnStore
+from catalog.storage.s3 import Stat
+from tests.loopback import Conversation, listening
 from tests.storage.conftest import S3Server
 
-Ask = Callable[[Store], Awaitable[object]]
-Conversation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Ask = Callable[[OwnStore], Awaitable[object]]
 
 WHOLE = {
     "content-length": "5",
@@ -42,18 +43,17 @@ READ = Stat(
 
 
 @asynccontextmanager
-async def store_that(answers: Conversation) -> AsyncGenerator[Store]:
+async def store_that(answers: Conversation) -> AsyncGenerator[OwnStore]:
     """A client of a loopback server that holds each connection's conversation."""
-    server = await asyncio.start_server(answers, "127.0.0.1", 0)
-    store = store_at(server.sockets[0].getsockname()[1])
-    try:
-        yield store
-    finally:
-        await store.close()
-        server.close()
+    async with listening(answers) as port:
+        store = store_at(port)
+        try:
+            yield store
+        finally:
+            await store.close()
 
 
-def store_at(port: int) -> Store:
+def store_at(port: int) -> OwnStore:
     endpoint = f"http://127.0.0.1:{port}"
     return S3Server("none", endpoint, "us-east-1", "reader", "a-secret-of-ours", None).store("catalog")
 
@@ -63,14 +63,12 @@ def says(status: str, headers: dict[str, str], body: bytes = b"") -> Conversatio
         await reader.readuntil(b"\r\n\r\n")
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         writer.write(f"HTTP/1.1 {status}\r\n{lines}connection: close\r\n\r\n".encode() + body)
-        writer.close()
 
     return answer
 
 
-async def says_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def says_nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
     await reader.read()
-    writer.close()
 
 
 async def hangs_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -195,14 +193,13 @@ async def test_bytes_are_hashed_as_stored_even_by_a_store_that_likes_to_compress
         asked = await reader.readuntil(b"\r\n\r\n")
         body = gzip.compress(b"five!") if b"gzip" in asked.lower() else b"five!"
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body) + body)
-        writer.close()
 
     async with store_that(compresses) as store:
         assert await store.sha256_of("a") == hashlib.sha256(b"five!").hexdigest()
 
 
 async def test_a_proxy_of_the_environment_sees_none_of_our_requests(
-    s3_server: S3Server, any_store: Store, monkeypatch: pytest.MonkeyPatch
+    s3_server: S3Server, any_store: OwnStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{ports.choose()}")
@@ -217,7 +214,7 @@ async def test_a_proxy_of_the_environment_sees_none_of_our_requests(
 
 
 async def test_no_failure_and_no_log_line_tells_a_signature_or_a_secret(
-    s3_server: S3Server, any_store: Store, caplog: pytest.LogCaptureFixture
+    s3_server: S3Server, any_store: OwnStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     stores = [any_store, s3_server.store(any_store.bucket, secret_key="not-the-secret-key"), store_at(ports.choose())]

@@ -124,8 +124,21 @@ def test_the_example_that_amazon_publishes_has_the_published_signature() -> None
         secret_key="wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
     )
 
-    link = amazon.sign("GET", "test.txt", "", expires=timedelta(days=1), now=datetime(2013, 5, 24, tzinfo=UTC))
+    # As the catalog signs for a bucket that is addressed as a host.
+    addressed = Signer(
+        endpoint="https://s3.amazonaws.com",
+        region="us-east-1",
+        access_key="AKIAIOSFODNN7EXAMPLE",
+        secret_key="wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        virtual_bucket="examplebucket",
+    )
+    day = datetime(2013, 5, 24, tzinfo=UTC)
 
+    link = amazon.sign("GET", "test.txt", "", expires=timedelta(days=1), now=day)
+
+    assert addressed.sign("GET", "examplebucket", "test.txt", expires=timedelta(days=1), now=day) == link
+    with pytest.raises(ValueError, match="this signer is for bucket examplebucket"):
+        addressed.sign("GET", "other", "test.txt", expires=timedelta(days=1), now=day)
     assert link == Link(
         "https://examplebucket.s3.amazonaws.com/test.txt?X-Amz-Algorithm=AWS4-HMAC-SHA256"
         "&X-Amz-Credential=AKIAIOSFODNN7EXAMPLE%2F20130524%2Fus-east-1%2Fs3%2Faws4_request"
@@ -133,6 +146,24 @@ def test_the_example_that_amazon_publishes_has_the_published_signature() -> None
         "&X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404",
         datetime(2013, 5, 25, tzinfo=UTC),
     )
+
+
+@given(endpoint=ENDPOINTS.filter(lambda one: "127" not in one), key=TEXT, query=QUERIES, now=MOMENTS)
+def test_a_link_to_a_bucket_as_a_host_equals_the_one_that_the_sdk_signs(
+    endpoint: str, key: str, query: dict[str, str], now: datetime
+) -> None:
+    assume(key.strip() and not {".", ".."} & set(key.split("/")))
+    parts = urlsplit(endpoint)
+    sdk = Minio(parts.netloc, access_key="AK", secret_key="SK", region="lab", secure=parts.scheme == "https")
+    sdk.enable_virtual_style_endpoint()
+    ours = Signer(endpoint=endpoint, region="lab", access_key="AK", secret_key="SK", virtual_bucket="catalog")
+
+    link = ours.sign("GET", "catalog", key, expires=timedelta(hours=1), now=now, query=query)
+
+    theirs = sdk.get_presigned_url(
+        "GET", "catalog", key, expires=timedelta(hours=1), request_date=now, extra_query_params=dict(query)
+    )
+    assert link.href == theirs
 
 
 @given(st.lists(MOMENTS, min_size=2, max_size=6), st.integers(-14, 14))

@@ -15,7 +15,9 @@ from litestar.testing import RequestFactory
 from catalog.api.problems import answer_for
 from catalog.errors import NotFound
 from catalog.storage.keys import KEY_BYTES_MAX, PART_BYTES_MAX, room_bytes
-from catalog.storage.s3 import Listed, NotificationsRefused, Stat, Store, StoreRefused
+from catalog.storage.listings import Listed
+from catalog.storage.own import NotificationsRefused, OwnStore
+from catalog.storage.s3 import Stat, StoreRefused
 from tests.storage.conftest import PREFIX, Heard, S3Server, ticket_for, upload
 
 CSV = b"depth,pH\n10,6.4\n20,6.5\n"
@@ -40,7 +42,7 @@ def sha256(content: bytes) -> str:
 
 
 def link(
-    store: Store,
+    store: OwnStore,
     key: str,
     *,
     version_id: str | None = None,
@@ -59,14 +61,14 @@ def link(
     ).href
 
 
-async def listed(store: Store, prefix: str) -> list[str]:
+async def listed(store: OwnStore, prefix: str) -> list[str]:
     return [item.key async for item in store.list(prefix)]
 
 
 @pytest.mark.req("MWM-STORAGE-3")
 @pytest.mark.parametrize("path", DIFFICULT)
 async def test_a_difficult_path_survives_the_round_trip(
-    any_store: Store, http: httpx2.AsyncClient, new_key: NewKey, project: str, path: str
+    any_store: OwnStore, http: httpx2.AsyncClient, new_key: NewKey, project: str, path: str
 ) -> None:
     key = new_key(path)
 
@@ -82,7 +84,7 @@ async def test_a_difficult_path_survives_the_round_trip(
 
 
 async def test_a_key_of_as_many_bytes_as_allowed_survives_the_round_trip(
-    any_store: Store, http: httpx2.AsyncClient, new_key: NewKey, project: str
+    any_store: OwnStore, http: httpx2.AsyncClient, new_key: NewKey, project: str
 ) -> None:
     room = room_bytes(PREFIX, project)
     key = new_key("é/" * 200 + "/".join(["x" * 99] * 4)[: room - 600])
@@ -98,7 +100,7 @@ async def test_a_key_of_as_many_bytes_as_allowed_survives_the_round_trip(
 
 
 async def test_two_spellings_of_one_name_are_two_files(
-    any_store: Store, http: httpx2.AsyncClient, new_key: NewKey, project: str
+    any_store: OwnStore, http: httpx2.AsyncClient, new_key: NewKey, project: str
 ) -> None:
     folder = new_key("x").removesuffix("x")
     await upload(http, any_store, f"{folder}café", b"one")
@@ -109,7 +111,7 @@ async def test_two_spellings_of_one_name_are_two_files(
 
 
 async def test_what_a_ticket_brought_is_described_whole(
-    any_store: Store, http: httpx2.AsyncClient, new_key: NewKey
+    any_store: OwnStore, http: httpx2.AsyncClient, new_key: NewKey
 ) -> None:
     key = new_key("soil.csv")
     before = datetime.now(UTC).replace(microsecond=0)
@@ -131,7 +133,7 @@ async def test_what_a_ticket_brought_is_described_whole(
     assert before - timedelta(seconds=2) <= stat.modified_at <= datetime.now(UTC) + timedelta(seconds=2)
 
 
-async def test_an_empty_file_can_be_uploaded(any_store: Store, http: httpx2.AsyncClient, new_key: NewKey) -> None:
+async def test_an_empty_file_can_be_uploaded(any_store: OwnStore, http: httpx2.AsyncClient, new_key: NewKey) -> None:
     key = new_key("empty.txt")
 
     await upload(http, any_store, key, b"")
@@ -155,7 +157,7 @@ async def test_an_empty_file_can_be_uploaded(any_store: Store, http: httpx2.Asyn
 )
 async def test_a_ticket_admits_nothing_but_what_was_declared(
     *,
-    any_store: Store,
+    any_store: OwnStore,
     http: httpx2.AsyncClient,
     new_key: NewKey,
     sent: bytes,
@@ -172,7 +174,7 @@ async def test_a_ticket_admits_nothing_but_what_was_declared(
     assert await any_store.stat(key) is None
 
 
-async def test_a_ticket_admits_one_upload(any_store: Store, http: httpx2.AsyncClient, new_key: NewKey) -> None:
+async def test_a_ticket_admits_one_upload(any_store: OwnStore, http: httpx2.AsyncClient, new_key: NewKey) -> None:
     key = new_key("soil.csv")
     first, second = ticket_for(any_store, key, CSV), ticket_for(any_store, key, b"other")
     await http.put(first.url, content=CSV, headers=dict(first.headers))
@@ -184,7 +186,7 @@ async def test_a_ticket_admits_one_upload(any_store: Store, http: httpx2.AsyncCl
     assert (again.status_code, other.status_code, stat and stat.sha256) == (412, 412, sha256(CSV))
 
 
-async def test_an_old_ticket_is_refused(any_store: Store, http: httpx2.AsyncClient, new_key: NewKey) -> None:
+async def test_an_old_ticket_is_refused(any_store: OwnStore, http: httpx2.AsyncClient, new_key: NewKey) -> None:
     key = new_key("soil.csv")
     ticket = any_store.upload_ticket(
         key,
@@ -200,7 +202,7 @@ async def test_an_old_ticket_is_refused(any_store: Store, http: httpx2.AsyncClie
     assert (answer.status_code, await any_store.stat(key)) == (403, None)
 
 
-async def test_a_ticket_is_for_one_key(any_store: Store, http: httpx2.AsyncClient, new_key: NewKey) -> None:
+async def test_a_ticket_is_for_one_key(any_store: OwnStore, http: httpx2.AsyncClient, new_key: NewKey) -> None:
     ticket = ticket_for(any_store, new_key("soil.csv"), CSV)
 
     answer = await http.put(ticket.url.replace("soil.csv", "rock.csv"), content=CSV, headers=dict(ticket.headers))
@@ -229,7 +231,7 @@ async def test_a_ticket_is_for_one_key(any_store: Store, http: httpx2.AsyncClien
 )
 async def test_a_download_has_the_name_and_type_we_gave_and_is_never_shown(
     *,
-    any_store: Store,
+    any_store: OwnStore,
     http: httpx2.AsyncClient,
     new_key: NewKey,
     filename: str,
@@ -245,7 +247,7 @@ async def test_a_download_has_the_name_and_type_we_gave_and_is_never_shown(
 
 
 async def test_a_part_of_a_download_can_be_asked_for(
-    any_store: Store, http: httpx2.AsyncClient, new_key: NewKey
+    any_store: OwnStore, http: httpx2.AsyncClient, new_key: NewKey
 ) -> None:
     key = new_key("soil.csv")
     await upload(http, any_store, key, CSV)
@@ -270,7 +272,7 @@ async def test_a_part_of_a_download_can_be_asked_for(
     ],
 )
 async def test_a_changed_link_is_refused(
-    any_store: Store, http: httpx2.AsyncClient, new_key: NewKey, good: str, tampered: str
+    any_store: OwnStore, http: httpx2.AsyncClient, new_key: NewKey, good: str, tampered: str
 ) -> None:
     key = new_key("soil.csv")
     await upload(http, any_store, key, CSV)
@@ -280,7 +282,7 @@ async def test_a_changed_link_is_refused(
     assert (await http.get(href.replace(good, tampered))).status_code == 403
 
 
-async def test_a_link_dies_at_its_time(any_store: Store, http: httpx2.AsyncClient, new_key: NewKey) -> None:
+async def test_a_link_dies_at_its_time(any_store: OwnStore, http: httpx2.AsyncClient, new_key: NewKey) -> None:
     key = new_key("soil.csv")
     await upload(http, any_store, key, CSV)
     now = datetime.now(UTC)
@@ -292,7 +294,7 @@ async def test_a_link_dies_at_its_time(any_store: Store, http: httpx2.AsyncClien
 
 
 async def test_a_link_reads_the_version_it_names_whatever_came_later(
-    any_store: Store, http: httpx2.AsyncClient, new_key: NewKey
+    any_store: OwnStore, http: httpx2.AsyncClient, new_key: NewKey
 ) -> None:
     key = new_key("soil.csv")
     await upload(http, any_store, key, CSV)
@@ -307,7 +309,9 @@ async def test_a_link_reads_the_version_it_names_whatever_came_later(
     assert (await any_store.stat(key), kept, download.content) == (None, first, CSV)
 
 
-async def test_a_removed_version_is_gone_for_good(any_store: Store, http: httpx2.AsyncClient, new_key: NewKey) -> None:
+async def test_a_removed_version_is_gone_for_good(
+    any_store: OwnStore, http: httpx2.AsyncClient, new_key: NewKey
+) -> None:
     key = new_key("soil.csv")
     await upload(http, any_store, key, CSV)
     stat = await any_store.stat(key)
@@ -322,7 +326,7 @@ async def test_a_removed_version_is_gone_for_good(any_store: Store, http: httpx2
 
 
 async def test_bytes_that_came_without_a_checksum_are_hashed_by_reading_them(
-    any_store: Store, http: httpx2.AsyncClient, new_key: NewKey
+    any_store: OwnStore, http: httpx2.AsyncClient, new_key: NewKey
 ) -> None:
     key = new_key("soil.txt")
     # Compressible and longer than one chunk: a server that compresses must not change what is hashed.
@@ -335,7 +339,7 @@ async def test_bytes_that_came_without_a_checksum_are_hashed_by_reading_them(
 
 
 async def test_metadata_of_a_foreign_upload_is_told(
-    any_store: Store, http: httpx2.AsyncClient, new_key: NewKey
+    any_store: OwnStore, http: httpx2.AsyncClient, new_key: NewKey
 ) -> None:
     key = new_key("soil.csv")
     await overwrite(http, any_store, key, CSV, **{"x-amz-meta-site": "Lakeside 4"})
@@ -347,7 +351,7 @@ async def test_metadata_of_a_foreign_upload_is_told(
 
 
 async def test_a_listing_names_every_key_once_in_order(
-    any_store: Store, http: httpx2.AsyncClient, new_key: NewKey, project: str
+    any_store: OwnStore, http: httpx2.AsyncClient, new_key: NewKey, project: str
 ) -> None:
     # More than a store gives in one page.
     keys = sorted(new_key(f"{number}.txt") for number in range(1_010))
@@ -358,7 +362,7 @@ async def test_a_listing_names_every_key_once_in_order(
 
 
 async def test_a_listed_key_has_size_etag_and_time(
-    any_store: Store, http: httpx2.AsyncClient, new_key: NewKey, project: str
+    any_store: OwnStore, http: httpx2.AsyncClient, new_key: NewKey, project: str
 ) -> None:
     key = new_key("soil.csv")
     await upload(http, any_store, key, CSV)
@@ -373,7 +377,7 @@ async def test_a_listed_key_has_size_etag_and_time(
     assert abs(found[0].modified_at - stat.modified_at) < timedelta(seconds=1)
 
 
-async def test_a_listing_stays_behind_its_slash(any_store: Store, http: httpx2.AsyncClient, project: str) -> None:
+async def test_a_listing_stays_behind_its_slash(any_store: OwnStore, http: httpx2.AsyncClient, project: str) -> None:
     for name in (project, f"{project}0"):
         await upload(http, any_store, f"{PREFIX}/{name}/uploads/a", CSV)
 
@@ -382,7 +386,7 @@ async def test_a_listing_stays_behind_its_slash(any_store: Store, http: httpx2.A
         await listed(any_store, f"{PREFIX}/{project}")
 
 
-async def test_nothing_is_listed_where_nothing_is(any_store: Store, project: str) -> None:
+async def test_nothing_is_listed_where_nothing_is(any_store: OwnStore, project: str) -> None:
     assert await listed(any_store, f"{PREFIX}/{project}/") == []
 
 
@@ -414,7 +418,7 @@ async def test_a_bucket_that_is_not_there_is_named(s3_server: S3Server) -> None:
 
 @pytest.mark.parametrize("wrong", [{"secret_key": "not-the-secret-key"}, {"access_key": "nobody"}])
 async def test_credentials_that_the_store_refuses_are_told_apart_and_not_told(
-    s3_server: S3Server, any_store: Store, wrong: dict[str, str]
+    s3_server: S3Server, any_store: OwnStore, wrong: dict[str, str]
 ) -> None:
     store = s3_server.store(any_store.bucket, **wrong)
     refusals = []
@@ -431,7 +435,7 @@ async def test_credentials_that_the_store_refuses_are_told_apart_and_not_told(
 
 
 async def test_whoever_asks_is_not_blamed_for_keys_of_the_catalog_that_the_store_refuses(
-    s3_server: S3Server, any_store: Store
+    s3_server: S3Server, any_store: OwnStore
 ) -> None:
     store = s3_server.store(any_store.bucket, secret_key="not-the-secret-key")
     with pytest.raises(StoreRefused) as refused:
@@ -459,11 +463,11 @@ async def test_whoever_asks_is_not_blamed_for_keys_of_the_catalog_that_the_store
     )
 
 
-async def test_a_store_that_answers_is_told_by_returning(any_store: Store) -> None:
+async def test_a_store_that_answers_is_told_by_returning(any_store: OwnStore) -> None:
     await any_store.ping()
 
 
-async def test_a_target_of_notifications_that_the_store_does_not_know_is_refused(any_store: Store) -> None:
+async def test_a_target_of_notifications_that_the_store_does_not_know_is_refused(any_store: OwnStore) -> None:
     with pytest.raises(NotificationsRefused, match="does not take arn:minio:sqs::NOBODY:webhook as a target"):
         await any_store.set_notification("arn:minio:sqs::NOBODY:webhook")
 
@@ -472,7 +476,7 @@ async def test_a_target_of_notifications_that_the_store_does_not_know_is_refused
 async def test_an_upload_and_a_removal_are_noticed_under_their_key(
     *,
     s3_server: S3Server,
-    any_store: Store,
+    any_store: OwnStore,
     http: httpx2.AsyncClient,
     heard: Heard,
     new_key: NewKey,
@@ -494,7 +498,7 @@ async def test_an_upload_and_a_removal_are_noticed_under_their_key(
     )
 
 
-async def overwrite(http: httpx2.AsyncClient, store: Store, key: str, content: bytes, **headers: str) -> None:
+async def overwrite(http: httpx2.AsyncClient, store: OwnStore, key: str, content: bytes, **headers: str) -> None:
     """Write as somebody else with rights on the bucket would: unconditionally, with no checksum."""
     signed = store._inside.sign(  # noqa: SLF001 - no verb of ours writes like this.
         "PUT", store.bucket, key, expires=timedelta(minutes=1), now=datetime.now(UTC), headers=headers

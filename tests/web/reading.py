@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-VOID = {"meta", "link", "input", "img", "br", "hr", "path", "rect"}
+VOID = {"meta", "link", "input", "img", "br", "hr"}
 
 
 @dataclass
@@ -90,6 +90,27 @@ class Page(HTMLParser):
                 continue
             if attributes.get("type") != "checkbox" or "checked" in attributes:
                 sent.append((attributes["name"], attributes["value"]))
+        return sent
+
+    def submission_of(self, action: str) -> list[tuple[str, str]]:
+        """Return what the form that is sent to this address sends as it stands, whatever its fields are."""
+        sent = []
+        inside, select = False, ""
+        for element in self.elements:
+            told = element.attributes
+            if element.tag == "form":
+                inside = told.get("action") == action
+            if not inside:
+                continue
+            if element.tag == "select":
+                select = told["name"]
+                sent.append((select, ""))
+            elif element.tag == "option" and "selected" in told:
+                sent[-1] = (select, told["value"])
+            elif element.tag == "textarea":
+                sent.append((told["name"], element.text.removeprefix("\n")))
+            elif element.tag == "input" and (told.get("type") != "checkbox" or "checked" in told):
+                sent.append((told["name"], told.get("value", "")))
         return sent
 
 

@@ -4,14 +4,14 @@ from typing import Any
 
 from catalog.errors import Fault
 from catalog.web import objects, problems
-from catalog.web.search import State
+from catalog.web.state import State
 from tests.web import samples
 from tests.web.reading import Page
 
 
-def page(entry: dict[str, Any]) -> Page:
+def page(entry: dict[str, Any], **more: Any) -> Page:
     """Return the parsed page of an object."""
-    return Page(objects.render_object(entry, samples.work(entry)))
+    return Page(objects.render_object(entry, samples.work(entry), **more))
 
 
 def test_every_field_is_shown() -> None:
@@ -55,6 +55,17 @@ def test_every_field_is_shown() -> None:
     }
 
 
+def test_those_who_may_change_it_are_told_when_it_will_be_removed_and_by_which_rule() -> None:
+    removal = objects.Removal("2027-01-02T03:04:05+00:00", "keep for 30 days from registration", "lab/soil")
+    assert page(samples.entry(), removal=removal).texts("p", class_="notice") == [
+        (
+            "A rule of retention removes this object, on 2 January 2027, 03:04 UTC at the earliest: "
+            f"keep for 30 days from registration (lab/soil). catalog retention keep {samples.MODEL_ID} keeps it."
+        )
+    ]
+    assert page(samples.entry()).texts("p", class_="notice") == []
+
+
 def test_files_say_what_they_are_and_where_they_stand() -> None:
     shown = page(samples.entry())
     rows = [" ".join(row.text.split()) for row in shown.all("tr") if samples.DIGEST in row.text]
@@ -65,22 +76,43 @@ def test_files_say_what_they_are_and_where_they_stand() -> None:
             "Available Download silero_vad.onnx, application/octet-stream, 2.3 MB"
         ),
         (
-            f"notes/thresholds for wind & rain #1.csv text/csv {digest} 16.0 kB "
-            "Available Download thresholds for wind & rain #1.csv, text/csv, 16.0 kB"
+            f"thresholds for wind & rain #1.csv text/csv {digest} 16.0 kB "
+            "Available Download thresholds for wind & rain #1.csv, text/csv, 16.0 kB "
+            "Preview thresholds for wind & rain #1.csv"
         ),
-        f"notes/recording.flac audio/flac {digest} 48.0 GB Awaiting upload",
+        f"recording.flac audio/flac {digest} 48.0 GB Awaiting upload",
         (
-            f"notes/broken.json application/json {digest} In the store: 1,180 bytes, SHA-256 {'0' * 64} "
+            f"broken.json application/json {digest} In the store: 1,180 bytes, SHA-256 {'0' * 64} "
             "1.2 kB Differs from its declaration"
         ),
-        f"notes/lost.txt text/plain {digest} 7 B Missing from the store",
+        f"lost.txt text/plain {digest} 7 B Missing from the store",
     ]
     assert [a.attributes["href"] for a in shown.all("a", class_="download")] == [
         f"/objects/{samples.MODEL_ID}/files/silero_vad.onnx",
         f"/objects/{samples.MODEL_ID}/files/notes/thresholds%20for%20wind%20%26%20rain%20%231.csv",
     ]
+    assert shown.texts("tr", class_="branch") == ["notes/ 4 files, 48.0 GB"]
+    assert [a.attributes["href"] for a in shown.all("a", class_="look")] == [
+        f"/objects/{samples.MODEL_ID}/preview/notes/thresholds%20for%20wind%20%26%20rain%20%231.csv"
+    ]
     assert shown.all("summary", title=samples.DIGEST)
     assert shown.texts("small") == ["5 files, 48.0 GB"]
+
+
+def test_similar_objects_are_shown_with_what_they_share_and_none_without_a_heading() -> None:
+    alike = {
+        "id": samples.MODEL_ID,
+        "kind": "model",
+        "project": "edge/audio",
+        "title": "Voice & silence",
+        "href": f"/api/objects/{samples.MODEL_ID}",
+        "shared": ["speech", "audio", "voice", "silence", "a fifth"],
+    }
+    shown = page(samples.entry(), similar=[alike])
+    (item,) = [" ".join(one.text.split()) for one in shown.all("ul", class_="similar")]
+    assert item == "Voice & silence Model Both: speech, audio, voice, silence"
+    assert shown.links()["Voice & silence"] == f"/objects/{samples.MODEL_ID}"
+    assert "Similar objects" not in page(samples.entry()).texts("h2")
 
 
 def test_members_lead_to_what_they_name() -> None:

@@ -136,6 +136,16 @@ async def test_every_link_of_a_page_leads_somewhere(clients: Clients, word: str)
     assert {address: status for address, status in statuses.items() if status not in {200, 307}} == {}
 
 
+async def test_what_the_form_sends_becomes_a_short_address(clients: Clients) -> None:
+    sent = "q=a&west=1&south=2&east=3&north=4&from=&until=2010&kind=model&bbox=9,9,9,9"
+    for question, address in (
+        (sent, "/?q=a&kind=model&bbox=1%2C2%2C3%2C4&time=..2010"),
+        ("west=&south=&east=&north=", "/"),
+    ):
+        answer = await clients.anonymous.get(f"/?{question}")
+        assert (answer.status_code, answer.headers["location"]) == (303, address)
+
+
 async def test_text_of_strangers_stays_text_all_the_way(clients: Clients, word: str) -> None:
     hostile = f'{word} <script>alert("&amp;")</script>'
     (made,) = await registered(clients, word, title=hostile, description=hostile, keywords=[hostile])
@@ -143,11 +153,28 @@ async def test_text_of_strangers_stays_text_all_the_way(clients: Clients, word: 
     shown = await page(clients.anonymous, f"/objects/{made['id']}")
     assert (found.texts("h3"), shown.texts("h1")) == ([hostile], [hostile])
     assert set(found.texts("mark")) == {word}
-    assert found.all("script") == []
-    # The one there is holds data, in which the text is text as well.
-    (block,) = shown.all("script")
+    assert [ours.text for ours in found.all("script")] == ["", ""]
+    # The other one holds data, in which the text is text as well.
+    (block,) = [one for one in shown.all("script") if "src" not in one.attributes]
     assert block.attributes == {"type": "application/ld+json"}
     assert json.loads(block.text)["name"] == hostile
+
+
+async def test_a_page_names_similar_objects_that_everybody_may_see(clients: Clients, word: str) -> None:
+    one, other = await registered(clients, word, 2, keywords=[f"kw{word}"])
+    hidden = await register(clients.ingest, plain("web/pages", title=f"{word} hidden", keywords=[f"kw{word}"]))
+
+    async def indexed() -> bool:
+        return bool((await clients.ingest.get("/api/search", params={"q": word})).json()["total"] == 3)
+
+    await eventually(indexed)
+    shown = await page(clients.anonymous, f"/objects/{one['id']}")
+
+    (listed,) = shown.all("ul", class_="similar")
+    assert f"Both: kw{word}" in " ".join(listed.text.split())
+    assert f"/objects/{other['id']}" in shown.links().values()
+    assert f"/objects/{hidden['id']}" not in shown.links().values()
+    assert "hidden" not in listed.text
 
 
 async def test_what_is_private_is_on_no_page_even_with_its_owners_token(clients: Clients, word: str) -> None:
@@ -279,6 +306,48 @@ async def test_a_refused_question_is_explained_on_the_page(
     assert said in explained
     sent = asked(f"/?{question}")[1]
     assert question.startswith("cursor") or set(sent) <= set(shown.submission("search"))
+
+
+@pytest.mark.parametrize("path", ["/", "/saved-searches", "/api/search", "/api/search/export", "/objects/x", "/livez"])
+async def test_an_address_that_is_too_long_is_refused_with_the_limit_wherever_it_leads(
+    clients: Clients, path: str
+) -> None:
+    answer = await clients.anonymous.get(f"{path}?" + "&".join(f"keyword={number}" for number in range(3_000)))
+    limited = path != "/livez"
+    assert (answer.status_code, len(answer.content) < 20_000) == (400 if limited else 200, True)
+    assert answer.headers["content-type"].startswith(
+        "application/problem+json" if path.startswith("/api") else "text/html" if limited else ""
+    )
+    if limited:
+        assert "has 37,889 bytes: at most 16,384" in answer.text
+
+
+@pytest.mark.parametrize("count", [51, 1_200])
+async def test_a_page_of_too_many_values_is_refused_in_a_page_of_bounded_size(clients: Clients, count: int) -> None:
+    asked_for = "&".join(f"keyword={number}" for number in range(count))
+    answer = await clients.anonymous.get(f"/?{asked_for}")
+    assert (answer.status_code, len(answer.content) < 200_000) == (400, True)
+    assert f"{count:,} values are too many: at most 50." in answer.text
+    told = await clients.anonymous.get(f"/api/search?{asked_for}")
+    assert (told.status_code, len(told.content) < 20_000) == (400, True)
+
+
+async def test_the_longest_question_that_fits_into_an_address_is_a_page_of_bounded_size(clients: Clients) -> None:
+    names = ("creator", "keyword", "format", "sensor")
+    address = "/?" + "&".join(f"{name}={number:060}" for name in names for number in range(50))
+    answer = await clients.anonymous.get(address)
+    assert (len(address) > 13_000, answer.status_code) == (True, 200)
+    assert len(answer.content) < 1_500_000
+
+
+async def test_more_values_of_all_filters_together_than_a_question_has_are_refused(clients: Clients) -> None:
+    question = {name: [str(n) for n in range(50)] for name in ("creator", "keyword", "format", "sensor")}
+    fine = await clients.anonymous.post("/api/search", json=question)
+    refused = await clients.anonymous.post("/api/search", json=question | {"licence": ["MIT"]})
+    assert (fine.status_code, refused.status_code) == (200, 400)
+    assert [fault["message"] for fault in refused.json()["errors"]] == [
+        "201 values of filters are too many: at most 200 of all together."
+    ]
 
 
 async def test_a_page_is_only_read(clients: Clients) -> None:
@@ -443,3 +512,12 @@ async def test_an_object_shows_who_is_responsible_for_it_and_for_whom_they_acted
     assert read.links()["Rivera, <b>Ana</b>"] == "https://orcid.org/0000-0002-1825-0097"
     assert read.links()["Run of Shown"] == f"/api/activities/{shown}"
     assert "Secret" not in (await clients.anonymous.get(f"/objects/{model}")).text
+
+
+async def test_a_page_for_people_says_where_nobody_can_log_in_and_what_to_use_instead(clients: Clients) -> None:
+    shown = await page(clients.anonymous, "/saved-searches", 401)
+    assert shown.texts("h1") == ["Nobody can log in here"]
+    (said,) = shown.texts("p", class_="lead")
+    assert "this catalog has no login" in said
+    assert "CATALOG_OIDC_ISSUER" in said
+    assert "a token does the same through the API and the command line" in said

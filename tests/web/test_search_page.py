@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalog.errors import Fault
+from catalog.errors import Fault, Invalid
+from catalog.vocabulary.hierarchy import Way
 from catalog.web import search
-from catalog.web.search import FACETS, State
+from catalog.web.state import FACETS, State
 from tests.web import samples
 from tests.web.reading import Page, asked
 
@@ -22,6 +24,12 @@ states = st.builds(
     ),
     sort=st.none() | st.sampled_from(["newest", "title"]),
     limit=st.none() | st.just("50"),
+    bbox=st.none() | st.sampled_from(["5.9,45.8,10.5,47.8", "170,-20,-170,0", "5,,,", "here"]),
+    time=st.none() | st.sampled_from(["2009", "2009-08..2010-01-17", "2009..", "..2010", ">=2009", "1..2..3"]),
+    below=st.dictionaries(st.sampled_from(["subject", "task"]), st.just("top") | line).map(
+        lambda below: dict(sorted(below.items()))
+    ),
+    hybrid=st.none() | st.sampled_from(["true", "false"]),
     cursor=st.none() | line,
 )
 
@@ -51,16 +59,70 @@ def test_what_a_page_does_not_know_is_left_out_of_its_state() -> None:
 
 
 def test_the_api_is_asked_what_the_address_says_with_every_facet_counted() -> None:
-    assert ASKED.asked() == {
+    question = {
         "q": "penguins",
         "sort": "title",
         "kind": ["model", "training-dataset"],
         "licence": ["CC-BY-4.0"],
-        "facet": [
-            *("kind", "project", "creator", "licence", "year", "format"),
-            *("state", "quality", "sensor", "has_labels", "subject", "task"),
-        ],
     }
+    assert ASKED.asked() == question
+    assert ASKED.counted({"task": "urn:t"}) == question | {
+        "facet": [
+            *("kind", "project", "creator", "keyword", "licence", "year", "format", "stage", "state", "quality"),
+            *("sensor", "has_labels", "subject", "task", "runtime", "created_at", "bytes"),
+        ],
+        "tree": ["subject", "task"],
+        "below": ["urn:t"],
+    }
+
+
+def test_a_tree_shows_the_level_of_the_only_concept_that_is_chosen_or_the_one_that_somebody_opened() -> None:
+    ways = {"c": Way("scientific-fields", (("a", "A"), ("b", "B"), ("c", "C"))), "a": Way("s", (("a", "A"),))}
+    for state, shown in (
+        (State(), {}),
+        (State(chosen={"subject": ("c",)}), {"subject": "b"}),
+        (State(chosen={"subject": ("a",), "task": ("c",)}), {"task": "b"}),
+        (State(chosen={"subject": ("a", "c")}), {}),
+        (State(chosen={"subject": ("gone",)}), {}),
+        (State(chosen={"subject": ("c",)}, below={"subject": "a"}), {"subject": "a"}),
+        (State(chosen={"subject": ("c",)}, below={"subject": "top"}), {}),
+    ):
+        assert state.levels(ways) == shown, state
+
+
+def test_a_tree_unfolds_by_links_and_says_the_way_to_its_level() -> None:
+    told = {
+        "above": [
+            {"value": "urn:a", "count": 9, "label": "Natural sciences", "narrower": 3},
+            {"value": "urn:b", "count": 7, "label": "Biology", "narrower": 2},
+        ],
+        "buckets": [
+            {"value": "urn:c", "count": 4, "label": "Ecology", "narrower": 1},
+            {"value": "urn:d", "count": 2, "label": "Botany", "narrower": 0},
+        ],
+        "rest": 0,
+        "missing": 3,
+    }
+    state = State(q="a", chosen={"subject": ("urn:c",)}, cursor="here")
+    ways = {
+        "urn:c": Way("scientific-fields", (("urn:a", "Natural sciences"), ("urn:b", "Biology"), ("urn:c", "Ecology")))
+    }
+
+    shown = Page(search.render_search(samples.answer(samples.hit(), facets={"subject": told}), state, None, ways))
+
+    boxes = [(box.attributes["value"], "checked" in box.attributes) for box in shown.all("input", name="subject")]
+    assert boxes == [("urn:b", False), ("urn:c", True), ("urn:d", False)]
+    assert shown.texts("p", class_="way") == ["All › Natural sciences"]
+    assert [text for text in shown.texts("p", class_="uncounted") if "narrower" in text] == ["Nothing narrower 3"]
+    links = shown.links()
+    path, pairs = asked(links["Narrower than Ecology"])
+    assert (path, pairs) == ("/", [("q", "a"), ("subject", "urn:c"), ("subject_below", "urn:c")])
+    assert asked(links["Natural sciences"])[1][-1] == ("subject_below", "urn:a")
+    assert asked(links["All"])[1][-1] == ("subject_below", "top")
+    assert "Narrower than Botany" not in links
+    # What is chosen says where it stands.
+    (chip,) = [text for text in links if text.startswith("Remove the filter")]
+    assert chip == "Remove the filter Field Natural sciences › Biology › Ecology"
 
 
 def test_words_found_in_a_name_or_in_details_are_not_said_to_be_of_members() -> None:
@@ -191,7 +253,8 @@ def test_paging_goes_on_and_back_to_the_start() -> None:
 def test_the_same_search_is_had_as_json() -> None:
     shown = page(samples.answer(samples.hit()), ASKED)
     path, pairs = asked(shown.links()["This search as JSON"])
-    assert (path, pairs) == ("/api/search", [*ASKED.pairs, *(("facet", name) for name in FACETS)])
+    counted = [*(("facet", name) for name in FACETS), ("tree", "subject"), ("tree", "task")]
+    assert (path, pairs) == ("/api/search", [*ASKED.pairs, *counted])
 
 
 def test_a_first_visit_shows_the_newest_and_the_kinds() -> None:
@@ -238,11 +301,73 @@ def test_a_refused_question_is_told_at_its_field_and_kept() -> None:
     assert shown.texts("ul", id="q-faults") == ["The quote at character 1 is not closed. Close it."]
     assert shown.texts("div", role="alert") == [
         (
-            "This search cannot be run as it stands The question has faults. "
+            "This search cannot be run as it stands "
             "Kind: there is no kind 'modle' (model) Next page: this cursor belongs to another question"
         )
     ]
     assert shown.links()["Remove the filter Kind Modle"] == "/?q=%22open"
+
+
+def test_the_links_that_take_filters_off_do_not_grow_with_the_square_of_what_is_chosen() -> None:
+    sizes = []
+    for count in (100, 200):
+        values = [f"{number:060}" for number in range(50)]
+        chosen = {name: tuple(values) for name in list(FACETS)[1 : 1 + count // 50]}
+        state = State(q="x", chosen=chosen)
+        counted = {name: {"buckets": [{"value": one, "count": 1} for one in values]} for name in chosen}
+        answer = samples.answer(samples.hit(), total=1) | {"facets": counted}
+        whole, refused = search.render_search(answer, state), search.render_refusal(state, "No.", [])
+        assert max(len(whole), len(refused)) < 1_500_000
+        # Every value can be taken off, by its link or where it is ticked.
+        for text in (whole, refused):
+            ticked = [one for one in Page(text).all("input") if "checked" in one.attributes]
+            assert len(ticked) == count
+            assert len(text.split('class="chips"')[1].split("</ul>")[0].split("<li>")) == count + 1
+        sizes.append(len(refused))
+    assert sizes[1] < 2 * sizes[0]
+
+
+def test_of_a_few_values_each_has_a_link_that_takes_it_off() -> None:
+    state = State(chosen={"keyword": tuple(f"word{number}" for number in range(30))})
+    shown = Page(search.render_refusal(state, "No.", []))
+    assert len([one for one in shown.links() if one.startswith("Remove the filter")]) == 30
+
+
+def test_a_state_of_too_many_values_is_refused_with_each_figure_and_shortened() -> None:
+    state = State.of(
+        [("keyword", str(number)) for number in range(60)]
+        + [(name, str(number)) for name in ("creator", "sensor", "format", "project") for number in range(50)]
+    )
+    with pytest.raises(Invalid) as refused:
+        state.must_be_short()
+    assert [(fault.pointer, fault.message) for fault in refused.value.faults] == [
+        ("/keyword", "60 values are too many: at most 50."),
+        ("", "260 values of filters are too many: at most 200 of all together."),
+    ]
+    few = state.shortened()
+    few.must_be_short()
+    assert sum(map(len, few.chosen.values())) == 200
+
+
+def test_what_is_wrong_with_the_words_is_told_once_at_the_box() -> None:
+    faults = [Fault("/q", "The quote at character 1 is not closed.", "Close it.")]
+    shown = Page(search.render_refusal(State(q='"open'), "The query has faults.", faults))
+    assert shown.texts("ul", id="q-faults") == ["The quote at character 1 is not closed. Close it."]
+    assert shown.texts("div", role="alert") == []
+    assert shown.texts("h2", id="results-heading") == ["Nothing was searched"]
+
+
+def test_a_page_offers_all_that_it_found_in_other_forms() -> None:
+    state = State(q="wether", chosen={"kind": ("model",)}, sort="title", limit="5")
+    shown = Page(search.render_search(samples.answer(samples.hit(), total=30, similar=True), state))
+    asked_for = "/api/search/export?q=wether&kind=model&similar=true&as="
+    assert {label: shown.links()[label] for label in ("CSV", "Parquet", "BibTeX", "a list for aria2")} == {
+        "CSV": f"{asked_for}csv",
+        "Parquet": f"{asked_for}parquet",
+        "BibTeX": f"{asked_for}bibtex",
+        "a list for aria2": f"{asked_for}aria2",
+    }
+    assert "CSV" not in Page(search.render_search(samples.answer(total=0), state)).links()
 
 
 def test_while_search_is_away_the_question_is_kept() -> None:
@@ -250,3 +375,41 @@ def test_while_search_is_away_the_question_is_kept() -> None:
     shown = Page(search.render_unavailable(state, "The search engine does not answer."))
     assert shown.links()["ask it again"] == state.address()
     assert State.of(shown.submission("search")) == state.from_start()
+
+
+NO_MODEL = "The language model is not installed."
+
+
+def meant(*hits: dict[str, Any], total: int, added: int, note: str | None = None) -> str:
+    told = {"used": note is None, "added": added, "why": None, "note": note}
+    state = State(q="wet earth", hybrid="true")
+    choice = search.meaning_of(state, by_default=False)
+    return search.render_search(samples.answer(*hits, total=total, hybrid=told), state, choice)
+
+
+def test_meanings_are_one_choice_beside_the_words_and_stay_chosen() -> None:
+    asked_for = meant(samples.hit(), total=1, added=0)
+    assert State.of(Page(asked_for).submission("search")) == State(q="wet earth", hybrid="true")
+    assert "Also what means something near" in asked_for
+
+    plain = Page(search.render_search(samples.answer(), State(q="a"), search.meaning_of(State(), by_default=False)))
+    assert State.of(plain.submission("search")) == State(q="a")
+
+
+def test_where_meanings_are_the_default_one_may_choose_words_alone() -> None:
+    words = State(q="a", hybrid="false")
+    shown = search.render_search(samples.answer(), words, search.meaning_of(words, by_default=True))
+
+    assert "Only what has these words" in shown
+    assert State.of(Page(shown).submission("search")) == words
+
+
+def test_where_there_is_no_model_there_is_no_choice() -> None:
+    assert "means something near" not in search.render_search(samples.answer(samples.hit()), State(q="a"))
+
+
+def test_a_page_says_what_was_found_by_its_meaning_and_why_nothing_was() -> None:
+    assert "1 object more means something near" in meant(samples.hit(), total=1, added=1)
+    near = meant(samples.hit(), total=0, added=1)
+    assert ("Nothing has all of these words" in near, "1 near object for" in near) == (True, True)
+    assert NO_MODEL in meant(total=0, added=0, note=NO_MODEL)

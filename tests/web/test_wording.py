@@ -63,6 +63,21 @@ def test_a_key_becomes_a_label(key: str, label: str) -> None:
     assert wording.label_of(key) == label
 
 
+def test_what_a_text_of_ours_marks_as_code_is_code_and_nothing_else() -> None:
+    assert wording.coded("What `kind` <b> takes, `") == "What <code>kind</code> &lt;b&gt; takes, `"
+    assert wording.coded("`<i>`") == "<code>&lt;i&gt;</code>"
+
+
+def test_a_licence_that_is_named_by_an_address_is_called_as_people_call_it() -> None:
+    told = {
+        "https://creativecommons.org/publicdomain/zero/1.0/": "CC0 1.0",
+        "https://creativecommons.org/licenses/by-sa/4.0/": "CC BY-SA 4.0",
+        "MIT": "MIT",
+        "https://creativecommons.org/about": "https://creativecommons.org/about",
+    }
+    assert {licence: wording.licence_text(licence) for licence in told} == told
+
+
 def test_a_kind_that_nobody_knows_keeps_its_name() -> None:
     assert (wording.kind_title("ecr-bundle"), wording.kind_title("trigger-app")) == ("ECR bundle", "Trigger app")
 

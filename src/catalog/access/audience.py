@@ -131,33 +131,79 @@ def tokens_of(role: Role, scope: str) -> list[str]:
     return [*tokens, reading_all(scope), writing_all(scope)] if role in LOOKS_AFTER_ALL else tokens
 
 
+# Each object has the tokens of its project and organization among its readers and writers: they tell where it lies.
+_PLACED = ("read", "write", "read_acp", "write_acp")
+
+
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """The tokens a caller belongs to, or `everything` for those who look after the whole catalog."""
+    """The tokens a caller belongs to, or `everything` for those who look after the whole catalog.
+
+    With `within`, an organization or a project, they count for what lies there alone, and elsewhere only those that
+    everybody has, `anywhere`.
+    """
 
     tokens: frozenset[str]
     everything: bool = False
+    within: str | None = None
+    anywhere: frozenset[str] = frozenset({PUBLIC})
 
     @property
     def sorted_tokens(self) -> list[str]:
         """The tokens in one order, so that equal audiences make equal statements and filters."""
         return sorted(self.tokens)
 
+    @property
+    def certain_tokens(self) -> list[str]:
+        """Those of the tokens that suffice by themselves, wherever what they are compared with lies."""
+        if self.within is None:
+            return self.sorted_tokens
+        return sorted(self.tokens & {*self.anywhere, *self._marks})
+
+    @property
+    def parameters(self) -> dict[str, list[str]]:
+        """The parameters of `sql_condition`, by name."""
+        if self.within is None:
+            return {"audience": self.sorted_tokens}
+        return {"audience": self.sorted_tokens, "within": self._marks, "anywhere": self._anywhere}
+
+    @property
+    def _marks(self) -> list[str]:
+        return [f"{kind}:{self.within}" for kind in _PLACED]
+
+    @property
+    def _anywhere(self) -> list[str]:
+        return sorted(self.tokens & self.anywhere)
+
     def sql_condition(self, readers: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
         """Return the condition under which a row with this `readers` column may be seen."""
         if self.everything:
             return sa.true()
-        return readers.op("&&")(sa.bindparam("audience", self.sorted_tokens, type_=ARRAY(sa.Text)))
+        meets = {
+            name: readers.op("&&")(sa.bindparam(name, tokens, type_=ARRAY(sa.Text)))
+            for name, tokens in self.parameters.items()
+        }
+        if self.within is None:
+            return meets["audience"]
+        return sa.or_(meets["anywhere"], sa.and_(meets["audience"], meets["within"]))
 
     def search_filter(self) -> dict[str, Any]:
         """Return the filter under which a document with a `readers` field may be seen."""
         if self.everything:
             return {"match_all": {}}
-        return {"terms": {"readers": self.sorted_tokens}}
+        meets = {name: {"terms": {"readers": tokens}} for name, tokens in self.parameters.items()}
+        if self.within is None:
+            return meets["audience"]
+        here = {"bool": {"filter": [meets["audience"], meets["within"]]}}
+        return {"bool": {"should": [meets["anywhere"], here]}}
 
     def includes(self, tokens: Sequence[str]) -> bool:
         """Whether one of these tokens, an object's readers or writers, is the caller's."""
-        return self.everything or not self.tokens.isdisjoint(tokens)
+        if self.everything:
+            return True
+        if self.within is None or not set(self._anywhere).isdisjoint(tokens):
+            return not self.tokens.isdisjoint(tokens)
+        return not self.tokens.isdisjoint(tokens) and not set(self._marks).isdisjoint(tokens)
 
 
 ANONYMOUS = Audience(frozenset({PUBLIC}))

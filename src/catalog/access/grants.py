@@ -25,6 +25,12 @@ class Grant(SQLModel, table=True):
         sa.Index("ix_object_grant_grantee", "grantee"),
         sa.Index("ix_object_grant_object_id", "object_id"),
         sa.Index("ix_object_grant_prefix", "prefix"),
+        # Asked for with every request, whoever asks.
+        sa.Index(
+            "ix_object_grant_prefix_public",
+            "prefix",
+            postgresql_where=sa.text("grantee = 'public' AND prefix IS NOT NULL"),
+        ),
     )
 
     id: UUID = Field(default_factory=uuid7, primary_key=True)

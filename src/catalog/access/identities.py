@@ -17,7 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
 
-from catalog.access import principals
+from catalog.access import audit, principals
+from catalog.access.audit import PROVIDER
 from catalog.access.oidc import Vouched
 from catalog.access.principals import Caller
 from catalog.access.provider import Provider
@@ -48,7 +49,10 @@ class Identity(SQLModel, table=True):
 _identities = SQLModel.metadata.tables["identity"]
 _principals = SQLModel.metadata.tables["principal"]
 
-_WHOSE = "SELECT principal_id FROM identity WHERE issuer = %(issuer)s AND subject = %(subject)s"
+_WHOSE = (
+    f"SELECT principal_id, {principals.OTHERWISE} "  # ruff: ignore[S608] - a constant of ours.
+    "FROM identity WHERE issuer = %(issuer)s AND subject = %(subject)s"
+)
 
 
 async def identify(database: Database, provider: Provider, token: str) -> Caller:
@@ -77,7 +81,7 @@ async def admit(session: AsyncSession, vouched: Vouched) -> UUID:
     # Whoever comes with many requests at once is made once.
     await session.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:who, 0))"), {"who": who})
     found = await session.execute(
-        sa.select(_identities.c.told_at, _principals.c.id, _principals.c.role, _principals.c.ended_at)
+        sa.select(_identities.c.told_at, *(_principals.c[name] for name in ("id", "name", "role", "ended_at")))
         .join(_principals, _principals.c.id == _identities.c.principal_id)
         .where(_identities.c.issuer == vouched.issuer, _identities.c.subject == vouched.subject)
     )
@@ -92,6 +96,8 @@ async def admit(session: AsyncSession, vouched: Vouched) -> UUID:
         mine = _identities.c.principal_id == principal_id
         await session.execute(_principals.update().where(_principals.c.id == row.id).values(role=vouched.role.value))
         await session.execute(_identities.update().where(mine).values(told_at=vouched.issued_at))
+        before, after = {"role": row.role}, {"role": vouched.role.value}
+        await audit.note(session, PROVIDER, "change role", f"user:{row.name}", before=before, after=after)
         log.info("role changed by the provider", principal=str(row.id), before=row.role, after=vouched.role.value)
     return principal_id
 
@@ -116,6 +122,9 @@ async def _make(session: AsyncSession, vouched: Vouched) -> UUID:
                     told_at=vouched.issued_at,
                 )
             )
+            # Issuer and subject say who it is; the row of the identity has them.
+            after = {"role": vouched.role.value, "issuer": vouched.issuer}
+            await audit.note(session, PROVIDER, "make principal", f"user:{name}", after=after)
             log.info("principal made", principal=name, role=vouched.role.value)
             return principal_id
     raise Conflict("Somebody else has the name that this person would have here; ask an admin.")

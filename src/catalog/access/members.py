@@ -1,7 +1,7 @@
 """Organizations, their projects and groups, and who has which role there. Runs in the caller's transaction.
 
-Members and grantees are written `user:NAME` or `group:ORGANIZATION/NAME`; what is kept is their audience token, so a
-name that is given away takes nothing along.
+Members and grantees are written `user:NAME`, `service:NAME` or `group:ORGANIZATION/NAME`; what is kept is their
+audience token, so a name that is given away takes nothing along.
 """
 
 import re
@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
 
+from catalog.access import audit
 from catalog.access.audience import (
     LOOKS_AFTER_ALL,
     PUBLIC,
@@ -25,9 +26,12 @@ from catalog.access.audience import (
     organization_of,
     user_token,
 )
-from catalog.access.principals import Caller, Principal
+from catalog.access.callers import Caller, PrincipalKind
+from catalog.access.principals import Principal
+from catalog.access.scopes import Scope
 from catalog.database import timestamp_column
 from catalog.errors import Conflict, Fault, Forbidden, Invalid, NotFound
+from catalog.storage.keys import APPLICATION
 
 
 class Organization(SQLModel, table=True):
@@ -129,7 +133,7 @@ async def organizations(session: AsyncSession, caller: Caller) -> list[ScopeView
 
 async def projects(session: AsyncSession, organization: str, caller: Caller) -> list[ScopeView]:
     """Return the projects of an organization in which the caller has a role; raises NotFound where it has none."""
-    await _must_be_there(session, organization, caller)
+    await must_be_there(session, organization, caller)
     statement = sa.select(_projects).where(_projects.c.organization == organization).order_by(_projects.c.name)
     every = [_scope(row, caller) for row in await session.execute(statement)]
     return every if caller.role in LOOKS_AFTER_ALL else [one for one in every if one.role is not None]
@@ -144,11 +148,15 @@ async def create_organization(session: AsyncSession, name: str, title: str | Non
     caller.must_administer_all()
     if _NAME.fullmatch(name) is None:
         raise Invalid("This is no name of an organization.", faults=[Fault("/name", f"a name has {_NAME_RULE}")])
+    if name == APPLICATION:
+        reason = "another name: this one is the folder of what the catalog keeps for itself"
+        raise Invalid("This is no name of an organization.", faults=[Fault("/name", reason)])
     made = await session.execute(
         insert(_organizations).values(name=name, title=title).on_conflict_do_nothing().returning(_organizations.c.name)
     )
     if made.one_or_none() is None:
         raise Conflict(f"There is an organization {name} already.")
+    await audit.note(session, caller.actor, "make organization", f"organization:{name}", scope=name)
 
 
 async def create_project(session: AsyncSession, name: str, title: str | None, *, caller: Caller) -> None:
@@ -156,7 +164,7 @@ async def create_project(session: AsyncSession, name: str, title: str | None, *,
     organization, _, last = name.partition("/")
     if _NAME.fullmatch(last) is None or _NAME.fullmatch(organization) is None:
         raise Invalid("This is no name of a project.", faults=[Fault("/name", f"each part has {_NAME_RULE}")])
-    await _must_be_there(session, organization, caller)
+    await must_be_there(session, organization, caller)
     if caller.role_in(organization) is not Role.ADMIN:
         raise Forbidden(f"Projects of {organization} are made by its admins.")
     made = await session.execute(
@@ -167,6 +175,7 @@ async def create_project(session: AsyncSession, name: str, title: str | None, *,
     )
     if made.one_or_none() is None:
         raise Conflict(f"There is a project {name} already.")
+    await audit.note(session, caller.actor, "make project", f"project:{name}", scope=name)
 
 
 async def ensure(session: AsyncSession, names: Iterable[str]) -> None:
@@ -206,9 +215,13 @@ async def set_role(session: AsyncSession, scope: str, member: str, role: Role, *
     token = await token_named(session, member, "/member")
     held = await _held(session, scope, token)
     for touched in filter(None, (role, held)):
-        _must_not_be_above(touched, own, scope)
+        _must_not_be_above(touched, own, scope, caller)
+    if held is role:
+        return
     put = insert(_memberships).values(member=token, scope=scope, role=role.value)
     await session.execute(put.on_conflict_do_update(index_elements=["member", "scope"], set_={"role": role.value}))
+    before = None if held is None else {"role": held.value}
+    await audit.note(session, caller.actor, "give role", member, scope=scope, before=before, after={"role": role.value})
 
 
 async def remove_member(session: AsyncSession, scope: str, member: str, *, caller: Caller) -> None:
@@ -218,13 +231,16 @@ async def remove_member(session: AsyncSession, scope: str, member: str, *, calle
     held = await _held(session, scope, token)
     if held is None:
         raise NotFound(f"{member} has no role in {scope}.")
-    _must_not_be_above(held, own, scope)
+    _must_not_be_above(held, own, scope, caller)
     await session.execute(_memberships.delete().where(_memberships.c.member == token, _memberships.c.scope == scope))
+    await audit.note(session, caller.actor, "take role", member, scope=scope, before={"role": held.value})
 
 
-def _must_not_be_above(role: Role, own: Role, scope: str) -> None:
+def _must_not_be_above(role: Role, own: Role, scope: str, caller: Caller) -> None:
     if RANK[role] > RANK[own]:
         raise Forbidden(f"You are {own} in {scope}: you can neither make nor unmake its {role}s.")
+    if role is Role.ADMIN:
+        caller.must_have(Scope.ADMIN)
 
 
 async def _held(session: AsyncSession, scope: str, token: str) -> Role | None:
@@ -266,14 +282,18 @@ async def create_group(session: AsyncSession, organization: str, name: str, *, c
     )
     if made.one_or_none() is None:
         raise Conflict(f"{organization} has a group {name} already.")
+    await audit.note(session, caller.actor, "make group", f"group:{organization}/{name}", scope=organization)
 
 
 async def put_into_group(session: AsyncSession, organization: str, group: str, user: str, *, caller: Caller) -> None:
     """Let a user belong to a group; raises NotFound, Forbidden where the group has a role above the caller's own."""
     group_id = await _group_of_lesser_rank(session, organization, group, caller)
     principal_id = await _principal(session, user)
-    put = insert(_group_members).values(group_id=group_id, principal_id=principal_id)
-    await session.execute(put.on_conflict_do_nothing())
+    put = insert(_group_members).values(group_id=group_id, principal_id=principal_id).on_conflict_do_nothing()
+    if (await session.execute(put.returning(_group_members.c.group_id))).one_or_none() is not None:
+        after = {"member": user}
+        subject = f"group:{organization}/{group}"
+        await audit.note(session, caller.actor, "put into group", subject, scope=organization, after=after)
 
 
 async def take_from_group(session: AsyncSession, organization: str, group: str, user: str, *, caller: Caller) -> None:
@@ -287,30 +307,38 @@ async def take_from_group(session: AsyncSession, organization: str, group: str, 
     )
     if gone.one_or_none() is None:
         raise NotFound(f"{user} does not belong to {organization}/{group}.")
+    subject, before = f"group:{organization}/{group}", {"member": user}
+    await audit.note(session, caller.actor, "take from group", subject, scope=organization, before=before)
 
 
 async def _group_of_lesser_rank(session: AsyncSession, organization: str, group: str, caller: Caller) -> UUID:
     own = await _must_look_after(session, organization, caller)
     group_id = await _group(session, f"{organization}/{group}")
     roles = await session.execute(sa.select(_memberships.c.role).where(_memberships.c.member == group_token(group_id)))
-    if any(RANK[Role(role)] > RANK[own] for role in roles.scalars()):
+    held = {Role(role) for role in roles.scalars()}
+    if any(RANK[role] > RANK[own] for role in held):
         raise Forbidden(f"{organization}/{group} has a role above yours: only those who have it too may change it.")
+    if Role.ADMIN in held:
+        caller.must_have(Scope.ADMIN)
     return group_id
 
 
 async def token_named(session: AsyncSession, name: str, pointer: str) -> str:
-    """Return the audience token of `user:NAME` or `group:ORGANIZATION/NAME`; raises Invalid for anything else."""
+    """Return the audience token of `user:NAME`, `service:NAME` or `group:ORG/NAME`; raises Invalid for anything else.
+
+    A service account's token is that of its principal, as a user's is.
+    """
     kind, _, rest = name.partition(":")
     try:
-        if kind == "user":
-            return user_token(await _principal(session, rest))
+        if kind in list(PrincipalKind):
+            return user_token(await _principal(session, rest, PrincipalKind(kind)))
         if kind == "group":
             return group_token(await _group(session, rest))
     except NotFound as absent:
         raise Invalid("The request names somebody who is not there.", faults=[Fault(pointer, absent.detail)]) from None
     raise Invalid(
         "The request names nobody.",
-        faults=[Fault(pointer, f"write user:NAME or group:ORGANIZATION/NAME, not {name[:80]!r}")],
+        faults=[Fault(pointer, f"write user:NAME, service:NAME or group:ORGANIZATION/NAME, not {name[:80]!r}")],
     )
 
 
@@ -323,9 +351,11 @@ async def names_of(session: AsyncSession, tokens: Sequence[str]) -> dict[str, st
     }
     if ids["user"]:
         rows = await session.execute(
-            sa.select(_principals.c.id, _principals.c.name).where(_principals.c.id.in_(map(UUID, ids["user"])))
+            sa.select(_principals.c.id, _principals.c.kind, _principals.c.name).where(
+                _principals.c.id.in_(map(UUID, ids["user"]))
+            )
         )
-        names |= {user_token(row.id): f"user:{row.name}" for row in rows}
+        names |= {user_token(row.id): f"{row.kind}:{row.name}" for row in rows}
     if ids["group"]:
         rows = await session.execute(
             sa.select(_groups.c.id, _groups.c.organization, _groups.c.name).where(
@@ -336,11 +366,14 @@ async def names_of(session: AsyncSession, tokens: Sequence[str]) -> dict[str, st
     return names
 
 
-async def _principal(session: AsyncSession, name: str) -> UUID:
-    found = (await session.execute(sa.select(_principals.c.id).where(_principals.c.name == name))).scalar_one_or_none()
-    if found is None:
-        raise NotFound(f"There is no user {name[:80]!r}.")
-    return UUID(str(found))
+async def _principal(session: AsyncSession, name: str, kind: PrincipalKind | None = None) -> UUID:
+    found = await session.execute(sa.select(_principals.c.id, _principals.c.kind).where(_principals.c.name == name))
+    row = found.one_or_none()
+    if row is None:
+        raise NotFound(f"There is no {'service account' if kind == PrincipalKind.SERVICE else 'user'} {name[:80]!r}.")
+    if kind is not None and row.kind != kind:
+        raise NotFound(f"{name} is written {row.kind}:{name}.")
+    return UUID(str(row.id))
 
 
 async def _group(session: AsyncSession, name: str) -> UUID:
@@ -355,7 +388,7 @@ async def _group(session: AsyncSession, name: str) -> UUID:
     return UUID(str(found))
 
 
-async def _must_be_there(session: AsyncSession, organization: str, caller: Caller) -> None:
+async def must_be_there(session: AsyncSession, organization: str, caller: Caller) -> None:
     """Raise NotFound for an organization that is not there, and for one in which the caller has no role, alike."""
     caller.must_be_known()
     if caller.role in LOOKS_AFTER_ALL or organization in caller.organizations:
@@ -365,15 +398,39 @@ async def _must_be_there(session: AsyncSession, organization: str, caller: Calle
     raise NotFound(f"There is no organization {organization[:80]!r} that you may see.")
 
 
-async def _must_look_after(session: AsyncSession, scope: str, caller: Caller) -> Role:
-    """Return the caller's role; raises NotFound where it has none, Forbidden for less than a curator's."""
-    await _must_be_there(session, organization_of(scope), caller)
+async def must_administer(
+    session: AsyncSession, scope: str, *, caller: Caller, what: str, projects_too: bool = False
+) -> None:
+    """Raise unless the caller is an admin of an organization or project; NotFound where it has no role.
+
+    `what` begins the sentence that says whose business it is; `projects_too` lets admins of any project of an
+    organization pass.
+    """
+    role = await role_of_member(session, scope, caller)
+    if role is Role.ADMIN:
+        return
+    of_a_project = any(role is Role.ADMIN and organization_of(one) == scope for one, role in caller.rights)
+    if not (projects_too and of_a_project):
+        raise Forbidden(f"{what} the business of the admins of {scope}.")
+
+
+async def role_of_member(session: AsyncSession, scope: str, caller: Caller) -> Role | None:
+    """Return the caller's role in an organization or a project, None with one in some of its projects alone.
+
+    Raises NotFound where it has none at all, and where there is no such scope, alike.
+    """
+    await must_be_there(session, organization_of(scope), caller)
+    role = caller.role_in(scope)
     if "/" in scope:
         there = await session.execute(sa.select(_projects.c.name).where(_projects.c.name == scope))
-        if there.one_or_none() is None or (caller.role_in(scope) is None and caller.role not in LOOKS_AFTER_ALL):
+        if there.one_or_none() is None or role is None:
             raise NotFound(f"There is no project {scope[:130]!r} that you may see.")
-    role = caller.role_in(scope)
-    if role not in LOOKS_AFTER_ALL:
+    return role
+
+
+async def _must_look_after(session: AsyncSession, scope: str, caller: Caller) -> Role:
+    """Return the caller's role; raises NotFound where it has none, Forbidden for less than a curator's."""
+    role = await role_of_member(session, scope, caller)
+    if role is None or role not in LOOKS_AFTER_ALL:
         raise Forbidden(f"Who belongs to {scope} is the business of its admins and curators.")
-    assert role is not None  # ruff: ignore[S101] - said on the line above.
     return role

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from catalog.access.audience import organization_of, reading_all, writing_all
 from catalog.access.principals import Caller
+from catalog.access.scopes import Scope
 from catalog.errors import Forbidden
 
 UPLOADS = "uploads"
@@ -21,6 +22,10 @@ def must_reach(caller: Caller, project: str, place: str, *, writing: bool, readi
     by way of these keys.
     """
     principal_id = caller.must_be_known()
+    if reading:
+        caller.must_have(Scope.READ)
+    if writing:
+        caller.must_have(Scope.REGISTER)
     scopes = (organization_of(project), project)
     if reading and not caller.audience.includes([reading_all(scope) for scope in scopes]):
         raise Forbidden(
@@ -34,7 +39,7 @@ def must_reach(caller: Caller, project: str, place: str, *, writing: bool, readi
                 f"Writing is for a folder of one's own, such as {UPLOADS}/{caller.name}/: elsewhere lies what others "
                 "have registered."
             )
-        if folder != caller.name and not caller.audience.includes([writing_all(scope) for scope in scopes]):
+        if folder != caller.name and not caller.changes.includes([writing_all(scope) for scope in scopes]):
             raise Forbidden(
                 f"{caller.name} may write below {UPLOADS}/{caller.name}/; another folder needs the role curator or "
                 f"admin in {project}."

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel
 
 from catalog.access import principals
-from catalog.access.principals import NOBODY, Caller
+from catalog.access.principals import Caller
 from catalog.database import Database, timestamp_column
 
 SECRET_BYTES = 32
@@ -34,7 +34,12 @@ class WebSession(SQLModel, table=True):
 
 _sessions = SQLModel.metadata.tables[WebSession.__tablename__]
 
-_WHOSE = "SELECT principal_id FROM web_session WHERE digest = %(digest)s AND expires_at > now()"
+# Pages are for people: a service account has no session that counts.
+_WHOSE = (
+    f"SELECT principal_id, {principals.OTHERWISE} "  # ruff: ignore[S608] - a constant of ours.
+    "FROM web_session JOIN principal ON principal.id = web_session.principal_id AND principal.kind = 'user' "
+    "WHERE web_session.digest = %(digest)s AND web_session.expires_at > now()"
+)
 
 
 async def begin(session: AsyncSession, principal_id: UUID, lifetime: timedelta, *, instead_of: str | None) -> str:
@@ -51,9 +56,9 @@ async def begin(session: AsyncSession, principal_id: UUID, lifetime: timedelta, 
     return secret
 
 
-async def visitor(database: Database, secret: str) -> Caller:
-    """Return who is logged in with this secret: nobody, where it is unknown or over, or the principal was ended."""
-    return await principals.caller_by(database, _WHOSE, {"digest": principals.digest_of(secret)}) or NOBODY
+async def visitor(database: Database, secret: str) -> Caller | None:
+    """Return who is logged in with this secret; None where it is unknown or over, or the principal was ended."""
+    return await principals.caller_by(database, _WHOSE, {"digest": principals.digest_of(secret)})
 
 
 async def end(session: AsyncSession, secret: str) -> None:

@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from catalog.access import issued
 from catalog.access.issued import Asked, Seen
+from catalog.access.scopes import Scope
 from catalog.api import requests, shapes
 from catalog.api.contract import Answer, Operation, operation
 from catalog.api.requests import AnyRequest
@@ -85,6 +86,7 @@ class AccessLogPage(msgspec.Struct, frozen=True):
         ),
         tag="operations",
         token=True,
+        scope=Scope.ADMIN,
         query=AccessLogQuery,
         answers={200: Answer("Entries.", AccessLogPage, headers={"Link": "The next page."}, also=(NDJSON, CSV))},
         problems=(403,),

@@ -4,8 +4,8 @@ from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
 from catalog.api import contract, requests, shapes
-from catalog.api.contract import JSON, Answer, Body, Operation, operation
-from catalog.api.requests import AnyRequest
+from catalog.api.contract import Answer, Body, Operation, operation
+from catalog.api.requests import JSON, AnyRequest
 from catalog.database import consistently
 from catalog.provenance import activities, recording
 from catalog.provenance.activities import ShownActivity

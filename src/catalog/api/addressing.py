@@ -5,6 +5,7 @@ which a route does before its handler; until then the name stands in one part of
 """
 
 import re
+from collections.abc import Awaitable, Callable
 
 from catalog.access.principals import Caller
 from catalog.api import requests
@@ -13,6 +14,8 @@ from catalog.doi import names
 from catalog.errors import NotFound
 from catalog.objects import kinds, reading
 from catalog.objects.metadata import OBJECT_NAME_PATTERN, PROJECT_PATTERN
+
+Who = Callable[[AnyRequest], Awaitable[Caller]]
 
 SPELLINGS = (
     "The object's id. A DOI of it that was made here, or its `org/project/kind/name`, stands for it; the DOI of a "
@@ -53,17 +56,15 @@ def with_one_part(path: str, doi_prefix: str) -> str:
     return f"{told['before']}{part}{'' if version is None else f'/versions/{version}'}{path[named.end() :]}"
 
 
-async def look_up(request: AnyRequest) -> None:
-    """Put the id in the place of a name in the path; raises NotFound where the caller may see none of it."""
-    if _named(request) is not None:
-        await look_up_for(request, await requests.caller(request))
+async def look_up(request: AnyRequest, who: Who = requests.caller) -> None:
+    """Put the id in the place of a name in the path; raises NotFound where the caller may see none of it.
 
-
-async def look_up_for(request: AnyRequest, caller: Caller) -> None:
-    """Do the same for a caller who is known."""
+    `who` tells who asks, where that is not said by a bearer token.
+    """
     part = _named(request)
     if part is None:
         return
+    caller = await who(request)
     *project, kind, name = part.split(":")
     if not all(project):
         raise NotFound(f"A name needs its project: write org/project/{kind}/{name}.")

@@ -15,24 +15,38 @@ from litestar.types import ASGIApp, ControllerRouterHandler, Message, Receive, S
 from uuid_utils.compat import uuid7
 
 from catalog.access.issued import Ledger
+from catalog.access.uses import Uses
 from catalog.api import (
     access_log,
+    accounts,
     activities,
     addressing,
+    adoptions,
     agents,
+    audit,
+    backends,
     bulk,
+    capacity,
     contract,
     credentials,
     curation,
     dois,
+    exports,
+    fields,
     files,
     grants,
+    health,
+    hints,
     history,
     imports,
+    inventory,
+    jobs,
     kinds,
     limits,
     members,
+    notices,
     notifications,
+    object_retention,
     objects,
     operations,
     organizations,
@@ -41,14 +55,22 @@ from catalog.api import (
     proposals,
     provenance,
     quality,
+    quotas,
     relations,
+    relocations,
     requests,
+    retention,
+    roles,
+    saved_searches,
     search,
     shapes,
     snapshots,
+    storages,
+    tokens,
     uploads,
     versions,
     vocabularies,
+    written,
 )
 from catalog.engines import opened
 from catalog.settings import Settings
@@ -75,6 +97,11 @@ ROUTES: list[HTTPRouteHandler] = [
     *history.ROUTES,
     *outside.ROUTES,
     *quality.ROUTES,
+    *quotas.ROUTES,
+    *inventory.ROUTES,
+    *adoptions.ROUTES,
+    *retention.ROUTES,
+    *object_retention.ROUTES,
     *relations.ROUTES,
     *activities.ROUTES,
     *agents.ROUTES,
@@ -86,11 +113,26 @@ ROUTES: list[HTTPRouteHandler] = [
     *snapshots.ROUTES,
     *files.ROUTES,
     *uploads.ROUTES,
+    *jobs.ROUTES,
     *grants.ROUTES,
     *organizations.ROUTES,
+    *roles.ROUTES,
+    *accounts.ROUTES,
+    *tokens.ROUTES,
+    *audit.ROUTES,
+    *backends.ROUTES,
+    *capacity.ROUTES,
+    *health.ROUTES,
+    *notices.ROUTES,
+    *storages.ROUTES,
+    *relocations.ROUTES,
     *credentials.ROUTES,
     *access_log.ROUTES,
     *search.ROUTES,
+    *saved_searches.ROUTES,
+    *exports.ROUTES,
+    *fields.ROUTES,
+    *hints.ROUTES,
     *kinds.ROUTES,
     *vocabularies.ROUTES,
     *proposals.ROUTES,
@@ -118,15 +160,21 @@ def litestar(settings: Settings, pages: Sequence[ControllerRouterHandler] = ()) 
     async def engines(app: Litestar) -> AsyncGenerator[None]:
         async with opened(settings) as engines:
             app.state.engines = engines
+            if engines.embedder is not None:
+                engines.embedder.open()
             app.state.ledger = ledger = Ledger(engines.database)
+            app.state.uses = uses = Uses(engines.database)
             stop = asyncio.Event()
-            keeping = asyncio.create_task(ledger.keep(stop), name="ledger")
+            keeping = [
+                asyncio.create_task(ledger.keep(stop), name="ledger"),
+                asyncio.create_task(uses.keep(stop), name="uses"),
+            ]
             try:
                 yield
             finally:
                 # Every request has been answered.
                 stop.set()
-                await keeping
+                await asyncio.gather(*keeping)
 
     app = Litestar(
         [*ROUTES, read_contract, *pages],
@@ -136,8 +184,12 @@ def litestar(settings: Settings, pages: Sequence[ControllerRouterHandler] = ()) 
                 "settings": settings,
                 "cursors": requests.Cursors(settings.cursor_key.get_secret_value()),
                 "recognised": requests.Recognised(),
+                "exports": exports.Exports(),
+                "refreshes": written.Refreshes(),
                 "limits": limits.Limits(
-                    settings.requests_per_second, anonymous_per_second=settings.requests_per_second_anonymous
+                    settings.requests_per_second,
+                    anonymous_per_second=settings.requests_per_second_anonymous,
+                    organization_per_second=settings.requests_per_second_organization,
                 ),
             }
         ),
@@ -170,7 +222,7 @@ class Outermost:
         problems.request_id.set(request_id)
         asked: Any = scope
         method: str = asked["method"]
-        inner: Any = {**asked, "method": "GET"} if method == "HEAD" else asked
+        inner: Any = {**asked, "method": "GET", requests.HEAD: True} if method == "HEAD" else asked
         path = addressing.with_one_part(asked["path"], self._doi_prefix)
         if path != asked["path"]:
             # A problem names the address that was asked for.

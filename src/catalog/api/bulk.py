@@ -21,11 +21,12 @@ from litestar.exceptions import InternalServerException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Stream
 
-from catalog.api import problems, requests, shapes
+from catalog.access.principals import Caller
+from catalog.api import problems, requests, shapes, written
 from catalog.api.contract import Answer, Body, Operation, operation
 from catalog.api.requests import BODY_BYTES_MAX, IDEMPOTENCY_KEY, AnyRequest
 from catalog.errors import CatalogError, Fault, Invalid, Unsupported
-from catalog.objects import bulk, sent_json, validation
+from catalog.objects import awaited, bulk, sent_json, validation
 from catalog.objects.bulk import Fate, Misrow, Outcome, Row
 from catalog.objects.remembering import Remember
 
@@ -300,13 +301,14 @@ ROW: dict[str, Any] = {
         tag="objects",
         token=True,
         body=Body(ROW, NDJSON, example=None),
-        answers={200: Answer("What became of each row.", BulkResult, NDJSON)},
+        answers={200: Answer("What became of each row.", BulkResult, NDJSON, headers=written.TOLD)},
         problems=(403, 415),
     ),
 )
 async def register_objects(request: AnyRequest) -> Response[Any]:
     """Register the rows of a body of any length."""
-    (await requests.caller(request)).must_register()
+    caller = await requests.caller(request)
+    caller.must_register()
     sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if sent != NDJSON:
         raise Unsupported(f"Send the rows as Content-Type: {NDJSON}, not {sent[:80] or 'without one'}.")
@@ -320,7 +322,18 @@ async def register_objects(request: AnyRequest) -> Response[Any]:
         told.close()
         raise Invalid("The connection was closed before the whole body had come.") from None
     told.seek(0)
-    return Stream(shapes.blocks(told), media_type=NDJSON, status_code=200, headers={"Cache-Control": "no-store"})
+    headers = {"Cache-Control": "no-store", **await _token(request, caller)}
+    return Stream(shapes.blocks(told), media_type=NDJSON, status_code=200, headers=headers)
+
+
+async def _token(request: AnyRequest, caller: Caller) -> dict[str, str]:
+    """Return the header with the token of all rows together; nothing when the database has gone meanwhile."""
+    try:
+        async with requests.engines(request).database.transaction() as session:
+            moment = await awaited.moment(session)
+    except AWAY:
+        return {}
+    return written.token_until(request, caller, moment)
 
 
 ROUTES: list[HTTPRouteHandler] = [register_objects]

@@ -8,7 +8,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from litestar import Litestar, route
@@ -17,11 +17,11 @@ from litestar.openapi.spec import SecurityRequirement
 from pydantic import BaseModel
 
 from catalog import __version__
+from catalog.access.scopes import Scope
 from catalog.api import addressing, requests
-from catalog.api.requests import AnyRequest
+from catalog.api.requests import JSON, AnyRequest
 
 PROBLEM = "application/problem+json"
-JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 
 IF_MATCH = {
@@ -80,7 +80,16 @@ class Operation:
     body: Body | None = None
     # Who may call it: nobody need say who they are, or a bearer token is needed.
     token: bool = False
+    # What a token of ours has to be good for. Left out: to read for GET, to register for all others. None: for nothing
+    # in particular, or the handler decides.
+    scope: Scope | Literal["by method"] | None = "by method"
     description: str = ""
+
+    def scope_for(self, method: str) -> Scope | None:
+        """Return what a token has to be good for."""
+        if self.scope == "by method":
+            return Scope.READ if method == "GET" else Scope.REGISTER
+        return self.scope
 
 
 # Whoever looks whether we live, and stores that notify us, add to the address what they like.
@@ -94,7 +103,7 @@ def operation(method: str, path: str, promise: Operation) -> Callable[[Any], HTT
         http_method=[method],  # type: ignore[list-item]  # Litestar takes the method's name; its type says an enum.
         # Every handler answers with a status of its own; this one only satisfies the router.
         status_code=200,
-        opt={"promise": promise},
+        opt={"promise": promise, requests.NEEDED_SCOPE: promise.scope_for(method)},
         before_request=_looking(path, queried=promise.query is not None or path in OPEN),
         include_in_schema=False,
         name=promise.id,
@@ -119,13 +128,15 @@ ALWAYS = (400, 401, 429, 500, 503)
 TAGS = {
     "objects": "Registering, reading and changing objects.",
     "files": "Bytes: uploads and downloads, by signed links to the store.",
+    "jobs": "Computations outside the catalog: what they are given and give back, by a key.",
     "versions": "Published states of an object, and what it went through.",
     "dois": "Digital object identifiers: made, registered, and what stands in the way.",
     "provenance": "Where objects come from, and what was made of them.",
     "search": "Finding objects, with facets and links.",
     "kinds": "What an object can be.",
     "vocabularies": "Controlled terms: schemes of concepts with labels in several languages.",
-    "access": "Organizations, projects, roles and grants: who may see and change what.",
+    "access": "Organizations, projects, roles, grants, tokens and service accounts: who may see and change what.",
+    "retention": "How long things are kept, what is held, and what is due to be removed.",
     "curation": "What needs attention, and changes of many objects at once.",
     "notifications": "Where buckets tell the catalog to look at a key.",
     "operations": "How the catalog itself is doing, and who was given what.",
@@ -173,7 +184,7 @@ def document(app: Litestar) -> dict[str, Any]:
     schemas: dict[str, Any] = {"Problem": PROBLEM_SCHEMA}
     paths: dict[str, dict[str, Any]] = {}
     for path, method, promise in sorted(promises(app), key=lambda one: (one[0], one[1])):
-        paths.setdefault(path, {})[method.lower()] = _operation(path, promise, schemas)
+        paths.setdefault(path, {})[method.lower()] = _operation(path, method, promise, schemas)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -196,14 +207,15 @@ def document(app: Litestar) -> dict[str, Any]:
                 "token": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "A token of the catalog (`cat_…`), or an access token of its OpenID provider.",
+                    "description": "A token of the catalog (`cat_…`), or an access token of its OpenID provider. One "
+                    "of ours may be good for less than its holder: an operation names the scope that it needs.",
                 }
             },
         },
     }
 
 
-def _operation(path: str, promise: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
+def _operation(path: str, method: str, promise: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": _path_schema(name)}
         | ({"description": addressing.SPELLINGS} if name == "object_id" else {})
@@ -212,13 +224,15 @@ def _operation(path: str, promise: Operation, schemas: dict[str, Any]) -> dict[s
     if promise.query is not None:
         parameters += _query_parameters(promise.query, schemas)
     parameters += [dict(header) for header in promise.headers]
-    problems = sorted({*ALWAYS, *promise.problems})
+    scope = promise.scope_for(method)
+    problems = sorted({*ALWAYS, *promise.problems, *([] if scope is None else [403])})
     anonymous: list[SecurityRequirement] = [] if promise.token else [{}]
     described: dict[str, Any] = {
         "operationId": promise.id,
         "summary": promise.summary,
         "tags": [promise.tag],
-        "security": [*anonymous, {"token": []}],
+        # The scope that a token needs (OpenAPI 3.1.0, section 4.8.30).
+        "security": [*anonymous, {"token": [] if scope is None else [scope.value]}],
         "responses": {
             **{str(status): _answer(answer, schemas) for status, answer in promise.answers.items()},
             **{

@@ -11,14 +11,20 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from catalog.access import issued, places
 from catalog.access.issued import Issued, What
 from catalog.api import problems, requests, shapes
-from catalog.api.contract import JSON, Answer, Body, Operation, operation
+from catalog.api.contract import Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
 from catalog.database import now
 from catalog.errors import Fault, Invalid
 from catalog.objects.metadata import PROJECT_PATTERN
-from catalog.storage import keys
-from catalog.storage.credentials import LIFETIME_DEFAULT, LIFETIME_MAX, PATTERN_CHARACTERS, Access
-from catalog.storage.keys import WrongPath
+from catalog.storage import capacity, choices, keys
+from catalog.storage.credentials import (
+    LIFETIME_DEFAULT,
+    LIFETIME_MAX,
+    PATTERN_CHARACTERS,
+    Access,
+    NoTemporaryCredentials,
+)
+from catalog.storage.keys import OWN, WrongPath
 
 SECONDS_MIN = 1
 SECONDS_MAX = int(LIFETIME_MAX.total_seconds())
@@ -72,24 +78,35 @@ class IssuedCredentials(msgspec.Struct, frozen=True):
         ),
         tag="files",
         token=True,
+        scope=None,
         body=Body(
             CredentialsWanted, example={"project": "lab/soil", "prefix": "uploads/gateway-7/", "access": ["write"]}
         ),
         answers={201: Answer("The keys, this once.", IssuedCredentials, headers={"Cache-Control": "no-store"})},
-        problems=(403, 409, 413, 415),
+        problems=(403, 409, 413, 415, 507),
     ),
 )
 async def issue_credentials(request: AnyRequest) -> Response[bytes]:
     """Have the store make keys, and note who got them before they are answered."""
     caller = await requests.caller(request)
     caller.must_be_known()
-    wanted = requests.parsed(await requests.body(request, media_types=(JSON,)), CredentialsWanted)
+    wanted = await requests.sent(request, CredentialsWanted)
     settings, engines = request.app.state.settings, requests.engines(request)
     prefix = _prefix(engines.placement.prefix, wanted)
     access = [one for one in Access if one.value in wanted.access]
     principal_id = places.must_reach(
         caller, wanted.project, wanted.prefix, writing=Access.WRITE in access, reading=Access.READ in access
     )
+    if Access.WRITE in access:
+        async with engines.database.transaction() as session:
+            if await choices.documents_of(session, wanted.project) is not None:
+                raise NoTemporaryCredentials(
+                    f"What is brought to {wanted.project} goes to a store of its organization, which makes no keys "
+                    "for the catalog to hand out. Bring files with tickets (POST /api/objects or /api/uploads)."
+                )
+        # Nobody tells how much will come by them: none are made where not a byte more may come.
+        async with engines.database.transaction() as session:
+            await capacity.must_fit(session, OWN, 1, engines.placement.told, at="/access")
     at = now()
     made = await engines.token_service.issue(
         prefix, access=access, until=at + timedelta(seconds=wanted.lifetime_seconds), now=at

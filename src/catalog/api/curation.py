@@ -1,7 +1,7 @@
 """`/api/curation`: what needs attention, and changes of many objects at once that can be looked at first and undone."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -10,8 +10,9 @@ from litestar.handlers import HTTPRouteHandler
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from catalog.access.audience import LOOKS_AFTER_ALL
+from catalog.access.principals import Caller
 from catalog.api import requests, shapes
-from catalog.api.contract import JSON, Answer, Body, Operation, operation
+from catalog.api.contract import Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
 from catalog.curation import editing, queues
 from catalog.curation.editing import EDIT_OBJECTS_MAX, EditView, Planned, Selection
@@ -19,6 +20,7 @@ from catalog.errors import Fault, Invalid
 from catalog.objects import discovered, kinds
 from catalog.objects.metadata import PROJECT_PATTERN
 from catalog.search import unfound
+from catalog.storage.keys import Stage
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 200
@@ -125,13 +127,17 @@ class WaitingPage(msgspec.Struct, frozen=True):
     cursor: str | None
 
 
+StageName = Literal["source", "uploaded", "harmonized"]
+
+
 class ShownDiscovered(msgspec.Struct, frozen=True):
-    """Bytes in the bucket that no object claims; `project` is what the key's layout names, if anything."""
+    """Bytes in a bucket that no object claims; `project` and `stage` are what the key's layout tells, if anything."""
 
     id: UUID
     bucket: str
     key: str
     project: str | None
+    stage: StageName | None
     size: int
     etag: str
     media_type: str
@@ -139,11 +145,26 @@ class ShownDiscovered(msgspec.Struct, frozen=True):
     found_at: datetime
 
 
+class StageFacet(msgspec.Struct, frozen=True):
+    """How much lies in a stage; null for what lies in none."""
+
+    stage: StageName | None
+    files: int
+    size: int
+
+
 class DiscoveredPage(msgspec.Struct, frozen=True):
-    """Some of these files, newest first, and where the next ones begin."""
+    """Some of these files, newest first, where the next ones begin, and how much there is of each stage in all."""
 
     items: list[ShownDiscovered]
+    stages: list[StageFacet]
     cursor: str | None
+
+
+class DiscoveredQuery(QueueQuery):
+    """Which of these files."""
+
+    stage: StageName | None = Field(default=None, description="Only those in this stage.")
 
 
 class ShownUnfound(msgspec.Struct, frozen=True):
@@ -233,22 +254,28 @@ class Undone(msgspec.Struct, frozen=True):
 )
 async def list_curation_queues(request: AnyRequest) -> Response[bytes]:
     """List the queues."""
-    caller = await requests.caller(request)
+    return shapes.json_response(
+        await counted(request, await requests.caller(request)), headers={"Cache-Control": "no-store"}
+    )
+
+
+async def counted(request: AnyRequest, caller: Caller) -> QueueList:
+    """Return how much waits for this caller; as all below here, the pages ask here too. Raises Forbidden."""
     caller.must_register()
     async with requests.engines(request).database.transaction() as session:
-        counted = await queues.counts(session, caller)
+        waiting = await queues.counts(session, caller)
         everything = caller.role in LOOKS_AFTER_ALL
         foreign = await discovered.count(session) if everything else 0
-        missed = await unfound.count(session) if everything else 0
+        unanswered = await unfound.count(session) if everything else 0
     items = [
-        ShownQueue(queue.name, queue.title, counted[queue.name], f"/api/curation/queues/{queue.name}")
+        ShownQueue(queue.name, queue.title, waiting[queue.name], f"/api/curation/queues/{queue.name}")
         for queue in queues.QUEUES.values()
     ]
     if everything:
         title = "Somebody put them into the bucket, and no object claims them"
         items.append(ShownQueue("discovered-files", title, foreign, "/api/curation/discovered"))
-        items.append(ShownQueue("unfound-searches", "Searches that found nothing", missed, "/api/curation/unfound"))
-    return shapes.json_response(QueueList(items), headers={"Cache-Control": "no-store"})
+        items.append(ShownQueue("unfound-searches", "Searches that found nothing", unanswered, "/api/curation/unfound"))
+    return QueueList(items)
 
 
 @operation(
@@ -267,9 +294,17 @@ async def list_curation_queues(request: AnyRequest) -> Response[bytes]:
 async def read_curation_queue(request: AnyRequest) -> Response[bytes]:
     """List a page of one queue."""
     caller = await requests.caller(request)
+    # Who may not ask is told so first, whatever else is wrong with the question.
     caller.must_register()
-    queue = queues.named(str(request.path_params["queue"]))
     asked = requests.query(request, QueueQuery)
+    told = await waiting(request, caller, str(request.path_params["queue"]), asked)
+    return shapes.json_response(told, headers={**requests.next_link(request, told.cursor), "Cache-Control": "no-store"})
+
+
+async def waiting(request: AnyRequest, caller: Caller, name: str, asked: QueueQuery) -> WaitingPage:
+    """Return a page of what waits in a queue for this caller; raises Forbidden, NotFound."""
+    caller.must_register()
+    queue = queues.named(name)
     bound_to = ("curation", queue.name, caller.id, asked.project)
     page = requests.paging(request, asked, UUID, *bound_to)
     async with requests.engines(request).database.transaction() as session:
@@ -297,9 +332,7 @@ async def read_curation_queue(request: AnyRequest) -> Response[bytes]:
         )
         for one in items
     ]
-    return shapes.json_response(
-        WaitingPage(shown, cursor), headers={**requests.next_link(request, cursor), "Cache-Control": "no-store"}
-    )
+    return WaitingPage(shown, cursor)
 
 
 _EXAMPLE: dict[str, Any] = {
@@ -317,7 +350,7 @@ _EXAMPLE: dict[str, Any] = {
         description="For curators. What is taken out of the bucket leaves this list.",
         tag="curation",
         token=True,
-        query=QueueQuery,
+        query=DiscoveredQuery,
         answers={200: Answer("A page of files.", DiscoveredPage, headers={"Link": "The next page."})},
         problems=(403,),
     ),
@@ -326,11 +359,21 @@ async def list_discovered_files(request: AnyRequest) -> Response[bytes]:
     """List a page of files that no object claims."""
     caller = await requests.caller(request)
     caller.must_look_after_all()
-    asked = requests.query(request, QueueQuery)
-    bound_to = ("discovered", caller.id, asked.project)
+    told = await unclaimed(request, caller, requests.query(request, DiscoveredQuery))
+    return shapes.json_response(told, headers={**requests.next_link(request, told.cursor), "Cache-Control": "no-store"})
+
+
+async def unclaimed(request: AnyRequest, caller: Caller, asked: DiscoveredQuery) -> DiscoveredPage:
+    """Return a page of files that no object claims; raises Forbidden."""
+    caller.must_look_after_all()
+    bound_to = ("discovered", caller.id, asked.project, asked.stage)
     page = requests.paging(request, asked, UUID, *bound_to)
     async with requests.engines(request).database.transaction() as session:
-        found = await discovered.page(session, project=asked.project, after=page.after, limit=page.one_more)
+        stage = None if asked.stage is None else Stage(asked.stage)
+        found = await discovered.page(
+            session, project=asked.project, stage=stage, after=page.after, limit=page.one_more
+        )
+        counted = await discovered.stages(session, project=asked.project)
     items, cursor = page.cut(found, lambda one: one.id)
     shown = [
         ShownDiscovered(
@@ -338,6 +381,7 @@ async def list_discovered_files(request: AnyRequest) -> Response[bytes]:
             bucket=one.bucket,
             key=one.key,
             project=one.project,
+            stage=one.stage,  # type: ignore[arg-type]  # The column holds exactly these words.
             size=one.size,
             etag=one.etag,
             media_type=one.media_type,
@@ -346,9 +390,8 @@ async def list_discovered_files(request: AnyRequest) -> Response[bytes]:
         )
         for one in items
     ]
-    return shapes.json_response(
-        DiscoveredPage(shown, cursor), headers={**requests.next_link(request, cursor), "Cache-Control": "no-store"}
-    )
+    facets = [StageFacet(None if one.stage is None else one.stage.value, one.files, one.size) for one in counted]
+    return DiscoveredPage(shown, facets, cursor)
 
 
 @operation(
@@ -369,11 +412,16 @@ async def list_unfound_searches(request: AnyRequest) -> Response[bytes]:
     """List searches that found nothing."""
     caller = await requests.caller(request)
     caller.must_look_after_all()
-    asked = requests.query(request, UnfoundQuery)
+    told = await missed(request, caller, requests.query(request, UnfoundQuery))
+    return shapes.json_response(told, headers={"Cache-Control": "no-store"})
+
+
+async def missed(request: AnyRequest, caller: Caller, asked: UnfoundQuery) -> UnfoundList:
+    """Return texts that found nothing; raises Forbidden."""
+    caller.must_look_after_all()
     async with requests.engines(request).database.transaction() as session:
         found = await unfound.commonest(session, limit=asked.limit)
-    items = [ShownUnfound(one.text, one.times, one.first_at, one.last_at) for one in found]
-    return shapes.json_response(UnfoundList(items), headers={"Cache-Control": "no-store"})
+    return UnfoundList([ShownUnfound(one.text, one.times, one.first_at, one.last_at) for one in found])
 
 
 @operation(
@@ -397,12 +445,18 @@ async def preview_edit(request: AnyRequest) -> Response[bytes]:
     """Look at an edit."""
     caller = await requests.caller(request)
     caller.must_register()
-    wanted = requests.parsed(await requests.body(request, media_types=(JSON,)), Looking)
+    told = await planned(request, caller, await requests.sent(request, Looking))
+    return shapes.json_response(told, headers={"Cache-Control": "no-store"})
+
+
+async def planned(request: AnyRequest, caller: Caller, wanted: Looking) -> ShownPlan:
+    """Return what an edit would do; raises as the operation tells."""
+    caller.must_register()
     selection = _selection(wanted.select)
     async with requests.engines(request).database.transaction() as session:
         plan = await editing.plan(session, selection, msgspec.json.encode(wanted.patch), caller=caller)
     objects = [_planned(one) for one in plan.objects]
-    shown = ShownPlan(
+    return ShownPlan(
         digest=plan.digest,
         objects=objects,
         changing=sum(bool(one.changes) for one in objects),
@@ -410,7 +464,6 @@ async def preview_edit(request: AnyRequest) -> Response[bytes]:
         fitting=plan.fitting,
         next_after=plan.next_after,
     )
-    return shapes.json_response(shown, headers={"Cache-Control": "no-store"})
 
 
 @operation(
@@ -431,12 +484,17 @@ async def make_edit(request: AnyRequest) -> Response[bytes]:
     """Make an edit."""
     caller = await requests.caller(request)
     caller.must_register()
-    wanted = requests.parsed(await requests.body(request, media_types=(JSON,)), Making)
+    told = await made(request, caller, await requests.sent(request, Making))
+    return shapes.json_response(told, status=201, headers={"Location": told.href})
+
+
+async def made(request: AnyRequest, caller: Caller, wanted: Making) -> ShownEdit:
+    """Make an edit as it was looked at; raises as the operation tells."""
+    caller.must_register()
     selection = _selection(wanted.select)
     async with requests.engines(request).database.transaction() as session:
-        edit = await editing.apply(session, selection, msgspec.json.encode(wanted.patch), wanted.preview, caller=caller)
-    shown = _shown(edit)
-    return shapes.json_response(shown, status=201, headers={"Location": shown.href})
+        view = await editing.apply(session, selection, msgspec.json.encode(wanted.patch), wanted.preview, caller=caller)
+    return _shown(view)
 
 
 @operation(
@@ -457,16 +515,19 @@ async def list_edits(request: AnyRequest) -> Response[bytes]:
     """List a page of edits."""
     caller = await requests.caller(request)
     caller.must_register()
-    asked = requests.query(request, PageQuery)
+    told = await edits(request, caller, requests.query(request, PageQuery))
+    return shapes.json_response(told, headers={**requests.next_link(request, told.cursor), "Cache-Control": "no-store"})
+
+
+async def edits(request: AnyRequest, caller: Caller, asked: PageQuery) -> EditPage:
+    """Return a page of the edits that this caller may see; raises Forbidden."""
+    caller.must_register()
     bound_to = ("edits", caller.id)
     page = requests.paging(request, asked, UUID, *bound_to)
     async with requests.engines(request).database.transaction() as session:
         found = await editing.page(session, caller=caller, after=page.after, limit=page.one_more)
     items, cursor = page.cut(found, lambda one: one.id)
-    return shapes.json_response(
-        EditPage([_shown(one) for one in items], cursor),
-        headers={**requests.next_link(request, cursor), "Cache-Control": "no-store"},
-    )
+    return EditPage([_shown(one) for one in items], cursor)
 
 
 @operation(
@@ -484,10 +545,14 @@ async def list_edits(request: AnyRequest) -> Response[bytes]:
 async def read_edit(request: AnyRequest) -> Response[bytes]:
     """Read one edit."""
     edit_id = requests.object_id(request, "edit_id")
-    caller = await requests.caller(request)
+    told = await edit(request, await requests.caller(request), edit_id)
+    return shapes.json_response(told, headers={"Cache-Control": "no-store"})
+
+
+async def edit(request: AnyRequest, caller: Caller, edit_id: UUID) -> ShownEdit:
+    """Return an edit; raises Unauthenticated, Forbidden, NotFound."""
     async with requests.engines(request).database.transaction() as session:
-        edit = await editing.find(session, edit_id, caller=caller)
-    return shapes.json_response(_shown(edit), headers={"Cache-Control": "no-store"})
+        return _shown(await editing.find(session, edit_id, caller=caller))
 
 
 @operation(
@@ -506,10 +571,14 @@ async def read_edit(request: AnyRequest) -> Response[bytes]:
 async def undo_edit(request: AnyRequest) -> Response[bytes]:
     """Take one edit back."""
     edit_id = requests.object_id(request, "edit_id")
-    caller = await requests.caller(request)
+    return shapes.json_response(await undone(request, await requests.caller(request), edit_id))
+
+
+async def undone(request: AnyRequest, caller: Caller, edit_id: UUID) -> Undone:
+    """Take an edit back; raises as the operation tells."""
     async with requests.engines(request).database.transaction() as session:
         back, left = await editing.undo(session, edit_id, caller=caller)
-    return shapes.json_response(Undone(back, [LeftAlone(*one) for one in left]))
+    return Undone(back, [LeftAlone(*one) for one in left])
 
 
 def _selection(wanted: Selecting) -> Selection:

@@ -218,7 +218,7 @@ async def list_object_dois(request: AnyRequest) -> Response[bytes]:
     async with requests.engines(request).database.transaction() as session:
         entry = await reading.find_even_withdrawn(session, object_id, caller.audience)
         views = await minting.all_of(session, object_id)
-    whole = caller.may_change(entry.writers)
+    whole = caller.audience.includes(entry.writers)
     items = [_shown(request, view, whole=whole) for view in views if whole or view.state in PUBLIC]
     return shapes.json_response(DoiList(items), headers={"Cache-Control": "no-cache", "Vary": "Authorization"})
 
@@ -290,17 +290,8 @@ async def list_dois(request: AnyRequest) -> Response[bytes]:
 async def _seen(request: AnyRequest, caller: Caller) -> tuple[DoiView, bool]:
     """Return the DOI in the path, and whether the caller may change what it names; raises NotFound."""
     doi = f"{request.path_params['prefix']}/{request.path_params['suffix']}".lower()
-    absent = NotFound(f"There is no DOI {doi[:80]!r} that you may see.")
-    if "\x00" in doi:
-        raise absent
     async with requests.engines(request).database.transaction() as session:
-        view = await minting.find(session, doi)
-        if view is None:
-            raise absent
-        whole = await minting.may_change(session, view, caller)
-    if not whole and view.state not in PUBLIC:
-        raise absent
-    return view, whole
+        return await minting.seen(session, doi, caller)
 
 
 @operation(

@@ -12,8 +12,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from catalog.access.audience import Permission
 from catalog.access.grants import check_prefix
+from catalog.access.scopes import Scope
 from catalog.api import requests, shapes
-from catalog.api.contract import JSON, Answer, Body, Operation, operation
+from catalog.api.contract import Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
 from catalog.objects import granting
 from catalog.objects.granting import GrantView
@@ -29,7 +30,7 @@ class GrantWanted(BaseModel):
         Field(
             min_length=1,
             max_length=200,
-            description="`user:NAME`, `group:ORGANIZATION/NAME`, or `public`.",
+            description="`user:NAME`, `service:NAME`, `group:ORGANIZATION/NAME`, or `public`.",
             examples=["user:ana"],
         ),
     ]
@@ -123,6 +124,7 @@ async def list_grants(request: AnyRequest) -> Response[bytes]:
         ),
         tag="access",
         token=True,
+        scope=Scope.CURATE,
         body=Body(GrantWanted),
         answers={201: Answer("Granted.", MadeGrant)},
         problems=(403, 404, 410, 413, 415),
@@ -133,7 +135,7 @@ async def grant_object(request: AnyRequest) -> Response[bytes]:
     object_id = requests.object_id(request)
     caller = await requests.caller(request)
     caller.must_be_known()
-    wanted = requests.parsed(await requests.body(request, media_types=(JSON,)), GrantWanted)
+    wanted = await requests.sent(request, GrantWanted)
     async with requests.engines(request).database.transaction() as session:
         made = await granting.grant(
             session,
@@ -155,6 +157,7 @@ async def grant_object(request: AnyRequest) -> Response[bytes]:
         description="No link is signed for it any more from now on; searches lose it within seconds.",
         tag="access",
         token=True,
+        scope=Scope.CURATE,
         answers={204: Answer("Revoked.")},
         problems=(403, 404, 410),
     ),
@@ -202,6 +205,7 @@ async def list_prefix_grants(request: AnyRequest) -> Response[bytes]:
         ),
         tag="access",
         token=True,
+        scope=Scope.CURATE,
         body=Body(PrefixGrantWanted),
         answers={201: Answer("Granted.", MadeGrant)},
         problems=(403, 404, 413, 415),
@@ -211,7 +215,7 @@ async def grant_prefix(request: AnyRequest) -> Response[bytes]:
     """Grant a permission on a prefix."""
     caller = await requests.caller(request)
     caller.must_be_known()
-    wanted = requests.parsed(await requests.body(request, media_types=(JSON,)), PrefixGrantWanted)
+    wanted = await requests.sent(request, PrefixGrantWanted)
     async with requests.engines(request).database.transaction() as session:
         made = await granting.grant_below(
             session,
@@ -232,6 +236,7 @@ async def grant_prefix(request: AnyRequest) -> Response[bytes]:
         summary="Take a grant on a prefix back",
         tag="access",
         token=True,
+        scope=Scope.CURATE,
         answers={204: Answer("Revoked.")},
         problems=(403, 404),
     ),

@@ -9,9 +9,9 @@ from litestar.handlers import HTTPRouteHandler
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from catalog.access.principals import Caller
-from catalog.api import contract, requests, shapes
+from catalog.api import contract, requests, shapes, written
 from catalog.api.contract import Answer, Body, Operation, operation
-from catalog.api.objects import ETAG, drafted, etag
+from catalog.api.objects import CHANGED, drafted, etag
 from catalog.api.requests import AnyRequest
 from catalog.errors import Fault, Invalid
 from catalog.exchange import datacite_import, datacite_xml, subjects
@@ -94,8 +94,8 @@ class ImportedObject(shapes.RegisteredObject, frozen=True, kw_only=True):
         query=RecordQuery,
         headers=(contract.IDEMPOTENCY_KEY,),
         body=Body(RECORD, media_type=DATACITE_JSON, example=EXAMPLE, also=(DATACITE_XML,)),
-        answers={201: Answer("Registered.", ImportedObject, headers={"Location": "The object's address.", **ETAG})},
-        problems=(403, 409, 410, 413, 415, 422),
+        answers={201: Answer("Registered.", ImportedObject, headers={"Location": "The object's address.", **CHANGED})},
+        problems=(403, 409, 410, 413, 415, 422, 507),
     ),
 )
 async def import_datacite(request: AnyRequest) -> Response[bytes]:
@@ -123,6 +123,7 @@ async def import_datacite(request: AnyRequest) -> Response[bytes]:
         left_out=[LeftOut(fault.pointer, fault.message) for fault in taken.left_out],
     )
     headers = {"Location": f"/api/objects/{entry.id}", "ETag": etag(entry.revision), "Cache-Control": "no-store"}
+    headers |= written.token_of(request, caller, entry.id, entry.revision)
     return shapes.json_response(shown, status=201, headers=headers)
 
 

@@ -8,8 +8,8 @@ from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
 from catalog.api import shapes
-from catalog.api.contract import JSON, Answer, Operation, operation
-from catalog.api.requests import AnyRequest
+from catalog.api.contract import Answer, Operation, operation
+from catalog.api.requests import JSON, AnyRequest
 from catalog.errors import NotFound
 from catalog.objects import kinds, validation
 
@@ -42,7 +42,13 @@ class ShownKind(msgspec.Struct, frozen=True):
 @operation(
     "GET",
     "/api/kinds",
-    Operation(id="list_kinds", summary="List the kinds", tag="kinds", answers={200: Answer("The kinds.", KindList)}),
+    Operation(
+        id="list_kinds",
+        summary="List the kinds",
+        tag="kinds",
+        scope=None,
+        answers={200: Answer("The kinds.", KindList)},
+    ),
 )
 async def list_kinds(request: AnyRequest) -> Response[bytes]:  # ruff: ignore[ARG001] - Litestar passes it by name.
     """List the kinds."""
@@ -57,6 +63,7 @@ async def list_kinds(request: AnyRequest) -> Response[bytes]:  # ruff: ignore[AR
         id="read_kind",
         summary="Read a kind's schema and example",
         tag="kinds",
+        scope=None,
         answers={200: Answer("The kind.", ShownKind)},
         problems=(404,),
     ),

@@ -2,20 +2,21 @@
 
 Kept in each process for itself, so that several of them allow as many times as much. A token counts for its principal
 as soon as this process has seen it work; whoever has none, or one that is no good, counts by address, and so does who
-is logged in to the pages.
+is logged in to the pages. Beside its own a principal's requests come out of the bucket of its organization, which all
+share who have a role there; who belongs to several takes from the fullest, so that none of them stops the work for
+another. Where that is looked up costs nothing: a caller is remembered with its roles.
 """
 
-import hmac
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Any
 
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from catalog.api.requests import Recognised
+from catalog.api.requests import Recognised, bearer, is_of_a_store, must_be_short
 from catalog.errors import TooManyRequests
 
 # A page has a search, its files and some assets; a program begins with a burst. So much may come at once.
@@ -29,69 +30,102 @@ UNLIMITED = frozenset({"/livez", "/readyz"})
 NOTIFICATIONS = "/api/notifications/"
 
 
+@dataclass(frozen=True, slots=True)
+class _Bucket:
+    """What somebody has left at a moment."""
+
+    key: Hashable
+    rate: float
+    level: float
+
+    def must_have_some(self, who: str) -> None:
+        """Raise TooManyRequests, with the figures and when to come back, when it is empty."""
+        if self.level < 1:
+            seconds = math.ceil((1 - self.level) / self.rate)
+            raise TooManyRequests(
+                f"{who} may ask {self.rate:,g} times a second here, and up to {_most(self.rate):,g} times at once; "
+                f"come back in {seconds} s.",
+                retry_after_seconds=seconds,
+            )
+
+
+def _most(rate: float) -> float:
+    return max(1.0, rate * BURST_SECONDS)
+
+
 class Limits:
     """The buckets of one process."""
 
-    def __init__(self, per_second: float, *, anonymous_per_second: float) -> None:
+    def __init__(self, per_second: float, *, anonymous_per_second: float, organization_per_second: float) -> None:
         self._per_second = per_second
         self._anonymous_per_second = anonymous_per_second
+        self._organization_per_second = organization_per_second
         self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
     def __len__(self) -> int:
         """How many callers are known."""
         return len(self._buckets)
 
-    def take(self, caller: Hashable, *, anonymous: bool, now: float) -> None:
-        """Take a request out of the caller's bucket; `now` is in seconds. Raises TooManyRequests when it is empty."""
-        rate = self._anonymous_per_second if anonymous else self._per_second
-        most = max(1.0, rate * BURST_SECONDS)
-        level, at = self._buckets.get(caller, (most, now))
-        level = min(most, level + (now - at) * rate)
-        if level < 1:
-            seconds = math.ceil((1 - level) / rate)
-            who = "An address without a token" if anonymous else "You"
-            raise TooManyRequests(
-                f"{who} may ask {rate:,g} times a second here, and up to {most:,g} times at once; "
-                f"come back in {seconds} s.",
-                retry_after_seconds=seconds,
-            )
-        self._buckets[caller] = (level - 1, now)
-        self._buckets.move_to_end(caller)
-        if len(self._buckets) > CALLERS_MAX:
+    def take(
+        self, caller: Hashable, *, anonymous: bool, now: float, organizations: Collection[str] = frozenset()
+    ) -> None:
+        """Take a request out of the caller's bucket, and out of that of its organization if it belongs to any.
+
+        Of several it is the fullest. `now` is in seconds. Raises TooManyRequests when one of the two is empty; then
+        nothing is taken out of the other.
+        """
+        own = self._bucket(caller, self._anonymous_per_second if anonymous else self._per_second, now)
+        own.must_have_some("An address without a token" if anonymous else "You")
+        taken = [own]
+        if organizations:
+            several = [
+                (name, self._bucket(("organization", name), self._organization_per_second, now))
+                for name in sorted(organizations)
+            ]
+            name, shared = max(several, key=lambda one: one[1].level)
+            shared.must_have_some(f"All who belong to {name} together")
+            taken.append(shared)
+        for bucket in taken:
+            self._buckets[bucket.key] = (bucket.level - 1, now)
+            self._buckets.move_to_end(bucket.key)
+        while len(self._buckets) > CALLERS_MAX:
             self._buckets.popitem(last=False)
+
+    def _bucket(self, key: Hashable, rate: float, now: float) -> _Bucket:
+        most = _most(rate)
+        level, at = self._buckets.get(key, (most, now))
+        return _Bucket(key, rate, min(most, level + (now - at) * rate))
 
 
 def limited(app: ASGIApp) -> ASGIApp:
-    """Let a request through to the handler only while its caller has some left (ASGI 3)."""
+    """Let a request through to the handler while its caller has some left, and if its address is short (ASGI 3)."""
 
     async def limiting(scope: Scope, receive: Receive, send: Send) -> None:
         if str(scope["type"]) == "http" and scope["path"] not in UNLIMITED:
             state = scope["litestar_app"].state
             token = _token(scope)
-            if not (scope["path"].startswith(NOTIFICATIONS) and _is_store(state.settings, token)):
+            if not (scope["path"].startswith(NOTIFICATIONS) and is_of_a_store(state.settings, token)):
                 recognised: Recognised = state.recognised
                 known = None if token is None else recognised.get(token)
                 limits: Limits = state.limits
-                caller = (
-                    address_of(_peer(scope), _forwarded(scope), state.settings.trusted_proxies)
-                    if known is None
-                    else known.id
-                )
-                limits.take(caller, anonymous=known is None, now=time.monotonic())
+                caller = asking_from(scope) if known is None else known.id
+                organizations = frozenset[str]() if known is None else known.organizations
+                limits.take(caller, anonymous=known is None, now=time.monotonic(), organizations=organizations)
+            must_be_short(scope["query_string"])
         await app(scope, receive, send)
 
     return limiting
 
 
+def asking_from(scope: Scope) -> str:
+    """Return the address that a request counts for where nobody says who asks."""
+    trusted = scope["litestar_app"].state.settings.trusted_proxies
+    return address_of(_peer(scope), _forwarded(scope), trusted)
+
+
 def _token(scope: Scope) -> str | None:
     header = next((value for name, value in scope["headers"] if name == b"authorization"), b"").decode("latin-1")
-    scheme, _, token = header.partition(" ")
-    return token.strip() or None if scheme.lower() == "bearer" else None
-
-
-def _is_store(settings: Any, token: str | None) -> bool:
-    expected: str = settings.notification_token.get_secret_value()
-    return token is not None and hmac.compare_digest(token.encode(), expected.encode())
+    return bearer(header)
 
 
 def _peer(scope: Scope) -> str:

@@ -4,9 +4,7 @@ Only the token, the size and one insert stand between a store and its 2xx: a ref
 queue, so whatever an authenticated store sends is kept, readable or not.
 """
 
-import hmac
 from collections.abc import Callable
-from typing import Any
 
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
@@ -15,10 +13,10 @@ from catalog import queue
 from catalog.api import requests
 from catalog.api.contract import Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
-from catalog.engines import BACKEND
 from catalog.errors import Unauthenticated
 from catalog.objects import uploads
 from catalog.storage import notifications, unreadable
+from catalog.storage.keys import OWN, PROBES
 from catalog.storage.notifications import Noticed, UnreadableNotification
 
 # Longer than any key we ever hand out; what does not fit an index row cannot be ours either.
@@ -31,6 +29,7 @@ def _promise(dialect: str, shape: str) -> Operation:
         summary=f"Take a notification in {shape}",
         tag="notifications",
         token=True,
+        scope=None,
         description="Needs the notification token as a bearer token. What cannot be read is kept with the reason.",
         body=Body({"type": "object"}),
         answers={204: Answer("Kept.")},
@@ -66,14 +65,21 @@ async def _take(
     async with engines.database.transaction() as session:
         if reason is not None:
             await unreadable.keep(session, dialect=dialect, reason=reason, body=body)
-        # Keys of other buckets are none of ours; the token says which backend speaks.
-        ours = [subject for subject in subjects if subject.startswith(f"{BACKEND}/{engines.placement.bucket}/")]
-        await queue.put(session, uploads.KEY, [subject for subject in ours if _fits(subject)])
+        own = f"{OWN}/{engines.placement.bucket}/"
+        # What trying our own store brought is gone again, and nobody's.
+        within = f"{engines.placement.prefix}/" if engines.placement.prefix else ""
+        tried = f"{own}{within}{PROBES}/"
+        subjects = {subject for subject in subjects if not subject.startswith(tried)}
+        ours = [subject for subject in subjects if subject.startswith(own) and _fits(subject)]
+        # Of other buckets only what a ticket of ours was for, whichever store speaks: a hint does no harm.
+        others = [subject for subject in subjects if not subject.startswith(own) and _fits(subject)]
+        ours += await uploads.awaited_elsewhere(session, [uploads.location_of(one)[1:] for one in others])
+        await queue.put(session, uploads.KEY, ours)
     return Response(b"", status_code=204)
 
 
 def _subject(noticed: Noticed) -> str:
-    return uploads.subject_of(BACKEND, noticed.bucket, noticed.key)
+    return uploads.subject_of(OWN, noticed.bucket, noticed.key)
 
 
 def _fits(subject: str) -> bool:
@@ -81,10 +87,8 @@ def _fits(subject: str) -> bool:
 
 
 def _must_be_a_store(request: AnyRequest) -> None:
-    expected: Any = request.app.state.settings.notification_token
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    known = hmac.compare_digest(token.strip().encode(), expected.get_secret_value().encode())
-    if scheme.lower() != "bearer" or not known:
+    token = requests.bearer(request.headers.get("authorization", ""))
+    if not requests.is_of_a_store(request.app.state.settings, token):
         raise Unauthenticated("Send the notification token as `Authorization: Bearer <token>`.")
 
 

@@ -11,8 +11,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from catalog.access.audience import Visibility
 from catalog.access.principals import Caller
 from catalog.api import contract, links, requests, shapes
-from catalog.api.contract import JSON, MERGE_PATCH, Answer, Body, Operation, operation
-from catalog.api.requests import AnyRequest
+from catalog.api import written as wrote
+from catalog.api.contract import MERGE_PATCH, Answer, Body, Operation, operation
+from catalog.api.requests import JSON, AnyRequest
 from catalog.database import now
 from catalog.doi import describing
 from catalog.errors import Invalid
@@ -28,6 +29,7 @@ LIMIT_MAX = 100
 REASON_CHARS_MAX = 1_000
 
 ETAG = {"ETag": "The revision, in quotes."}
+CHANGED = {**ETAG, **wrote.TOLD}
 REGISTRATION: dict[str, Any] = {
     "type": "object",
     "description": "One object. `metadata` depends on the kind: GET /api/kinds/{kind} has the whole JSON Schema.",
@@ -134,10 +136,10 @@ def etag(revision: int) -> str:
     return f'"{revision}"'
 
 
-async def read(request: AnyRequest, object_id: UUID, caller: Caller) -> Entry:
-    """Return the object as this caller may see it; the pages read through here too."""
+async def read(request: AnyRequest, object_id: UUID, caller: Caller, *, path: str | None = None) -> Entry:
+    """Return the object as this caller may see it, with `path` that file alone; the pages read through here too."""
     async with requests.engines(request).database.transaction() as session:
-        return await reading.find(session, object_id, caller.audience)
+        return await reading.find(session, object_id, caller.audience, path=path)
 
 
 async def drafted(request: AnyRequest, sent: bytes, caller: Caller) -> validation.Draft:
@@ -150,16 +152,17 @@ async def drafted(request: AnyRequest, sent: bytes, caller: Caller) -> validatio
             raise await remaining.refusal(session, wrong, caller.audience) from None
 
 
-def registered(request: AnyRequest, caller: Caller, outcome: Registered, *, status: int = 201) -> Response[bytes]:
+async def registered(request: AnyRequest, caller: Caller, outcome: Registered, *, status: int = 201) -> Response[bytes]:
     """Return the answer to a registration, with freshly signed tickets."""
     entry = outcome.entry
-    tickets = links.tickets(request, caller, outcome.uploads, now())
+    tickets = await links.tickets(request, caller, outcome.uploads, now())
     return shapes.json_response(
         shapes.registered_object(entry, tickets),
         status=status,
         headers={
             "Location": f"/api/objects/{entry.id}",
             "ETag": etag(entry.revision),
+            **wrote.token_of(request, caller, entry.id, entry.revision),
             # Tickets are leave to write: no cache may keep them.
             "Cache-Control": "no-store",
         },
@@ -178,9 +181,11 @@ def registered(request: AnyRequest, caller: Caller, outcome: Registered, *, stat
         headers=(contract.IDEMPOTENCY_KEY,),
         body=Body(REGISTRATION, example=EXAMPLE),
         answers={
-            201: Answer("Registered.", shapes.RegisteredObject, headers={"Location": "The object's address.", **ETAG})
+            201: Answer(
+                "Registered.", shapes.RegisteredObject, headers={"Location": "The object's address.", **CHANGED}
+            )
         },
-        problems=(403, 409, 410, 413, 415, 422),
+        problems=(403, 409, 410, 413, 415, 422, 507),
     ),
 )
 async def register_object(request: AnyRequest) -> Response[bytes]:
@@ -193,7 +198,7 @@ async def register_object(request: AnyRequest) -> Response[bytes]:
     remember = requests.remember(request, sent)
     async with engines.database.transaction() as session:
         outcome = await verbs.register(session, draft, caller=caller, placement=engines.placement, remember=remember)
-    return registered(request, caller, outcome)
+    return await registered(request, caller, outcome)
 
 
 @operation(
@@ -279,7 +284,7 @@ async def read_object(request: AnyRequest) -> Response[bytes]:
         token=True,
         headers=(contract.IF_MATCH,),
         body=Body(PATCH, MERGE_PATCH, example={"title": "A better title", "licence": None}),
-        answers={200: Answer("The changed object.", shapes.ChangedObject, headers=ETAG)},
+        answers={200: Answer("The changed object.", shapes.ChangedObject, headers=CHANGED)},
         problems=(403, 404, 409, 410, 412, 413, 415, 422, 428),
     ),
 )
@@ -292,7 +297,8 @@ async def revise_object(request: AnyRequest) -> Response[bytes]:
     revisions = requests.revisions(request)
     async with requests.engines(request).database.transaction() as session:
         entry = await verbs.revise(session, object_id, patch, caller=caller, revisions=revisions)
-    return shapes.json_response(shapes.changed_object(entry), headers={"ETag": etag(entry.revision)})
+    headers = {"ETag": etag(entry.revision), **wrote.token_of(request, caller, entry.id, entry.revision)}
+    return shapes.json_response(shapes.changed_object(entry), headers=headers)
 
 
 @operation(
@@ -306,7 +312,7 @@ async def revise_object(request: AnyRequest) -> Response[bytes]:
         token=True,
         headers=(contract.IF_MATCH,),
         query=Reason,
-        answers={204: Answer("Withdrawn.")},
+        answers={204: Answer("Withdrawn.", headers=wrote.TOLD)},
         problems=(403, 404, 410, 412, 428),
     ),
 )
@@ -318,8 +324,8 @@ async def withdraw_object(request: AnyRequest) -> Response[bytes]:
     asked = requests.query(request, Reason)
     revisions = requests.revisions(request)
     async with requests.engines(request).database.transaction() as session:
-        await verbs.withdraw(session, object_id, asked.reason, caller=caller, revisions=revisions)
-    return Response(b"", status_code=204)
+        revision = await verbs.withdraw(session, object_id, asked.reason, caller=caller, revisions=revisions)
+    return Response(b"", status_code=204, headers=wrote.token_of(request, caller, object_id, revision))
 
 
 ROUTES: list[HTTPRouteHandler] = [register_object, list_objects, read_object, revise_object, withdraw_object]

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 import msgspec
+import sqlalchemy as sa
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
@@ -12,7 +13,11 @@ from catalog import queue
 from catalog.api import requests, shapes
 from catalog.api.contract import Answer, Operation, operation
 from catalog.api.requests import AnyRequest
-from catalog.storage import unreadable
+from catalog.engines import Engines
+from catalog.errors import CatalogError
+from catalog.storage import health, unreadable
+from catalog.storage.backends import Health as BackendHealth
+from catalog.storage.keys import OWN
 
 PING_SECONDS_MAX = 3
 
@@ -36,11 +41,23 @@ class QueueReport(msgspec.Struct, frozen=True):
     unreadable: int
 
 
+class BackendCounts(msgspec.Struct, frozen=True):
+    """How many stores of organizations work and how many fail, and how the catalog's own was found last."""
+
+    healthy: int
+    failing: int
+    default: Literal["healthy", "failing"]
+
+
 class Health(msgspec.Struct, frozen=True):
-    """Whether the service can do its work, engine by engine."""
+    """Whether the service can do its work, engine by engine.
+
+    `backends` is told and decides nothing: the service is ready whatever stores do. Null without a database.
+    """
 
     status: Literal["pass", "fail"]
     engines: dict[str, str]
+    backends: BackendCounts | None
 
 
 @operation(
@@ -74,6 +91,7 @@ async def read_queue(request: AnyRequest) -> Response[bytes]:
         id="read_liveness",
         summary="Whether the process answers",
         tag="operations",
+        scope=None,
         answers={200: Answer("It does.", {"type": "string"}, media_type="text/plain")},
     ),
 )
@@ -89,6 +107,7 @@ async def read_liveness(request: AnyRequest) -> Response[str]:  # ruff: ignore[A
         id="read_readiness",
         summary="Whether every engine answers",
         tag="operations",
+        scope=None,
         answers={
             200: Answer("All do.", Health, headers={"Cache-Control": "no-store"}),
             503: Answer("Some do not.", Health),
@@ -98,6 +117,7 @@ async def read_liveness(request: AnyRequest) -> Response[str]:  # ruff: ignore[A
 async def read_readiness(request: AnyRequest) -> Response[bytes]:
     """Ask every engine."""
     engines = requests.engines(request)
+    counted = asyncio.create_task(_backends(engines))
     named = {"database": engines.database.ping(), "search": engines.index.ping(), "store": engines.store.ping()}
     outcomes = await asyncio.gather(
         *(asyncio.wait_for(ping, PING_SECONDS_MAX) for ping in named.values()), return_exceptions=True
@@ -107,8 +127,20 @@ async def read_readiness(request: AnyRequest) -> Response[bytes]:
         for name, outcome in zip(named, outcomes, strict=True)
     }
     ready = all(word == "pass" for word in told.values())
-    return shapes.json_response(
-        Health("pass" if ready else "fail", told), status=200 if ready else 503, headers={"Cache-Control": "no-store"}
+    answer = Health("pass" if ready else "fail", told, await counted)
+    return shapes.json_response(answer, status=200 if ready else 503, headers={"Cache-Control": "no-store"})
+
+
+async def _backends(engines: Engines) -> BackendCounts | None:
+    try:
+        async with asyncio.timeout(PING_SECONDS_MAX), engines.database.transaction() as session:
+            counted = await health.counts(session)
+            own = (await health.of(session, [OWN])).get(OWN)
+    except (TimeoutError, CatalogError, sa.exc.SQLAlchemyError, OSError):
+        return None
+    failing = own is not None and own.standing.state is BackendHealth.FAILING
+    return BackendCounts(
+        counted[BackendHealth.HEALTHY], counted[BackendHealth.FAILING], "failing" if failing else "healthy"
     )
 
 

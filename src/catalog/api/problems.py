@@ -41,6 +41,8 @@ STATUS: dict[type[errors.CatalogError], tuple[int, str]] = {
     errors.PreconditionMissing: (428, "If-Match is missing"),
     errors.TooManyRequests: (429, "Too many requests"),
     errors.Unavailable: (503, "Temporarily unavailable"),
+    # WebDAV, RFC 4918, section 11.5.
+    errors.NoSpace: (507, "No room left"),
 }
 
 HELP = {
@@ -49,7 +51,7 @@ HELP = {
         "Send a token as `Authorization: Bearer …`, the catalog's own (`cat_…`) or an access token of its OpenID "
         "provider, or no such header to read what is public."
     ),
-    "forbidden": "Your token is known, and its role or ownership does not allow this.",
+    "forbidden": "Your token is known, and its role, ownership or scopes do not allow this: `detail` says which.",
     "not-found": "Nothing is there, or nothing that you may see: the two are not told apart.",
     "conflict": "The present state refuses this; `detail` says what to do instead.",
     "gone": "The object was withdrawn.",
@@ -59,6 +61,7 @@ HELP = {
     "unsupported": "`detail` names the media type to send.",
     "unprocessable": "The request is well formed but contradicts something already recorded.",
     "too-many-requests": "Wait the seconds in Retry-After; `detail` says how fast you may ask.",
+    "no-space": "A limit of bytes is reached: `detail` has the figures and whom to ask. Trying again is of no use.",
     "unavailable": (
         "An engine behind the catalog does not answer, or refuses the catalog itself: `detail` says which. "
         "Repeat after the seconds in Retry-After."
@@ -88,6 +91,9 @@ def answer_for(request: Request[Any, Any, Any], fault: errors.CatalogError) -> R
     if status == 401:  # ruff: ignore[PLR2004] - the table above names it.
         sent = "Authorization" in request.headers
         headers["WWW-Authenticate"] = 'Bearer realm="catalog"' + (', error="invalid_token"' if sent else "")
+    if isinstance(fault, errors.InsufficientScope):
+        # RFC 6750, section 3.1.
+        headers["WWW-Authenticate"] = f'Bearer realm="catalog", error="insufficient_scope", scope="{fault.scope}"'
     if isinstance(fault, errors.Unavailable | errors.TooManyRequests):
         headers["Retry-After"] = str(fault.retry_after_seconds)
     return problem(request, slug(kind), title, status, detail=fault.detail, faults=fault.faults, headers=headers)

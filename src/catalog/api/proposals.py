@@ -10,8 +10,10 @@ from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from catalog.access.principals import Caller
+from catalog.access.scopes import Scope
 from catalog.api import requests, shapes
-from catalog.api.contract import JSON, Answer, Body, Operation, operation
+from catalog.api.contract import Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
 from catalog.objects import schemes
 from catalog.objects.metadata import Line, printable
@@ -131,7 +133,7 @@ def _answered(proposal: TermProposal, *, status: int = 200) -> Response[bytes]:
 async def propose_term(request: AnyRequest) -> Response[bytes]:
     """Take one proposal."""
     principal_id = (await requests.caller(request)).must_register()
-    asked = requests.parsed(await requests.body(request, media_types=(JSON,)), Proposal)
+    asked = await requests.sent(request, Proposal)
     name = request.path_params["scheme"]
     async with requests.engines(request).database.transaction() as session:
         await looking_up.scheme(session, name)
@@ -156,9 +158,14 @@ async def propose_term(request: AnyRequest) -> Response[bytes]:
 async def list_proposals(request: AnyRequest) -> Response[bytes]:
     """List proposals."""
     caller = await requests.caller(request)
-    principal_id = caller.must_be_known()
+    caller.must_be_known()
     asked = requests.query(request, ProposalQuery)
-    name = request.path_params["scheme"]
+    return shapes.json_response(await listed(request, caller, request.path_params["scheme"], asked))
+
+
+async def listed(request: AnyRequest, caller: Caller, name: str, asked: ProposalQuery) -> ProposalList:
+    """Return the proposals that this caller may see; as all below here, the pages ask here too; raises NotFound."""
+    principal_id = caller.must_be_known()
     async with requests.engines(request).database.transaction() as session:
         await looking_up.scheme(session, name)
         found = await proposals.listed(
@@ -168,7 +175,7 @@ async def list_proposals(request: AnyRequest) -> Response[bytes]:
             by=None if caller.audience.everything else principal_id,
             most=asked.limit,
         )
-    return shapes.json_response(ProposalList([_shown(one) for one in found]))
+    return ProposalList([_shown(one) for one in found])
 
 
 def _decision(verb: str, summary: str, description: str, body: Body | None = None) -> Callable[[Any], HTTPRouteHandler]:
@@ -181,6 +188,7 @@ def _decision(verb: str, summary: str, description: str, body: Body | None = Non
             description=f"{description} For curators. Deciding the same again changes nothing.",
             tag="vocabularies",
             token=True,
+            scope=Scope.CURATE,
             body=body,
             answers={200: Answer("The proposal as it stands now.", ShownProposal)},
             problems=(403, 404, 409, 422) if body is None else (403, 404, 409, 413, 415, 422),
@@ -191,11 +199,29 @@ def _decision(verb: str, summary: str, description: str, body: Body | None = Non
 @_decision("accept", "Make a concept of a proposed term", "The scheme gets a concept with the label and definition.")
 async def accept_proposal(request: AnyRequest) -> Response[bytes]:
     """Accept one proposal."""
-    principal_id = (await requests.caller(request)).must_look_after_all()
+    return await _decided(request, None)
+
+
+async def _decided(request: AnyRequest, decision: Merging | Declining | None) -> Response[bytes]:
     proposal_id = requests.object_id(request, "proposal_id")
+    told = await decided(request, await requests.caller(request), request.path_params["scheme"], proposal_id, decision)
+    return shapes.json_response(told)
+
+
+async def decided(
+    request: AnyRequest, caller: Caller, name: str, proposal_id: UUID, decision: Merging | Declining | None
+) -> ShownProposal:
+    """Accept a proposal, or merge or decline it as is said; raises Forbidden, NotFound, Conflict, Unprocessable."""
+    by = caller.must_look_after_all()
     async with requests.engines(request).database.transaction() as session:
-        proposal = await schemes.accept(session, request.path_params["scheme"], proposal_id, by=principal_id)
-    return _answered(proposal)
+        match decision:
+            case Merging():
+                proposal = await schemes.merge(session, name, proposal_id, decision.into, by=by)
+            case Declining():
+                proposal = await schemes.decline(session, name, proposal_id, decision.reason, by=by)
+            case None:
+                proposal = await schemes.accept(session, name, proposal_id, by=by)
+    return _shown(proposal)
 
 
 @_decision(
@@ -206,13 +232,8 @@ async def accept_proposal(request: AnyRequest) -> Response[bytes]:
 )
 async def merge_proposal(request: AnyRequest) -> Response[bytes]:
     """Merge one proposal into a concept."""
-    principal_id = (await requests.caller(request)).must_look_after_all()
-    proposal_id = requests.object_id(request, "proposal_id")
-    asked = requests.parsed(await requests.body(request, media_types=(JSON,)), Merging)
-    name = request.path_params["scheme"]
-    async with requests.engines(request).database.transaction() as session:
-        proposal = await schemes.merge(session, name, proposal_id, asked.into, by=principal_id)
-    return _answered(proposal)
+    (await requests.caller(request)).must_look_after_all()
+    return await _decided(request, await requests.sent(request, Merging))
 
 
 @_decision(
@@ -223,13 +244,8 @@ async def merge_proposal(request: AnyRequest) -> Response[bytes]:
 )
 async def decline_proposal(request: AnyRequest) -> Response[bytes]:
     """Decline one proposal."""
-    principal_id = (await requests.caller(request)).must_look_after_all()
-    proposal_id = requests.object_id(request, "proposal_id")
-    asked = requests.parsed(await requests.body(request, media_types=(JSON,)), Declining)
-    name = request.path_params["scheme"]
-    async with requests.engines(request).database.transaction() as session:
-        proposal = await schemes.decline(session, name, proposal_id, asked.reason, by=principal_id)
-    return _answered(proposal)
+    (await requests.caller(request)).must_look_after_all()
+    return await _decided(request, await requests.sent(request, Declining))
 
 
 ROUTES: list[HTTPRouteHandler] = [propose_term, list_proposals, accept_proposal, merge_proposal, decline_proposal]

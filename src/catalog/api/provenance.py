@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from catalog.access.principals import Caller
 from catalog.api import requests, shapes
-from catalog.api.contract import JSON, Answer, Body, Operation, operation
-from catalog.api.requests import AnyRequest
+from catalog.api.contract import Answer, Body, Operation, operation
+from catalog.api.requests import JSON, AnyRequest
 from catalog.database import consistently
 from catalog.objects.metadata import PROJECT_PATTERN
 from catalog.provenance import formats, impact, importing, lineage, prov_json, prov_json_import

@@ -8,7 +8,7 @@ from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
 from catalog.api import contract, requests, shapes
-from catalog.api.contract import JSON, Answer, Body, Operation, operation
+from catalog.api.contract import Answer, Body, Operation, operation
 from catalog.api.objects import ETAG, etag
 from catalog.api.requests import AnyRequest
 from catalog.objects import reading
@@ -110,8 +110,7 @@ async def record_relation(request: AnyRequest) -> Response[bytes]:
     object_id = requests.object_id(request)
     caller = await requests.caller(request)
     caller.must_be_known()
-    sent = await requests.body(request, media_types=(JSON,), most_bytes=RELATION_BYTES_MAX)
-    draft = requests.parsed(sent, RelationDraft)
+    draft = await requests.sent(request, RelationDraft, most_bytes=RELATION_BYTES_MAX)
     revisions = requests.revisions(request)
     async with requests.engines(request).database.transaction() as session:
         entry, relation_id = await recording.relate(session, object_id, draft, caller=caller, revisions=revisions)

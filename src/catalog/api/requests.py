@@ -4,6 +4,7 @@ import asyncio
 import base64
 import binascii
 import hashlib
+import hmac
 import re
 import secrets
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -20,11 +21,14 @@ from litestar.exceptions import InternalServerException
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from catalog.access import identities, oidc, principals
-from catalog.access.principals import NOBODY, Caller
+from catalog.access.principals import Caller
+from catalog.access.scopes import Scope
+from catalog.access.uses import Uses
 from catalog.engines import Engines
 from catalog.errors import Fault, Invalid, NotFound, PreconditionMissing, TooLarge, Unauthenticated, Unsupported
-from catalog.objects import sent_json, validation
+from catalog.objects import validation
 from catalog.objects.remembering import Remember
+from catalog.settings import Settings
 
 AnyRequest = Request[Any, Any, Any]
 Model = TypeVar("Model", bound=BaseModel)
@@ -32,14 +36,24 @@ Told = TypeVar("Told")
 Place = TypeVar("Place")
 Name = TypeVar("Name", bound=str)
 
+JSON = "application/json"
 # A description with a thousand declared files is about 300 kB.
 BODY_BYTES_MAX = 2 * 1024 * 1024
+# A text of 1,000 characters and a filter of 4,000, percent-encoded, with some hundred chosen values beside them.
+# An answer may repeat its address in each of its links.
+QUERY_BYTES_MAX = 16 * 1024
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,200}")
 QUALITY = re.compile(r"[01](\.\d{1,3})?")
 CONTENT_LENGTH = re.compile(r"[0-9]{1,20}")
 NONCE_BYTES = 12
+# Under this name a route says which scope a token needs for it.
+NEEDED_SCOPE = "scope"
 # Some 500 bytes each; who is not among them is asked for first.
 RECOGNISED_MAX = 10_000
+
+
+# Where the scope of a request says that only the head of the answer is wanted.
+HEAD = "catalog.head"
 
 
 def engines(request: AnyRequest) -> Engines:
@@ -49,9 +63,11 @@ def engines(request: AnyRequest) -> Engines:
 
 
 async def caller(request: AnyRequest) -> Caller:
-    """Return who sent the request; raises Unauthenticated for a header or token that is no good."""
-    token = _token(request)
-    return NOBODY if token is None else await _identified(request, token)
+    """Return who sent the request, with a token that is good for the operation.
+
+    Raises Unauthenticated for a header or token that is no good, InsufficientScope for one that is good for less.
+    """
+    return await _identified(request, _token(request))
 
 
 async def while_identifying(
@@ -59,12 +75,11 @@ async def while_identifying(
 ) -> tuple[Caller, Told]:
     """Return who sent the request, and what `ask` answers this caller; both at once where the token was seen before.
 
-    The database says whose token it is, as ever. Whom it named last is where the asking begins meanwhile; a beginning
-    that proves wrong (revoked, another role) is thrown away. Raises Unauthenticated, and what `ask` raises.
+    The database says whose token it is and what its holder may see, as ever, and what everybody may without one. What
+    it said last is where the asking begins meanwhile; a beginning that proves wrong (revoked, another role) is thrown
+    away. Raises what `caller` and `ask` raise.
     """
     token = _token(request)
-    if token is None:
-        return NOBODY, await ask(NOBODY)
     recognised: Recognised = request.app.state.recognised
     guess = recognised.get(token)
     if guess is None:
@@ -81,8 +96,11 @@ async def while_identifying(
     return caller, await ask(caller)
 
 
-async def _identified(request: AnyRequest, token: str) -> Caller:
-    """Return who holds a token, and remember whether it worked; raises what `_holder` does."""
+async def _identified(request: AnyRequest, token: str | None) -> Caller:
+    """Return who holds a token, and remember whether it worked; without one, nobody in particular.
+
+    Raises what `_holder` does, and InsufficientScope.
+    """
     recognised: Recognised = request.app.state.recognised
     try:
         caller = await _holder(request, token)
@@ -90,12 +108,19 @@ async def _identified(request: AnyRequest, token: str) -> Caller:
         recognised.forget(token)
         raise
     recognised.put(token, caller)
+    uses: Uses = request.app.state.uses
+    uses.note(caller)
+    scope: Scope | None = request.route_handler.opt.get(NEEDED_SCOPE)
+    if scope is not None:
+        caller.must_have(scope)
     return caller
 
 
-async def _holder(request: AnyRequest, token: str) -> Caller:
+async def _holder(request: AnyRequest, token: str | None) -> Caller:
     """Return who holds a token of ours or of the provider; raises Unauthenticated, or Unavailable for the latter."""
     opened = engines(request)
+    if token is None:
+        return await principals.nobody(opened.database)
     if opened.provider is not None and oidc.is_shaped(token):
         return await identities.identify(opened.database, opened.provider, token)
     return await principals.identify(opened.database, token)
@@ -105,31 +130,47 @@ def _token(request: AnyRequest) -> str | None:
     header = request.headers.get("authorization")
     if header is None:
         return None
-    scheme, _, token = header.partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    token = bearer(header)
+    if token is None:
         raise Unauthenticated("Send the token as `Authorization: Bearer <token>`.")
-    return token.strip()
+    return token
+
+
+def bearer(header: str) -> str | None:
+    """Return the token of an Authorization header (RFC 6750, section 2.1); None where it holds none."""
+    scheme, _, token = header.partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def is_of_a_store(settings: Settings, token: str | None) -> bool:
+    """Whether a token is that with which stores notify us."""
+    expected = settings.notification_token.get_secret_value()
+    return token is not None and hmac.compare_digest(token.encode(), expected.encode())
 
 
 class Recognised:
-    """Whom each token named last, by its digest: a guess to begin with, never an answer."""
+    """Whom each token, or none, named last, by its digest: a guess to begin with, never an answer."""
 
     def __init__(self) -> None:
         self._callers: dict[bytes, Caller] = {}
 
-    def get(self, token: str) -> Caller | None:
+    def get(self, token: str | None) -> Caller | None:
         """Return whom this token named last, if it has been seen."""
-        return self._callers.get(principals.digest_of(token))
+        return self._callers.get(_key(token))
 
-    def forget(self, token: str) -> None:
+    def forget(self, token: str | None) -> None:
         """Know no more whom this token named: it names nobody."""
-        self._callers.pop(principals.digest_of(token), None)
+        self._callers.pop(_key(token), None)
 
-    def put(self, token: str, caller: Caller) -> None:
+    def put(self, token: str | None, caller: Caller) -> None:
         """Remember whom this token names, and forget the oldest beyond the limit."""
-        self._callers[principals.digest_of(token)] = caller
+        self._callers[_key(token)] = caller
         if len(self._callers) > RECOGNISED_MAX:
             del self._callers[next(iter(self._callers))]
+
+
+def _key(token: str | None) -> bytes:
+    return b"" if token is None else principals.digest_of(token)
 
 
 async def body(request: AnyRequest, *, media_types: tuple[str, ...], most_bytes: int = BODY_BYTES_MAX) -> bytes:
@@ -194,6 +235,14 @@ def query(request: AnyRequest, model: type[Model]) -> Model:
     raise Invalid("The query has faults.", faults=faults.shown)
 
 
+def must_be_short(query_string: bytes) -> None:
+    """Raise Invalid, before anything of it is read, for a query string that is longer than any question needs."""
+    if len(query_string) > QUERY_BYTES_MAX:
+        message = f"what follows the ? has {len(query_string):,} bytes: at most {QUERY_BYTES_MAX:,}"
+        fault = Fault("", message, "Send a long question as the JSON body of a POST, where there is one.")
+        raise Invalid("The address is too long.", faults=[fault])
+
+
 class _Nothing(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -201,6 +250,17 @@ class _Nothing(BaseModel):
 async def no_query(request: AnyRequest) -> None:
     """Refuse every parameter, for an operation that has none; raises Invalid."""
     query(request, _Nothing)
+
+
+def organization(request: AnyRequest) -> str:
+    """Return the name of the organization in the path."""
+    return str(request.path_params["organization"])
+
+
+def scope(request: AnyRequest) -> str:
+    """Return the organization in the path, or its project where the path names one: organization/project."""
+    project = request.path_params.get("project")
+    return organization(request) if project is None else f"{organization(request)}/{project}"
 
 
 def object_id(request: AnyRequest, name: str = "object_id") -> UUID:
@@ -326,11 +386,14 @@ def next_link(request: AnyRequest, cursor: str | None) -> Mapping[str, str]:
     return {"Link": f'<{quote(request.scope["path"])}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'}
 
 
+async def sent(request: AnyRequest, model: type[Model], *, most_bytes: int = BODY_BYTES_MAX) -> Model:
+    """Return the JSON body as the model; raises Unsupported, TooLarge, or Invalid with every fault."""
+    return parsed(await body(request, media_types=(JSON,), most_bytes=most_bytes), model)
+
+
 def parsed(sent: bytes, model: type[Model]) -> Model:
     """Return a JSON body as the model; raises Invalid with every fault."""
-    raw = sent_json.value_of(sent)
-    faults = validation.Faults()
-    faults.add(sent_json.faults_in(sent, validation.pointer_to))
+    raw, faults = validation.read(sent)
     read = None
     try:
         read = model.model_validate_json(sent)

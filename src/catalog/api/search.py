@@ -1,103 +1,40 @@
 """`/api/search`: the index finds, the database decides, and what is shown carries links that work."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from catalog.access.principals import Caller
-from catalog.api import links, requests, shapes
-from catalog.api.contract import JSON, Answer, Body, Operation, operation
+from catalog.access.scopes import Scope
+from catalog.api import hybrid, links, questions, requests, shapes, written
+from catalog.api.contract import Answer, Body, Operation, operation
+from catalog.api.hybrid import HybridNote
+from catalog.api.questions import SearchBody, SearchQuery
 from catalog.api.requests import AnyRequest
 from catalog.database import now
-from catalog.errors import Fault, Invalid
-from catalog.objects import kinds, reading, running
+from catalog.engines import Engines
+from catalog.objects import reading
 from catalog.objects.reading import Entry, FileView
 from catalog.objects.tables import FileState
-from catalog.search import query, unfound
+from catalog.search import facets as counting
+from catalog.search import meant, query, unfound
+from catalog.search.answers import Facet, Found
+from catalog.search.facets import Level
+from catalog.search.query import Question
 from catalog.storage.signing import Link
-from catalog.vocabulary import looking_up
+from catalog.vocabulary import hierarchy, looking_up
 
-LIMIT_DEFAULT = 20
-LIMIT_MAX = 100
 DESCRIPTION_CHARS_SHOWN = 400
-CHOSEN_VALUES_MAX = 50
-
-Facet = Literal[
-    "kind",
-    "project",
-    "licence",
-    "year",
-    "creator",
-    "format",
-    "state",
-    "quality",
-    "sensor",
-    "has_labels",
-    "subject",
-    "task",
-]
-# Facets whose values are URIs of concepts.
-OF_CONCEPTS = ("subject", "task")
-Chosen = Annotated[
-    list[Annotated[str, StringConstraints(min_length=1, max_length=300)]], Field(max_length=CHOSEN_VALUES_MAX)
-]
-
-
-class SearchQuery(BaseModel):
-    """A question to the catalog. Several values of one filter mean any of them; several filters mean all of them."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    q: str | None = Field(
-        default=None,
-        description='Words that must all occur; "a phrase", -excluded, prefix*.',
-        max_length=query.Q_CHARS_MAX,
-    )
-    kind: Chosen = Field(default=[], description="Only these kinds.")
-    project: Chosen = Field(default=[], description="Only these projects, written org/project.")
-    licence: Chosen = Field(default=[], description="Only these licences, as SPDX expressions.")
-    year: Annotated[list[Annotated[int, Field(ge=0, le=9999)]], Field(max_length=CHOSEN_VALUES_MAX)] = Field(
-        default=[], description="Only these years of issue, creation or collection."
-    )
-    creator: Chosen = Field(default=[], description="Only objects by these creators, names as the facet shows them.")
-    format: Chosen = Field(default=[], description="Only objects with a file of one of these media types.")
-    state: Chosen = Field(default=[], description="Only drafts, or only published objects.")
-    quality: Chosen = Field(default=[], description="Only records that are excellent, good, fair or poor.")
-    has_labels: Annotated[list[Literal["yes", "no"]], Field(max_length=2)] = Field(
-        default=[],
-        description=(
-            "Only data sets with labels: their own, or objects of the kind labels that you may see and that name them; "
-            "or only data sets without."
-        ),
-    )
-    subject: Chosen = Field(
-        default=[], description="Only objects of these scientific fields or of narrower ones, as URIs of concepts."
-    )
-    task: Chosen = Field(default=[], description="Only objects for these tasks or narrower ones, as URIs of concepts.")
-    sensor: Chosen = Field(default=[], description="Only what comes from these sensors, or is for them: their ids.")
-    runtime: Chosen = Field(
-        default=[],
-        description="Only what runs on one of these: software, alone or with the versions that you have: pytorch>=2.1.",
-    )
-    valid_at: AwareDatetime | None = Field(
-        default=None, description="Only what holds at this moment: a calibration by its validity, else its coverage."
-    )
-    facet: Annotated[list[Facet], Field(max_length=13)] = Field(
-        default=[], description="Which facets to count. A facet is not narrowed by its own filter."
-    )
-    sort: Literal["relevance", "newest", "oldest", "title"] | None = Field(
-        default=None, description="Default: relevance with words, newest without."
-    )
-    limit: int = Field(default=LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="How many hits a page has at most.")
-    cursor: str | None = Field(default=None, description="Where the page before ended.", max_length=4_000)
+# Enough hits to tell which word was meant.
+MEANT_BY_HITS = 10
 
 
 class LinkedFile(msgspec.Struct, frozen=True):
@@ -127,6 +64,8 @@ class Hit(msgspec.Struct, frozen=True):
     revision: int
     updated_at: datetime
     href: str
+    # Where it was taken or holds: west, south, east, north in degrees (WGS 84); a point is a box without extent.
+    bbox: list[float] | None
     highlights: dict[str, list[str]]
     files: list[LinkedFile]
     files_total: int
@@ -138,6 +77,10 @@ class FacetValue(msgspec.Struct, frozen=True):
     value: str | int
     count: int
     label: str | msgspec.UnsetType = msgspec.UNSET
+    # Of a concept: the values of this facet that are broader, so that they can be shown as a tree.
+    broader: list[str] | msgspec.UnsetType = msgspec.UNSET
+    # In a tree: how many concepts of the vocabulary are directly below it.
+    narrower: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class ShownFacet(msgspec.Struct, frozen=True):
@@ -146,114 +89,173 @@ class ShownFacet(msgspec.Struct, frozen=True):
     buckets: list[FacetValue]
     rest: int
     missing: int
+    # Of a tree: the concepts on the way from the top to the one whose narrower ones these are; none at the top.
+    above: list[FacetValue] | msgspec.UnsetType = msgspec.UNSET
 
 
 class SearchAnswer(msgspec.Struct, frozen=True):
-    """What was found."""
+    """What was found. `similar` says that nothing has the words as they were written, and what is near was found."""
 
     total: int
     hits: list[Hit]
     facets: dict[str, ShownFacet]
     cursor: str | None
+    similar: bool
+    # The question with the words that were found in place of those that were not.
+    did_you_mean: str | None
+    # With `after_write`: whether the index had that write when it was asked.
+    fresh: bool | msgspec.UnsetType = msgspec.UNSET
+    # Where what means the same was asked for, or is by default.
+    hybrid: HybridNote | msgspec.UnsetType = msgspec.UNSET
 
 
-async def answer(request: AnyRequest, asked: SearchQuery, caller: Caller | None = None) -> SearchAnswer:
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What was found for a page, and the place from which the next one's cursor is made."""
+
+    found: Found
+    similar: bool
+    place: Any
+    hybrid: HybridNote | msgspec.UnsetType = msgspec.UNSET
+
+
+async def answer(request: AnyRequest, asked: SearchQuery | SearchBody, caller: Caller | None = None) -> SearchAnswer:
     """Answer a question as this caller, or else whoever sent the request, may have it answered; pages ask here too."""
-    _known_kinds(asked)
     engines = requests.engines(request)
+    question = await questions.read(engines, asked)
 
-    runtimes = await _runtimes(request, asked.runtime)
-
-    async def find(caller: Caller) -> query.Found:
-        question = _question(request, asked, caller, runtimes)
-        return await engines.index.find(query.body_of(question, caller.audience), question)
+    async def find(caller: Caller) -> tuple[_Page, bool | msgspec.UnsetType]:
+        fresh: bool | msgspec.UnsetType = msgspec.UNSET
+        if asked.after_write is not None:
+            fresh = await written.is_found(request, caller, asked.after_write, asked.wait_seconds)
+        return await _page(request, asked, question, caller), fresh
 
     if caller is None:
-        caller, found = await requests.while_identifying(request, find)
+        caller, (page, fresh) = await requests.while_identifying(request, find)
     else:
-        found = await find(caller)
+        page, fresh = await find(caller)
+    found = page.found
     entries = await reading.find_each(
         engines.database, [hit.id for hit in found.hits], caller.audience, files_most=shapes.FILES_SHOWN_MAX
     )
-    if not found.total and asked.q and asked.cursor is None and not _narrowed(asked):
+    if not found.total and asked.q and asked.cursor is None and not questions.narrowed(asked):
         # A count for curators, of which nobody's answer depends.
         with suppress(sa.exc.SQLAlchemyError):
             async with engines.database.transaction() as session:
                 await unfound.note(session, asked.q)
     # What is gone or hidden since it was indexed is not in the database's answer, and so not in ours.
-    sign = links.downloads(request, caller, now())
+    backends = {file.backend for entry in entries.values() for file in entry.files}
+    sign = await links.downloads(request, caller, now(), backends)
     hits = [_hit(entries[hit.id], hit.highlights, sign) for hit in found.hits if hit.id in entries]
-    uris = [str(value) for name in OF_CONCEPTS if name in found.facets for value, _ in found.facets[name].buckets]
-    labels = await looking_up.labels(engines.database, uris)
-    facets = {
-        name: ShownFacet(
-            [FacetValue(value, count, labels.get(str(value), msgspec.UNSET)) for value, count in facet.buckets],
-            facet.rest,
-            facet.missing,
-        )
-        for name, facet in found.facets.items()
-    }
-    cursor = None if found.last is None else requests.cursors(request).seal(found.last, *_bound_to(asked, caller))
-    return SearchAnswer(found.total, hits, facets, cursor)
-
-
-def _narrowed(asked: SearchQuery) -> bool:
-    """Whether anything but the text decides what is found."""
-    return bool(asked.valid_at or asked.runtime or any(getattr(asked, name) for name in query.ASKABLE))
-
-
-async def _runtimes(request: AnyRequest, texts: Sequence[str]) -> list[query.Runtime]:
-    """Return the software that is asked for, by its concept where the scheme knows it; raises Invalid."""
-    wanted, faults = [], []
-    for place, text in enumerate(texts):
-        try:
-            wanted.append(running.asked(text))
-        except ValueError as wrong:
-            faults.append(Fault(f"/runtime/{place}", str(wrong)))
-    if faults:
-        raise Invalid("The query has faults.", faults=faults)
-    if not wanted:
-        return []
-    named = [(running.SOFTWARE, name) for name, _ in wanted]
-    async with requests.engines(request).database.transaction() as session:
-        meant = await looking_up.meanings(session, named, unexplained=named)
-    return [query.Runtime(meant[running.SOFTWARE, name].uri or name, *versions) for name, versions in wanted]
-
-
-def _question(
-    request: AnyRequest, asked: SearchQuery, caller: Caller, runtimes: Sequence[query.Runtime]
-) -> query.Question:
-    after = None
-    if asked.cursor is not None:
-        after = tuple(requests.cursors(request).open(asked.cursor, *_bound_to(asked, caller)))
-    return query.Question(
-        text=asked.q,
-        filters={name: tuple(values) for name in query.ASKABLE if (values := getattr(asked, name))},
-        facets=tuple(dict.fromkeys(asked.facet)),
-        sort=asked.sort,
-        limit=asked.limit,
-        after=after,
-        runtimes=runtimes,
-        valid_at=asked.valid_at,
+    return SearchAnswer(
+        total=found.total,
+        hits=hits,
+        facets=await shown_facets(engines, question, found.facets),
+        cursor=(
+            None
+            if page.place is None
+            else requests.cursors(request).seal(page.place, *_bound(asked, caller, page.hybrid))
+        ),
+        similar=page.similar,
+        did_you_mean=meant.instead(question, found.hits[:MEANT_BY_HITS]) if page.similar else None,
+        fresh=fresh,
+        hybrid=page.hybrid,
     )
 
 
-def _bound_to(asked: SearchQuery, caller: Caller) -> tuple[Any, ...]:
-    return "search", caller.id, asked.model_dump(exclude={"cursor", "limit"})
+_BY_MEANING = HybridNote(used=True, added=0, why=None, note=None)
 
 
-def _known_kinds(asked: SearchQuery) -> None:
-    faults: list[Fault] = [
-        kinds.unknown(f"/kind/{place}", name) for place, name in enumerate(asked.kind) if name not in kinds.known()
+def _bound(asked: SearchQuery | SearchBody, caller: Caller, note: HybridNote | msgspec.UnsetType) -> tuple[Any, ...]:
+    """Return what a cursor is bound to: what is asked as well as whether that is hybrid here, by default or not."""
+    return (*questions.bound_to(asked, caller), *([] if note is msgspec.UNSET else ["hybrid"]))
+
+
+async def _page(request: AnyRequest, asked: SearchQuery | SearchBody, question: Question, caller: Caller) -> _Page:
+    """Return what answers the question, by its words alone or by its meaning too."""
+    engines = requests.engines(request)
+    wanted = asked.hybrid
+    if wanted is None:
+        # Where nothing is typed, nothing can mean the same.
+        wanted = engines.hybrid_by_default and question.wants_words
+    if not wanted:
+        found, similar = await _found(request, asked, question, caller)
+        return _Page(found, similar, None if found.last is None else [similar, *found.last])
+    if asked.cursor is None:
+        page = await hybrid.first_page(engines, question, caller, similar=asked.similar)
+    else:
+        place = requests.cursors(request).open(asked.cursor, *_bound(asked, caller, _BY_MEANING))
+        page = await hybrid.next_page(engines, question, caller, msgspec.convert(place, hybrid.Place))
+    return _Page(page.found, page.similar, page.place, page.note)
+
+
+async def _found(
+    request: AnyRequest, asked: SearchQuery | SearchBody, question: Question, caller: Caller
+) -> tuple[Found, bool]:
+    """Return what answers the question, and whether that has other words than were written.
+
+    Nothing but what this caller may see decides whether similar words are looked for.
+    """
+    index = requests.engines(request).index
+    similar = False
+    if asked.cursor is not None:
+        similar, *after = requests.cursors(request).open(asked.cursor, *questions.bound_to(asked, caller))
+        question = replace(question, after=tuple(after), similar=similar)
+    found = await index.find(query.body_of(question, caller.audience), question)
+    wider = None if found.total or asked.cursor is not None or not asked.similar else meant.widened(question)
+    if wider is None:
+        return found, similar
+    near = await index.find(query.body_of(wider, caller.audience), wider)
+    return (near, True) if near.total else (found, False)
+
+
+async def shown_facets(engines: Engines, question: Question, facets: Mapping[str, Facet]) -> dict[str, ShownFacet]:
+    """Return the facets with what their concepts are called, and which of these is broader than which."""
+    uris = [
+        str(value)
+        for name in (*counting.OF_CONCEPTS, counting.RUNTIME)
+        if name in facets
+        for value in (*(value for value, _ in facets[name].buckets), *_above(question, name))
     ]
-    if faults:
-        raise Invalid("The query has faults.", faults=faults)
+    in_trees = [
+        str(value)
+        for name in question.levels
+        if name in facets
+        for value in (*(value for value, _ in facets[name].buckets), *_above(question, name))
+    ]
+    told = await looking_up.labels_and_broader(engines.database, uris)
+    below = await hierarchy.narrower_counts(engines.database, in_trees)
+    return {name: _shown_facet(facet, question.levels.get(name), told, below) for name, facet in facets.items()}
+
+
+def _above(question: Question, name: str) -> Sequence[str]:
+    return question.levels[name].above if name in question.levels else ()
+
+
+def _shown_facet(
+    facet: Facet, level: Level | None, told: Mapping[str, tuple[str, list[str]]], below: Mapping[str, int]
+) -> ShownFacet:
+    way = [(uri, facet.above.get(uri, 0)) for uri in ([] if level is None else level.above)]
+    there = {value for value, _ in (*facet.buckets, *way)}
+
+    def shown(value: str | int, count: int) -> FacetValue:
+        label, broader = told.get(str(value), (msgspec.UNSET, []))
+        known = [uri for uri in broader if uri in there]
+        narrower = msgspec.UNSET if level is None else below.get(str(value), 0)
+        return FacetValue(value, count, label, known or msgspec.UNSET, narrower)
+
+    return ShownFacet(
+        [shown(*one) for one in facet.buckets],
+        facet.rest,
+        facet.missing,
+        msgspec.UNSET if level is None else [shown(*one) for one in way],
+    )
 
 
 def _hit(
     entry: Entry,
     highlights: dict[str, list[str]],
-    sign: Callable[[UUID, Sequence[FileView], int | None], list[Link]],
+    sign: Callable[[UUID, Sequence[FileView], int | None], list[Link | None]],
 ) -> Hit:
     record = entry.record
     there = [file for file in entry.files if file.state == FileState.AVAILABLE]
@@ -272,6 +274,7 @@ def _hit(
         revision=entry.revision,
         updated_at=entry.updated_at,
         href=f"/api/objects/{entry.id}",
+        bbox=_bbox(record),
         highlights=highlights,
         files=[
             LinkedFile(
@@ -286,6 +289,15 @@ def _hit(
         ],
         files_total=entry.files_total,
     )
+
+
+def _bbox(record: Mapping[str, Any]) -> list[float] | None:
+    spatial = (record.get("coverage") or {}).get("spatial") or {}
+    if (box := spatial.get("box")) is not None:
+        return [box["west"], box["south"], box["east"], box["north"]]
+    if (point := spatial.get("point")) is not None:
+        return [point["longitude"], point["latitude"]] * 2
+    return None
 
 
 def _shortened(text: str) -> str:
@@ -320,10 +332,12 @@ async def search(request: AnyRequest) -> Response[bytes]:
     )
 
 
-@operation("POST", "/api/search", _promise(id="search_by_body", body=Body(SearchQuery), problems=(413, 415)))
+@operation(
+    "POST", "/api/search", _promise(id="search_by_body", scope=Scope.READ, body=Body(SearchBody), problems=(413, 415))
+)
 async def search_by_body(request: AnyRequest) -> Response[bytes]:
     """Search by a JSON body."""
-    asked = requests.parsed(await requests.body(request, media_types=(JSON,)), SearchQuery)
+    asked = await requests.sent(request, SearchBody, most_bytes=questions.BODY_BYTES_MAX)
     found = await answer(request, asked)
     return shapes.json_response(found, headers={"Cache-Control": "no-store"})
 

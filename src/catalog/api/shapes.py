@@ -14,6 +14,7 @@ from catalog.objects import reading, versions
 from catalog.objects.reading import Entry, FileView
 from catalog.objects.tables import FileState, Upload
 from catalog.storage import parts
+from catalog.storage.signing import Link
 
 FILES_SHOWN_MAX = 10
 ANSWER_BYTES = 64 * 1024
@@ -36,6 +37,8 @@ class ShownFile(msgspec.Struct, frozen=True, omit_defaults=True):
     state: Literal["expected", "available", "mismatched", "missing"]
     href: str
     found: FoundBytes | None = None
+    # Where links were asked for, and the bytes are there.
+    link: Link | None = None
 
 
 class ShownObject(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,9 +135,10 @@ class ObjectPage(msgspec.Struct, frozen=True):
 
 
 class FileList(msgspec.Struct, frozen=True):
-    """All files of an object."""
+    """All files of an object, or some of them and where the next ones begin."""
 
     items: list[ShownFile]
+    cursor: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 def file_href(object_id: UUID, path: str) -> str:

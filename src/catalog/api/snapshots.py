@@ -10,16 +10,17 @@ from litestar.handlers import HTTPRouteHandler
 from pydantic import BaseModel, ConfigDict, Field
 
 from catalog.access.audience import ANONYMOUS
-from catalog.api import dois, history, requests, shapes
-from catalog.api.contract import JSON, Answer, Body, Operation, operation
+from catalog.api import dois, history, questions, requests, shapes
+from catalog.api.contract import Answer, Body, Operation, operation
 from catalog.api.history import HistoryPage
 from catalog.api.objects import MEDIA_TYPES, OTHERS, ObjectFormat, Reason, written
+from catalog.api.questions import SearchBody
 from catalog.api.requests import AnyRequest
-from catalog.api.search import CHOSEN_VALUES_MAX, Chosen
 from catalog.doi import describing, minting
 from catalog.exchange.work import Work
 from catalog.objects.metadata import CREATORS_MAX, Creator, Licence, Prose, Strict, Title
-from catalog.search.query import Q_CHARS_MAX, Question
+from catalog.search.language import Q_CHARS_MAX
+from catalog.search.wanted import CHOSEN_VALUES_MAX, Chosen
 from catalog.snapshots import freezing
 
 SNAPSHOT_BYTES_MAX = 256 * 1024
@@ -128,12 +129,11 @@ async def take_snapshot(request: AnyRequest) -> Response[bytes]:
     """Take one snapshot."""
     caller = await requests.caller(request)
     caller.must_register()
-    sent = await requests.body(request, media_types=(JSON,), most_bytes=SNAPSHOT_BYTES_MAX)
-    draft = requests.parsed(sent, SnapshotDraft)
+    draft = await requests.sent(request, SnapshotDraft, most_bytes=SNAPSHOT_BYTES_MAX)
     engines = requests.engines(request)
     asked = draft.query.model_dump(mode="json", exclude_defaults=True)
-    filters = {name: tuple(values) for name, values in asked.items() if name != "q"}
-    ids = await freezing.found(engines.index, Question(draft.query.q, filters=filters))
+    question = await questions.read(engines, SearchBody.model_validate(asked))
+    ids = await freezing.found(engines.index, question)
     record = draft.model_dump(mode="json", exclude={"query"}, exclude_none=True)
     async with engines.database.transaction() as session:
         snapshot_id = await freezing.freeze(session, ids, record=record, question=asked, caller=caller)

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from catalog import queue
 from catalog.access.principals import Caller
+from catalog.access.scopes import Scope
 from catalog.api import links, requests, shapes
-from catalog.api.contract import JSON, Answer, Body, Operation, operation
+from catalog.api.contract import Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
 from catalog.database import now
 from catalog.errors import Conflict, Fault, Invalid, NotFound
@@ -104,7 +105,7 @@ class PartTickets(msgspec.Struct, frozen=True):
         token=True,
         body=Body(TicketWanted),
         answers={201: Answer("Issued.", IssuedTicket, headers={"Location": "The upload's address."})},
-        problems=(403, 404, 409, 410, 413, 415),
+        problems=(403, 404, 409, 410, 413, 415, 507),
     ),
 )
 async def issue_ticket(request: AnyRequest) -> Response[bytes]:
@@ -112,10 +113,10 @@ async def issue_ticket(request: AnyRequest) -> Response[bytes]:
     caller = await requests.caller(request)
     caller.must_be_known()
     engines = requests.engines(request)
-    wanted = requests.parsed(await requests.body(request, media_types=(JSON,)), TicketWanted)
+    wanted = await requests.sent(request, TicketWanted)
     async with engines.database.transaction() as session:
         upload = await verbs.reissue(session, wanted.object, wanted.path, caller=caller, placement=engines.placement)
-    (ticket,) = links.tickets(request, caller, [upload], now())
+    (ticket,) = await links.tickets(request, caller, [upload], now())
     return shapes.json_response(
         IssuedTicket(ticket),
         status=201,
@@ -131,6 +132,7 @@ async def issue_ticket(request: AnyRequest) -> Response[bytes]:
         summary="See where an upload stands",
         tag="files",
         token=True,
+        scope=Scope.REGISTER,
         answers={200: Answer("The upload.", ShownUpload)},
         problems=(403, 404),
     ),
@@ -163,6 +165,7 @@ async def read_upload(request: AnyRequest) -> Response[bytes]:
         description="To go on after an interruption: send the others.",
         tag="files",
         token=True,
+        scope=Scope.REGISTER,
         answers={200: Answer("The parts.", SentParts)},
         problems=(403, 404, 409),
     ),
@@ -173,7 +176,8 @@ async def list_parts(request: AnyRequest) -> Response[bytes]:
     cut = _cut(upload)
     held = None
     if upload.multipart_id is not None:
-        held = await requests.engines(request).store.parts_of(upload.key, upload.multipart_id)
+        store = await requests.engines(request).store_of(upload.backend)
+        held = await store.parts_of(upload.key, upload.multipart_id)
     missing = set(parts.missing(cut, held or []))
     sent = [number for number in range(1, cut.count + 1) if number not in missing]
     return shapes.json_response(SentParts(cut.part_size, cut.count, sent, sum(map(cut.bytes_of, sent))))
@@ -201,7 +205,7 @@ async def sign_parts(request: AnyRequest) -> Response[bytes]:
     caller, upload = await _upload(request)
     cut = _cut(upload)
     uploads.must_be_open(upload.state)
-    wanted = requests.parsed(await requests.body(request, media_types=(JSON,)), PartsWanted)
+    wanted = await requests.sent(request, PartsWanted)
     faults = [
         Fault(f"/numbers/{place}", f"the file has {cut.count} parts")
         for place, number in enumerate(wanted.numbers)
@@ -211,7 +215,7 @@ async def sign_parts(request: AnyRequest) -> Response[bytes]:
         raise Invalid("The file has no such parts.", faults=faults)
     multipart_id = await _multipart(request, upload)
     sizes = [(number, cut.bytes_of(number)) for number in dict.fromkeys(wanted.numbers)]
-    signed = links.for_parts(request, caller, upload, multipart_id, sizes=sizes, at=now())
+    signed = await links.for_parts(request, caller, upload, multipart_id, sizes=sizes, at=now())
     tickets = [
         PartTicket(number, (number - 1) * cut.part_size, size, "PUT", one.url, dict(one.headers), one.expires_at)
         for (number, size), one in zip(sizes, signed, strict=True)
@@ -223,11 +227,12 @@ async def _multipart(request: AnyRequest, upload: Upload) -> str:
     """Return the store's id for the upload's parts, which it knows; nothing is left behind when two begin at once."""
     engines = requests.engines(request)
     begun = upload.multipart_id
-    if begun is not None and await engines.store.parts_of(upload.key, begun, most=1) is not None:
+    store = await engines.store_of(upload.backend)
+    if begun is not None and await store.parts_of(upload.key, begun, most=1) is not None:
         ours = begun
     else:
         # Never begun, or somebody else has dropped it at the store.
-        ours = await engines.store.begin_multipart(upload.key, media_type=upload.media_type)
+        ours = await store.begin_multipart(upload.key, media_type=upload.media_type)
     lifetime = request.app.state.settings.upload_lifetime
     counts = None
     try:
@@ -235,7 +240,7 @@ async def _multipart(request: AnyRequest, upload: Upload) -> str:
             counts = await uploads.go_on(session, upload, ours, instead_of=begun, lifetime=lifetime)
     finally:
         if ours not in {counts, begun}:
-            await engines.store.abort_multipart(upload.key, ours)
+            await store.abort_multipart(upload.key, ours)
     return counts
 
 
@@ -262,7 +267,8 @@ async def complete_upload(request: AnyRequest) -> Response[bytes]:
     engines = requests.engines(request)
     cut = None if upload.multipart_id is None else parts.cut(upload.size)
     if cut is not None and upload.multipart_id is not None:
-        held = await engines.store.parts_of(upload.key, upload.multipart_id)
+        store = await engines.store_of(upload.backend)
+        held = await store.parts_of(upload.key, upload.multipart_id)
         # None: the store has joined them already.
         missing = [] if held is None else parts.missing(cut, held)
         if missing:

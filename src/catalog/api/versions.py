@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from catalog.access.principals import Caller
 from catalog.api import contract, files, requests, shapes
-from catalog.api.contract import JSON, Answer, Body, Operation, operation
-from catalog.api.objects import ETAG, MEDIA_TYPES, OTHERS, ObjectFormat, Reason, written
+from catalog.api import written as wrote
+from catalog.api.contract import Answer, Body, Operation, operation
+from catalog.api.objects import CHANGED, ETAG, MEDIA_TYPES, OTHERS, ObjectFormat, Reason, written
 from catalog.api.requests import AnyRequest
 from catalog.doi import describing
 from catalog.errors import Conflict, NotFound
@@ -172,7 +173,7 @@ async def list_versions(request: AnyRequest) -> Response[bytes]:
         token=True,
         headers=(contract.IF_MATCH,),
         body=Body(Publishing, example={"label": "2.1.0", "note": "Trained on a second year of images."}),
-        answers={201: Answer("Published.", ShownPublished, headers={"Location": "The version's address.", **ETAG})},
+        answers={201: Answer("Published.", ShownPublished, headers={"Location": "The version's address.", **CHANGED})},
         problems=(403, 404, 409, 410, 412, 413, 415, 422, 428),
     ),
 )
@@ -181,8 +182,7 @@ async def publish_version(request: AnyRequest) -> Response[bytes]:
     object_id = requests.object_id(request)
     caller = await requests.caller(request)
     caller.must_be_known()
-    sent = await requests.body(request, media_types=(JSON,), most_bytes=PUBLISHING_BYTES_MAX)
-    wanted = requests.parsed(sent, Publishing)
+    wanted = await requests.sent(request, Publishing, most_bytes=PUBLISHING_BYTES_MAX)
     revisions = requests.revisions(request)
     async with requests.engines(request).database.transaction() as session:
         published = await versions.publish(
@@ -193,7 +193,11 @@ async def publish_version(request: AnyRequest) -> Response[bytes]:
     return shapes.json_response(
         shown_whole(published, entry.kind, terms),
         status=201,
-        headers={"Location": _href(published.version), "ETag": f'"{published.version.revision}"'},
+        headers={
+            "Location": _href(published.version),
+            "ETag": f'"{published.version.revision}"',
+            **wrote.token_of(request, caller, object_id, published.version.revision),
+        },
     )
 
 
@@ -247,7 +251,7 @@ async def labels_of(session: AsyncSession, entry: Entry, published: Published) -
         token=True,
         headers=(contract.IF_MATCH,),
         query=Reason,
-        answers={204: Answer("Withdrawn.")},
+        answers={204: Answer("Withdrawn.", headers=wrote.TOLD)},
         problems=(403, 404, 410, 412, 428),
     ),
 )
@@ -260,8 +264,10 @@ async def withdraw_version(request: AnyRequest) -> Response[bytes]:
     revisions = requests.revisions(request)
     async with requests.engines(request).database.transaction() as session:
         version = await versions.find(session, object_id, _name(request), caller.audience)
-        await versions.withdraw(session, object_id, version.number, asked.reason, caller=caller, revisions=revisions)
-    return Response(b"", status_code=204)
+        revision = await versions.withdraw(
+            session, object_id, version.number, asked.reason, caller=caller, revisions=revisions
+        )
+    return Response(b"", status_code=204, headers=wrote.token_of(request, caller, object_id, revision))
 
 
 @operation(
@@ -279,7 +285,15 @@ async def withdraw_version(request: AnyRequest) -> Response[bytes]:
 async def compare_versions(request: AnyRequest) -> Response[bytes]:
     """Compare two states of one object."""
     object_id = requests.object_id(request)
-    caller = await requests.caller(request)
+    told = await compared(request, object_id, await requests.caller(request))
+    return shapes.json_response(told, headers={"Vary": "Authorization"})
+
+
+async def compared(request: AnyRequest, object_id: UUID, caller: Caller) -> DifferenceList:
+    """Return what differs between the two states that the path names; the pages compare here too.
+
+    Raises NotFound, Gone.
+    """
     names = (_name(request), str(request.path_params["other"]))
     async with requests.engines(request).database.transaction() as session:
         entry, kept = await versions.listed(session, object_id, caller.audience)
@@ -288,7 +302,7 @@ async def compare_versions(request: AnyRequest) -> Response[bytes]:
             for name in names
         ]
     items = [FieldDifference(one.pointer, one.change, one.before, one.after) for one in versions.between(before, after)]
-    return shapes.json_response(DifferenceList(_told(before), _told(after), items), headers={"Vary": "Authorization"})
+    return DifferenceList(_told(before), _told(after), items)
 
 
 @operation(
@@ -327,7 +341,7 @@ async def download(request: AnyRequest, caller: Caller, *, base: str = "/api/obj
         raise Conflict(
             f"The store has no longer the bytes of {path!r} that were published as version {version.number}."
         )
-    return files.redirected(request, caller, object_id, file, version.number)
+    return await files.redirected(request, caller, object_id, file, version.number)
 
 
 def _name(request: AnyRequest) -> str:

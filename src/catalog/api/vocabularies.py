@@ -10,8 +10,9 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response import Stream
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from catalog.access.scopes import Scope
 from catalog.api import contract, requests, shapes
-from catalog.api.contract import JSON, Answer, Body, Operation, operation
+from catalog.api.contract import Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
 from catalog.objects import schemes
 from catalog.vocabulary import guarding, importing, looking_up, skos, writing
@@ -48,6 +49,7 @@ class ConceptQuery(BaseModel):
     q: Annotated[str, StringConstraints(min_length=1, max_length=TEXT_CHARS_MAX)] | None = Field(
         default=None, description="Only concepts with this text in a label of any language, or in a notation."
     )
+    top: bool = Field(default=False, description="Only concepts that have no broader one.")
     limit: int = Field(default=LIMIT_DEFAULT, ge=1, le=LIMIT_MAX, description="How many concepts a page has at most.")
     cursor: str | None = Field(default=None, description="Where the page before ended.", max_length=4_000)
 
@@ -207,14 +209,26 @@ def _shown_difference(name: str, difference: Difference, *, revision: int, dry_r
         id="list_vocabularies",
         summary="List the vocabularies",
         tag="vocabularies",
+        scope=None,
         answers={200: Answer("The vocabularies, by name.", SchemeList)},
     ),
 )
 async def list_vocabularies(request: AnyRequest) -> Response[bytes]:
     """List the vocabularies."""
+    return shapes.json_response(await every(request))
+
+
+async def every(request: AnyRequest) -> SchemeList:
+    """Return the vocabularies, by name; the pages read them here too."""
     async with requests.engines(request).database.transaction() as session:
         found = await looking_up.schemes(session)
-    return shapes.json_response(SchemeList([_shown_scheme(scheme) for scheme in found]))
+    return SchemeList([_shown_scheme(scheme) for scheme in found])
+
+
+async def one(request: AnyRequest, name: str) -> ShownScheme:
+    """Return a vocabulary's facts; raises NotFound."""
+    async with requests.engines(request).database.transaction() as session:
+        return _shown_scheme(await looking_up.scheme(session, name))
 
 
 @operation(
@@ -227,6 +241,7 @@ async def list_vocabularies(request: AnyRequest) -> Response[bytes]:
         tag="vocabularies",
         query=SchemeQuery,
         headers=(contract.IF_NONE_MATCH,),
+        scope=None,
         answers={
             200: Answer("The vocabulary.", ShownScheme, headers=ETAG, also=(skos.TURTLE,)),
             304: Answer("Still that revision."),
@@ -277,6 +292,7 @@ async def _turtle(request: AnyRequest, found: SchemeView, headers: dict[str, str
         ),
         tag="vocabularies",
         token=True,
+        scope=Scope.CURATE,
         query=ImportQuery,
         headers=(IF_MATCH,),
         body=Body(SKOS_FILE, skos.TURTLE),
@@ -320,6 +336,7 @@ async def import_vocabulary(request: AnyRequest) -> Response[bytes]:
         description="By label. Case and accents do not matter.",
         tag="vocabularies",
         query=ConceptQuery,
+        scope=None,
         answers={200: Answer("A page of concepts.", ConceptPage, headers={"Link": "The next page."})},
         problems=(404,),
     ),
@@ -327,17 +344,29 @@ async def import_vocabulary(request: AnyRequest) -> Response[bytes]:
 async def list_concepts(request: AnyRequest) -> Response[bytes]:
     """List concepts."""
     asked = requests.query(request, ConceptQuery)
-    name = request.path_params["scheme"]
-    bound_to = ("concepts", name, asked.q)
+    told = await concepts(request, request.path_params["scheme"], asked)
+    return shapes.json_response(told, headers=dict(requests.next_link(request, told.cursor)))
+
+
+async def concepts(request: AnyRequest, name: str, asked: ConceptQuery) -> ConceptPage:
+    """Return a page of the concepts of a vocabulary; raises NotFound, Invalid for a cursor of another question."""
+    bound_to = ("concepts", name, asked.q, asked.top)
     page = requests.paging(request, asked, tuple, *bound_to)
     async with requests.engines(request).database.transaction() as session:
         await looking_up.scheme(session, name)
-        found = await looking_up.page(session, name, text=asked.q, after=page.after, limit=page.one_more)
+        found = await looking_up.page(session, name, text=asked.q, top=asked.top, after=page.after, limit=page.one_more)
     items, cursor = page.cut(found, lambda one: (one.label, one.uri))
-    return shapes.json_response(
-        ConceptPage([_shown_concept(concept) for concept in items], cursor),
-        headers=dict(requests.next_link(request, cursor)),
-    )
+    return ConceptPage([_shown_concept(concept) for concept in items], cursor)
+
+
+async def concept(request: AnyRequest, uri: str) -> tuple[ShownConcept, dict[str, str]]:
+    """Return a concept, and what those are called that it names, by their URI; raises NotFound."""
+    engines = requests.engines(request)
+    async with engines.database.transaction() as session:
+        found = await looking_up.concept(session, uri)
+        named = [*found.broader, *found.narrower, *found.related, *found.exact_matches]
+        near = await looking_up.names_of(session, [*named, *([found.replaced_by] if found.replaced_by else [])])
+    return _shown_concept(found), {known: one.label for known, one in near.items()}
 
 
 @operation(
@@ -348,6 +377,7 @@ async def list_concepts(request: AnyRequest) -> Response[bytes]:
         summary="Read the concept of a URI",
         tag="vocabularies",
         query=ConceptAddress,
+        scope=None,
         answers={200: Answer("The concept.", ShownConcept)},
         problems=(404,),
     ),
@@ -370,6 +400,7 @@ async def read_concept(request: AnyRequest) -> Response[bytes]:
         "leaves it deprecated.",
         tag="vocabularies",
         token=True,
+        scope=Scope.CURATE,
         body=Body(Retirement, example={"uri": "urn:example:old", "replaced_by": "urn:example:new"}),
         answers={200: Answer("The concept as it is now.", ShownConcept, headers=ETAG)},
         problems=(403, 404, 413, 415, 422),
@@ -378,7 +409,7 @@ async def read_concept(request: AnyRequest) -> Response[bytes]:
 async def retire_concept(request: AnyRequest) -> Response[bytes]:
     """Retire one concept."""
     principal_id = (await requests.caller(request)).must_look_after_all()
-    asked = requests.parsed(await requests.body(request, media_types=(JSON,)), Retirement)
+    asked = await requests.sent(request, Retirement)
     name = request.path_params["scheme"]
     async with requests.engines(request).database.transaction() as session:
         revision = await schemes.retire(session, name, asked.uri, asked.replaced_by, by=principal_id)

@@ -1,13 +1,12 @@
 """Who may see and change what: organizations, projects, groups, roles, and grants."""
 
-# ruff: noqa: PLC0415 - `catalog --help` must come at once: what a command needs is imported when it runs.
-
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from catalog.cli import output
+from catalog.cli import inventory, output, quotas
+from catalog.cli.manual import Commands
 from catalog.cli.output import Invocation
 
 if TYPE_CHECKING:
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 Told = TypeVar("Told")
 Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 Scope = Annotated[str, typer.Argument(metavar="SCOPE", help="An organization, or a project written org/project.")]
-Member = Annotated[str, typer.Argument(metavar="MEMBER", help="user:NAME or group:ORG/NAME.")]
+Member = Annotated[str, typer.Argument(metavar="MEMBER", help="user:NAME, service:NAME or group:ORG/NAME.")]
 GroupName = Annotated[str, typer.Argument(metavar="GROUP", help="Written org/group.")]
 User = Annotated[str, typer.Argument(metavar="USER", help="A user's name.")]
 On = Annotated[str, typer.Argument(metavar="ON", help="An object's id, or a prefix: org/ or org/project/.")]
@@ -24,11 +23,11 @@ Title = Annotated[str | None, typer.Option(help="What it is called in full.")]
 
 PANEL = "Who may see what"
 
-organizations = typer.Typer(help="Organizations: who owns projects.", no_args_is_help=True)
-projects = typer.Typer(help="Projects of an organization.", no_args_is_help=True)
-members = typer.Typer(help="Roles in organizations and projects.", no_args_is_help=True)
-groups = typer.Typer(help="Groups of users who are given roles and grants together.", no_args_is_help=True)
-grants = typer.Typer(help="Who else may see and change an object, or all below a prefix.", no_args_is_help=True)
+organizations = Commands(help="Organizations: who owns projects.", no_args_is_help=True)
+projects = Commands(help="Projects of an organization.", no_args_is_help=True)
+members = Commands(help="Roles in organizations and projects.", no_args_is_help=True)
+groups = Commands(help="Groups of users who are given roles and grants together.", no_args_is_help=True)
+grants = Commands(help="Who else may see and change an object, or all below a prefix.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -41,6 +40,8 @@ def register(app: typer.Typer) -> None:
         "grant": grants,
     }.items():
         app.add_typer(commands, name=name, rich_help_panel=PANEL)
+    quotas.register(organizations, projects)
+    organizations.command("accounting")(inventory.accounting)
 
 
 def _asked(context: typer.Context, ask: "Callable[[Catalog], Told]") -> Told:
@@ -66,9 +67,7 @@ def _cell(value: Any) -> object:
 @organizations.command("list")
 def list_organizations(context: typer.Context, *, json: Json = False) -> None:
     """List the organizations in which you have a role."""
-    from catalog.client import access
-
-    _shown(_asked(context, access.organizations), ["name", "title", "role"], json=json)
+    _shown(_asked(context, lambda catalog: catalog.access.organizations()), ["name", "title", "role"], json=json)
 
 
 @organizations.command("create")
@@ -76,9 +75,7 @@ def create_organization(
     context: typer.Context, name: Annotated[str, typer.Argument(metavar="ORG")], *, title: Title = None
 ) -> None:
     """Make an organization; for admins of the whole catalog."""
-    from catalog.client import access
-
-    _asked(context, lambda catalog: access.create_organization(catalog, name, title))
+    _asked(context, lambda catalog: catalog.access.create_organization(name, title))
     output.say(f"made {name}; `catalog project create {name}/NAME` makes a project of it")
 
 
@@ -87,11 +84,7 @@ def list_projects(
     context: typer.Context, organization: Annotated[str, typer.Argument(metavar="ORG")], *, json: Json = False
 ) -> None:
     """List the projects of an organization in which you have a role."""
-    from catalog.client import access
-
-    _shown(
-        _asked(context, lambda catalog: access.projects(catalog, organization)), ["name", "title", "role"], json=json
-    )
+    _shown(_asked(context, lambda catalog: catalog.access.projects(organization)), ["name", "title", "role"], json=json)
 
 
 @projects.command("create")
@@ -102,18 +95,14 @@ def create_project(
     title: Title = None,
 ) -> None:
     """Make a project; for admins of its organization."""
-    from catalog.client import access
-
-    _asked(context, lambda catalog: access.create_project(catalog, name, title))
+    _asked(context, lambda catalog: catalog.access.create_project(name, title))
     output.say(f"made {name}; `catalog member give {name} user:NAME ingest` lets somebody register there")
 
 
 @members.command("list")
 def list_members(context: typer.Context, scope: Scope, *, json: Json = False) -> None:
     """List who has a role there."""
-    from catalog.client import access
-
-    _shown(_asked(context, lambda catalog: access.members(catalog, scope)), ["member", "role"], json=json)
+    _shown(_asked(context, lambda catalog: catalog.access.members(scope)), ["member", "role"], json=json)
 
 
 @members.command("give")
@@ -121,21 +110,22 @@ def give_role(
     context: typer.Context,
     scope: Scope,
     member: Member,
-    role: Annotated[str, typer.Argument(metavar="ROLE", help="admin, curator, ingest or reader.")],
+    role: Annotated[
+        str,
+        typer.Argument(
+            metavar="ROLE", help="admin, curator, ingest or reader.", autocompletion=output.choices(output.ROLES)
+        ),
+    ],
 ) -> None:
     """Give a role, or another one; nobody gives a role above their own."""
-    from catalog.client import access
-
-    _asked(context, lambda catalog: access.give_role(catalog, scope, member, role))
+    _asked(context, lambda catalog: catalog.access.give_role(scope, member, role))
     output.say(f"{member} is {role} in {scope}")
 
 
 @members.command("take")
 def take_role(context: typer.Context, scope: Scope, member: Member) -> None:
     """Take a role away; it counts no more at once."""
-    from catalog.client import access
-
-    _asked(context, lambda catalog: access.take_role(catalog, scope, member))
+    _asked(context, lambda catalog: catalog.access.take_role(scope, member))
     output.say(f"{member} has no role in {scope} any more")
 
 
@@ -144,63 +134,56 @@ def list_groups(
     context: typer.Context, organization: Annotated[str, typer.Argument(metavar="ORG")], *, json: Json = False
 ) -> None:
     """List the groups of an organization and who belongs to them."""
-    from catalog.client import access
-
-    _shown(_asked(context, lambda catalog: access.groups(catalog, organization)), ["name", "members"], json=json)
+    _shown(_asked(context, lambda catalog: catalog.access.groups(organization)), ["name", "members"], json=json)
 
 
 @groups.command("create")
 def create_group(context: typer.Context, name: GroupName) -> None:
     """Make a group."""
-    from catalog.client import access
-
-    _asked(context, lambda catalog: access.create_group(catalog, name))
+    _asked(context, lambda catalog: catalog.access.create_group(name))
     output.say(f"made group:{name}")
 
 
 @groups.command("add")
 def put_into_group(context: typer.Context, name: GroupName, user: User) -> None:
     """Put a user into a group."""
-    from catalog.client import access
-
-    _asked(context, lambda catalog: access.put_into_group(catalog, name, user))
+    _asked(context, lambda catalog: catalog.access.put_into_group(name, user))
     output.say(f"{user} belongs to group:{name}")
 
 
 @groups.command("remove")
 def take_from_group(context: typer.Context, name: GroupName, user: User) -> None:
     """Take a user out of a group."""
-    from catalog.client import access
-
-    _asked(context, lambda catalog: access.take_from_group(catalog, name, user))
+    _asked(context, lambda catalog: catalog.access.take_from_group(name, user))
     output.say(f"{user} does not belong to group:{name} any more")
 
 
 @grants.command("list")
 def list_grants(context: typer.Context, on: On, *, json: Json = False) -> None:
     """List who was granted what."""
-    from catalog.client import access
-
     columns = ["id", "to", "permission", "expires_at", "granted_by"]
-    _shown(_asked(context, lambda catalog: access.grants(catalog, on)), columns, json=json)
+    _shown(_asked(context, lambda catalog: catalog.access.grants(on)), columns, json=json)
 
 
 @grants.command("give")
 def give_grant(
     context: typer.Context,
     on: On,
-    to: Annotated[str, typer.Argument(metavar="TO", help="user:NAME, group:ORG/NAME or public.")],
+    to: Annotated[str, typer.Argument(metavar="TO", help="user:NAME, service:NAME, group:ORG/NAME or public.")],
     permission: Annotated[
-        str, typer.Argument(metavar="PERMISSION", help="READ, WRITE, READ_ACP, WRITE_ACP or FULL_CONTROL.")
+        str,
+        typer.Argument(
+            metavar="PERMISSION",
+            help="READ, WRITE, READ_ACP, WRITE_ACP or FULL_CONTROL.",
+            autocompletion=output.choices(output.PERMISSIONS),
+        ),
     ] = "READ",
     *,
     until: Annotated[str | None, typer.Option(metavar="MOMENT", help="When it ends: 2027-01-31T00:00:00Z.")] = None,
     json: Json = False,
 ) -> None:
     """Give a permission; every one lets its holder see. Print the grant's id."""
-    from catalog.client import access
-
-    made = _asked(context, lambda catalog: access.grant(catalog, on, to, permission, until))
+    made = _asked(context, lambda catalog: catalog.access.grant(on, to, permission, until))
     if json:
         output.as_json({"id": made})
     else:
@@ -212,7 +195,5 @@ def revoke_grant(
     context: typer.Context, on: On, grant_id: Annotated[str, typer.Argument(metavar="GRANT", help="The grant's id.")]
 ) -> None:
     """Take a grant back, at once."""
-    from catalog.client import access
-
-    _asked(context, lambda catalog: access.revoke(catalog, on, grant_id))
+    _asked(context, lambda catalog: catalog.access.revoke(on, grant_id))
     output.say("revoked")

@@ -1,7 +1,5 @@
 """Keys of the store for other tools, as they want to read them."""
 
-# ruff: noqa: PLC0415 - `catalog --help` must come at once: what a command needs is imported when it runs.
-
 import shlex
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,14 +36,16 @@ def credentials(
     json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
     """Get keys of the store that reach one folder for a short time, for tools that speak S3. They are secrets."""
-    from catalog.client import credentials as of_store
-
     if env + rclone + json > 1:
         raise typer.BadParameter("say one of --env, --rclone and --json", param_hint="--env")
-    access: list[Access] = [*(["read"] if read or not write else []), *(["write"] if write else [])]  # type: ignore[list-item]  # Both are of the two words.
+    access: list[Access] = []
+    if read or not write:
+        access.append("read")
+    if write:
+        access.append("write")
     invocation: Invocation = context.obj
     with invocation.catalog() as catalog:
-        given = of_store.issue(catalog, project, prefix, access=access, lifetime_seconds=seconds)
+        given = catalog.credentials.issue(project, prefix, access=access, lifetime_seconds=seconds)
     if json:
         output.as_json(given)
         return

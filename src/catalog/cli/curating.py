@@ -17,7 +17,7 @@ PANEL = "Curating"
 ROWS_SHOWN = 50
 # Lists beside the queues of objects, and what is shown of each.
 LISTS = {
-    "discovered-files": ("key", "size", "project", "modified_at"),
+    "discovered-files": ("key", "size", "project", "stage", "modified_at"),
     "unfound-searches": ("text", "times", "last_at"),
 }
 
@@ -33,7 +33,12 @@ def register(app: typer.Typer) -> None:
 
 def curate(
     context: typer.Context,
-    queue: Annotated[str | None, typer.Argument(help="List this queue; without one, count all.")] = None,
+    queue: Annotated[
+        str | None,
+        typer.Argument(
+            help="List this queue; without one, count all.", autocompletion=output.choices((*output.QUEUES, *LISTS))
+        ),
+    ] = None,
     *,
     project: Annotated[str | None, typer.Option(help="Only objects of this project.")] = None,
     json: Json = False,
@@ -99,8 +104,13 @@ def edit(
     object_id: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="These objects.")] = None,
     *,
     project: Annotated[str | None, typer.Option(help="All objects of this project that you may change.")] = None,
-    kind: Annotated[str | None, typer.Option(help="Only of this kind.")] = None,
-    queue: Annotated[str | None, typer.Option(help="Only those that wait in this queue.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="Only of this kind.", autocompletion=output.choices(output.KINDS))
+    ] = None,
+    queue: Annotated[
+        str | None,
+        typer.Option(help="Only those that wait in this queue.", autocompletion=output.choices(output.QUEUES)),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, max=500, help="Only the first so many of them, oldest first.")
     ] = None,

@@ -1,13 +1,12 @@
 """DOIs: make one, see where it stands, list those that failed, have the registry told again, check before."""
 
-# ruff: noqa: PLC0415 - `catalog --help` must come at once: what a command needs is imported when it runs.
-
 import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from catalog.cli import output
+from catalog.cli.manual import Commands
 from catalog.cli.output import Invocation
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ Version = Annotated[int | None, typer.Option(min=1, help="A version by its numbe
 STATES = ("reserved", "registering", "findable", "failed", "hidden")
 POLL_SECONDS = 0.3
 
-commands = typer.Typer(help="Make DOIs, and look after them.", no_args_is_help=True)
+commands = Commands(help="Make DOIs, and look after them.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -38,11 +37,9 @@ def mint(
     json: Json = False,
 ) -> None:
     """Make the DOI of a published object, or of one of its versions; asked again, it is the same."""
-    from catalog.client import dois
-
     invocation: Invocation = context.obj
     with invocation.catalog() as catalog:
-        made = dois.mint(catalog, object_id, version)
+        made = catalog.dois.mint(object_id, version)
         made = _settled(catalog, made, wait)
     if json:
         output.as_json(made)
@@ -54,12 +51,11 @@ def mint(
 
 
 def _settled(catalog: "Catalog", made: "Doi", seconds: float) -> "Doi":
-    from catalog.client import dois
 
     ends = time.monotonic() + seconds
     while made["state"] in {"reserved", "registering"} and time.monotonic() < ends:
         time.sleep(POLL_SECONDS)
-        made = dois.show(catalog, made["doi"])
+        made = catalog.dois.show(made["doi"])
     return made
 
 
@@ -84,11 +80,9 @@ def show(
     json: Json = False,
 ) -> None:
     """Show where a DOI stands, and what stands in its way."""
-    from catalog.client import dois
-
     invocation: Invocation = context.obj
     with invocation.catalog() as catalog:
-        found = [dois.show(catalog, name)] if name.startswith("10.") else dois.of_object(catalog, name)
+        found = [catalog.dois.show(name)] if name.startswith("10.") else catalog.dois.of_object(name)
     if json:
         output.as_json(found)
         return
@@ -103,20 +97,21 @@ def show(
 def list_dois(
     context: typer.Context,
     *,
-    state: Annotated[str | None, typer.Option(help=f"Only those that are {', '.join(STATES)}.")] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(help=f"Only those that are {', '.join(STATES)}.", autocompletion=output.choices(STATES)),
+    ] = None,
     attention: Annotated[
         bool, typer.Option("--attention", help="Only those that failed, or whose last change was refused.")
     ] = False,
     json: Json = False,
 ) -> None:
     """List the DOIs of what you may change, with what the registry said of them."""
-    if state is not None and state not in STATES:
-        raise typer.BadParameter(f"{state!r} is not one of {', '.join(STATES)}", param_hint="--state")
-    from catalog.client import dois
+    output.must_be_one_of(STATES, [state] if state else [], "--state")
 
     invocation: Invocation = context.obj
     with invocation.catalog() as catalog:
-        found = list(dois.every(catalog, state=state, attention=attention))
+        found = list(catalog.dois.every(state=state, attention=attention))
     if json:
         output.as_json(found)
         return
@@ -135,27 +130,29 @@ def retry(
     doi: Annotated[str | None, typer.Argument(metavar="DOI", help="Left out with --all.")] = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help="All that failed or were refused.")] = False,
+    json: Json = False,
 ) -> None:
     """Have the registry told again; not needed after the object was mended, which is noticed."""
     if (doi is None) is not everything:
         raise typer.BadParameter("name one DOI, or give --all", param_hint="DOI")
-    from catalog.client import dois
 
     invocation: Invocation = context.obj
     with invocation.catalog() as catalog:
-        named = [doi] if doi is not None else [one["doi"] for one in dois.every(catalog, attention=True)]
-        for one in named:
-            output.data(dois.retry(catalog, one)["doi"])
+        named = [doi] if doi is not None else [one["doi"] for one in catalog.dois.every(attention=True)]
+        asked = [catalog.dois.retry(one) for one in named]
+    if json:
+        output.as_json(asked)
+        return
+    for told in asked:
+        output.data(told["doi"])
 
 
 @commands.command()
 def lint(context: typer.Context, object_id: Id, *, version: Version = None, json: Json = False) -> None:
     """Tell what stands between an object and its DOI; succeeds when nothing does."""
-    from catalog.client import dois
-
     invocation: Invocation = context.obj
     with invocation.catalog() as catalog:
-        found = dois.check(catalog, object_id, version)
+        found = catalog.dois.check(object_id, version)
     if json:
         output.as_json(found)
     else:

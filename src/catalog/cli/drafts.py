@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog.errors import Fault, Invalid
-from catalog.objects import sent_json, validation
+from catalog.objects import sent_json
 
 DRAFT_BYTES_MAX = 2 * 1024 * 1024
 CONTACT = re.compile(r"\s*(?P<name>[^<>]*?)\s*<(?P<email>[^<>\s]+)>\s*")
@@ -52,12 +52,16 @@ def read(place: str) -> dict[str, Any]:
         raise Invalid(f"{place} is not JSON: line {fault.lineno}, column {fault.colno}: {fault.msg}.") from None
     except RecursionError:
         raise Invalid(f"{place} is nested too deeply.") from None
-    twice = [Fault(validation.pointer_to(way), sent_json.REPEATED) for way in sent_json.repeated(raw)]
+    twice = [Fault(_pointer_to(way), sent_json.REPEATED) for way in sent_json.repeated(raw)]
     if twice:
         raise Invalid(f"{place} says something twice.", faults=twice)
     if not isinstance(found, dict):
         raise Invalid(f"{place} holds no JSON object: one object is described by {{…}}.")
     return found
+
+
+def _pointer_to(way: Sequence[int | str]) -> str:
+    return "".join(f"/{str(name).replace('~', '~0').replace('/', '~1')}" for name in way)
 
 
 def contact(text: str) -> dict[str, str]:

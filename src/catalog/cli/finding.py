@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from catalog.cli import output, publishing
-from catalog.cli.output import Invocation
+from catalog.cli import asking, explaining, output, publishing
+from catalog.cli.output import KINDS, Invocation
 
 if TYPE_CHECKING:
     from catalog.client.shapes import Bucket, Hit, Object, PublishedVersion, SearchPage
@@ -17,9 +17,22 @@ Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
 SORTS = ("relevance", "newest", "oldest", "title")
 FACETS = (
-    *("kind", "project", "licence", "year", "creator", "format"),
-    *("state", "quality", "sensor", "has_labels", "subject", "task"),
+    *(
+        "kind",
+        "project",
+        "organization",
+        "licence",
+        "year",
+        "creator",
+        "keyword",
+        "format",
+        "stage",
+        "state",
+        "quality",
+    ),
+    *("sensor", "has_labels", "subject", "task", "runtime", "created_at", "bytes"),
 )
+TREES = ("subject", "task")
 INDENT_BELOW = "  "
 
 
@@ -27,68 +40,83 @@ def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command(rich_help_panel="Finding")(search)
     app.command(rich_help_panel="Finding")(show)
+    app.command(rich_help_panel="Finding")(similar)
     app.command(rich_help_panel="Finding")(kinds)
+    app.command(rich_help_panel="Finding")(fields)
     app.command(rich_help_panel="Running a catalog")(openapi)
 
 
+@asking.asks
 def search(
     context: typer.Context,
     text: Annotated[
-        list[str] | None, typer.Argument(help='Words that must occur; "a phrase", -without, begin*.')
+        list[str] | None,
+        typer.Argument(help='Words that must occur; "a phrase", -without, begin*, year:>=2020 (see: catalog fields).'),
     ] = None,
     *,
-    kind: Annotated[list[str] | None, typer.Option(help="Only this kind; repeat for more.")] = None,
-    project: Annotated[list[str] | None, typer.Option(help="Only this project, written org/project.")] = None,
-    licence: Annotated[list[str] | None, typer.Option(help="Only this licence, an SPDX id.")] = None,
-    year: Annotated[list[int] | None, typer.Option(help="Only this year.")] = None,
-    creator: Annotated[list[str] | None, typer.Option(help="Only by this creator.")] = None,
-    format: Annotated[list[str] | None, typer.Option(help="Only with files of this media type.")] = None,  # noqa: A002
-    state: Annotated[list[str] | None, typer.Option(help="Only draft, or only published.")] = None,
-    quality: Annotated[list[str] | None, typer.Option(help="Only excellent, good, fair or poor records.")] = None,
-    has_labels: Annotated[str | None, typer.Option(help="Only data sets with labels (yes) or without (no).")] = None,
-    subject: Annotated[
-        list[str] | None, typer.Option(help="Only of this scientific field or narrower, a concept's URI.")
+    wanted: dict[str, Any],
+    similar: asking.Similar = True,
+    hybrid: Annotated[
+        bool | None,
+        typer.Option("--hybrid/--no-hybrid", help="Whether what means the same in other words is found too."),
     ] = None,
-    task: Annotated[list[str] | None, typer.Option(help="Only for this task or narrower, a concept's URI.")] = None,
-    sensor: Annotated[list[str] | None, typer.Option(help="Only of this sensor, or for it: its id.")] = None,
-    runtime: Annotated[list[str] | None, typer.Option(help="Only what runs on this: pytorch, or pytorch>=2.1.")] = None,
-    valid_at: Annotated[str | None, typer.Option(help="Only what holds then, such as 2024-05-01T00:00:00Z.")] = None,
-    facet: Annotated[list[str] | None, typer.Option(help=f"Also count values of {', '.join(FACETS)}.")] = None,
-    sort: Annotated[str | None, typer.Option(help=f"{', '.join(SORTS)}.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100, help="How many objects to show.")] = 20,
+    facet: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Also count values of {', '.join(FACETS)}.", autocompletion=output.choices(FACETS)),
+    ] = None,
+    tree: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Count subject or task level by level, each concept with all that is narrower.",
+            autocompletion=output.choices(TREES),
+        ),
+    ] = None,
+    below: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CONCEPT", help="Of --tree, the concepts directly below this one; else the topmost."),
+    ] = None,
+    sort: Annotated[str | None, typer.Option(help=f"{', '.join(SORTS)}.", autocompletion=output.choices(SORTS))] = None,
+    explain: Annotated[
+        str | None, typer.Option(metavar="ID", help="Tell part by part why this object is found, or why not.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, max=100, help="How many objects to show; 0 shows counts alone.")] = 20,
+    after_write: Annotated[
+        str | None, typer.Option(metavar="TOKEN", help="Wait until this write is found: `catalog register --json`.")
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Show all that match, page by page.")] = False,
     json: Json = False,
 ) -> None:
     """Search for objects. The JSON holds signed links to their files."""
-    _one_of(SORTS, [sort] if sort else [], "--sort")
-    _one_of(FACETS, facet or [], "--facet")
-    _one_of(("yes", "no"), [has_labels] if has_labels else [], "--has-labels")
+    output.must_be_one_of(SORTS, [sort] if sort else [], "--sort")
+    output.must_be_one_of(FACETS, facet or [], "--facet")
+    output.must_be_one_of(TREES, tree or [], "--tree")
     invocation: Invocation = context.obj
+    typed = asking.words(text)
     question: dict[str, Any] = {
-        "kind": kind or [],
-        "project": project or [],
-        "licence": licence or [],
-        "year": year or [],
-        "creator": creator or [],
-        "format": format or [],
-        "state": state or [],
-        "quality": quality or [],
-        "has_labels": [has_labels] if has_labels else [],
-        "subject": subject or [],
-        "task": task or [],
-        "sensor": sensor or [],
-        "runtime": runtime or [],
-        "valid_at": valid_at,
+        **wanted,
+        "similar": similar,
         "facet": facet or [],
+        "tree": tree or [],
+        "below": below or [],
         "sort": sort,
-        "limit": 100 if everything else limit,
+        # Nothing but counts is a page of which nothing is shown.
+        "limit": 100 if everything else limit or 1,
+        "after_write": after_write,
+        "hybrid": hybrid,
     }
+    if explain is not None:
+        explaining.explain(invocation, explain, typed, question, json=json)
+        return
     with invocation.catalog() as catalog:
-        pages = catalog.search_pages(" ".join(text or []) or None, **question)
+        pages = catalog.search_pages(typed, **question)
         page = next(pages)
+        if not limit and not everything:
+            page["hits"], page["cursor"] = [], None
         if everything:
             page["hits"] = [*page["hits"], *(hit for more in pages for hit in more["hits"])]
             page["cursor"] = None
+    if not page.get("fresh", True):
+        output.say("the index has not got that write yet; this is what it knew")
     if json:
         output.as_json(page)
     else:
@@ -116,10 +144,35 @@ def show(
         _show_object(found)
 
 
+def similar(
+    context: typer.Context,
+    object_id: Annotated[
+        str, typer.Argument(metavar="ID", help="The object's id, a DOI of it, or org/project/kind/name.")
+    ],
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=50, help="How many objects to show.")] = 10,
+    json: Json = False,
+) -> None:
+    """Show what is most like an object, and what they share."""
+    invocation: Invocation = context.obj
+    with invocation.catalog() as catalog:
+        found = catalog.similar(output.whole_name(object_id, None), limit=limit)
+    if json:
+        output.as_json(found)
+    elif found:
+        rows = [(one["title"], one["kind"], one["project"], "; ".join(one["shared"]), one["id"]) for one in found]
+        output.table(("title", "kind", "project", "shared", "id"), rows)
+    else:
+        output.say("nothing shares a concept, a keyword, a creator, a sensor or a word of the title with it")
+
+
 def kinds(
     context: typer.Context,
     kind: Annotated[
-        str | None, typer.Argument(help="Show an example of this kind; with --json its JSON Schema too.")
+        str | None,
+        typer.Argument(
+            help="Show an example of this kind; with --json its JSON Schema too.", autocompletion=output.choices(KINDS)
+        ),
     ] = None,
     *,
     json: Json = False,
@@ -148,11 +201,27 @@ def kinds(
     output.say(f"the whole JSON Schema: catalog kinds {output.clean(found['name'])} --json")
 
 
+def fields(context: typer.Context, *, json: Json = False) -> None:
+    """List what searches can ask by name, with an example of each."""
+    invocation: Invocation = context.obj
+    with invocation.catalog() as catalog:
+        every = catalog.fields()
+    if json:
+        output.as_json(every)
+        return
+    output.table(
+        ("field", "type", "example", "what it is"),
+        [[one["name"], one["type"], one["examples"][0], one["description"]] for one in every],
+    )
+    output.say("in the text as shown; in --filter as CQL2: \"kind = 'model' AND year >= 2020\"")
+
+
 def openapi(
     write: Annotated[
         Path | None, typer.Option(help="Write the document and each kind's JSON Schema into this folder.")
     ] = None,
     check: Annotated[Path | None, typer.Option(help="Fail unless this folder holds exactly these files.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="It is JSON, said or not.")] = True,  # noqa: ARG001, FBT002
 ) -> None:
     """Print the OpenAPI document of this version; needs no running catalog."""
     from catalog.cli import contracts
@@ -174,12 +243,6 @@ def openapi(
         output.data(files[contracts.DOCUMENT].rstrip("\n"))
 
 
-def _one_of(known: tuple[str, ...], given: list[str], option: str) -> None:
-    for one in given:
-        if one not in known:
-            raise typer.BadParameter(f"{one!r} is not one of {', '.join(known)}", param_hint=option)
-
-
 def _show_page(page: "SearchPage") -> None:
     hits = page["hits"]
     columns = ("title", "kind", "project", "licence", "year", "files", "id")
@@ -187,17 +250,40 @@ def _show_page(page: "SearchPage") -> None:
         output.table(columns, [_row(hit) for hit in hits])
     for name, facet in page["facets"].items():
         output.data("")
-        rows: list[tuple[object, object]] = [(_named(bucket), bucket["count"]) for bucket in facet["buckets"]]
-        rows += [("(others)", facet["rest"])] if facet["rest"] else []
-        rows += [("(not said)", facet["missing"])] if facet["missing"] else []
+        above = facet.get("above", [])
+        rows: list[tuple[object, object]] = [
+            (f"{INDENT_BELOW * depth}{_named(bucket)}", bucket["count"]) for depth, bucket in enumerate(above)
+        ]
+        depth = INDENT_BELOW * len(above)
+        rows += [(f"{depth}{_named(bucket)}", bucket["count"]) for bucket in facet["buckets"]]
+        rows += [(f"{depth}(others)", facet["rest"])] if facet["rest"] else []
+        rows += [(f"{depth}(not said)", facet["missing"])] if facet["missing"] else []
         output.table((name, "objects"), rows)
     total = page["total"]
-    if not total:
+    asking.say_similar(page)
+    added = _say_hybrid(page)
+    if not total and added:
+        output.say(f"nothing has these words; shown are {len(hits)} of {added} that mean something near")
+    elif not total:
         output.say("nothing found: try fewer words or filters; `catalog search` alone lists everything you may see")
-    elif len(hits) < total:
-        output.say(f"{len(hits)} of {total}; --all shows all, --kind and other filters narrow")
+    elif not hits:
+        output.say(f"{total} found; --limit shows some of them, --all all")
+    elif len(hits) < total + added:
+        output.say(f"{len(hits)} of {total + added}; --all shows all, --kind and other filters narrow")
     else:
         output.say(f"{total} found; `catalog show ID` tells more, `catalog get ID` downloads")
+
+
+def _say_hybrid(page: "SearchPage") -> int:
+    """Say what there is to say of meanings; return how many hits there are that have not the words."""
+    told = page.get("hybrid")
+    if told is None:
+        return 0
+    if told["note"]:
+        output.say(told["note"])
+    if told["added"] and page["total"]:
+        output.say(f"{page['total']} have these words; {told['added']} more mean something near")
+    return told["added"]
 
 
 def _named(bucket: "Bucket") -> str | int:

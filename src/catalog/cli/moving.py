@@ -2,8 +2,6 @@
 
 # ruff: noqa: PLC0415 - `catalog --help` must come at once: what a command needs is imported when it runs.
 
-import shlex
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from catalog.cli import output
-from catalog.cli.output import Invocation
+from catalog.cli import asking, exporting, inventory, output
+from catalog.cli.output import KINDS, Invocation
 
 if TYPE_CHECKING:
-    from catalog.client.folders import Got, Piece
+    from catalog.client.folders import Piece
     from catalog.client.shapes import Registered
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
@@ -24,9 +22,12 @@ New = Annotated[
 ]
 
 
+VISIBILITIES = ("public", "organization", "project", "private", "embargoed")
 # One registration a line.
 ROWS = {".ndjson", ".jsonl"}
 FAILURES_SHOWN = 10
+# What a large file of rows may take to be indexed.
+FOUND_SECONDS_MAX = 120.0
 
 
 def register(app: typer.Typer) -> None:
@@ -34,6 +35,7 @@ def register(app: typer.Typer) -> None:
     app.command("register", rich_help_panel="Bringing and fetching")(register_object)
     app.command(rich_help_panel="Bringing and fetching")(put)
     app.command(rich_help_panel="Bringing and fetching")(get)
+    app.command(rich_help_panel="Bringing and fetching")(inventory.adopt)
 
 
 def register_object(
@@ -47,7 +49,9 @@ def register_object(
         bool, typer.Option("--datacite", help="FILE is a DataCite record, *.json or *.xml; needs the options below.")
     ] = False,
     project: Annotated[str | None, typer.Option(help="With --datacite: where it belongs, written org/project.")] = None,
-    kind: Annotated[str | None, typer.Option(help="With --datacite: what it is.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="With --datacite: what it is.", autocompletion=output.choices(KINDS))
+    ] = None,
     contact: Annotated[
         str | None, typer.Option(help="With --datacite: whom to ask, 'Ana Rivera <ana@example.org>'.")
     ] = None,
@@ -56,6 +60,7 @@ def register_object(
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="With --datacite: of its kind, labelled=true.")
     ] = None,
     new: New = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when a search finds what was registered.")] = False,
     json: Json = False,
 ) -> None:
     """Register one object from JSON; print its id, and how to upload each declared file.
@@ -70,17 +75,20 @@ def register_object(
         if project is None or kind is None or contact is None:
             raise typer.BadParameter("needs --project, --kind and --contact", param_hint="--datacite")
         told = {"project": project, "kind": kind, "visibility": "public" if public else "private"}
-        _register_record(context.obj, Path(file), told, contact=contact, meta=meta or [], new=new, json=json)
+        _register_record(context.obj, Path(file), told, contact=contact, meta=meta or [], new=new, wait=wait, json=json)
         return
     if Path(file).suffix in ROWS:
-        _register_rows(context.obj, Path(file), new=new, json=json)
+        _register_rows(context.obj, Path(file), new=new, wait=wait, json=json)
         return
     draft = drafts.read(file)
     invocation: Invocation = context.obj
     with invocation.catalog() as catalog, _withdrawn_explained():
         registered = catalog.register(draft, idempotency_key=None if new else folders.key_of(draft))
+        token = catalog.written
+        found = not wait or catalog.is_found(FOUND_SECONDS_MAX)
     if json:
-        output.as_json(registered)
+        output.as_json({**registered, "written": token})
+        _must_be_found(found=found)
         return
     output.data(registered["id"])
     for ticket in registered["uploads"]:
@@ -93,10 +101,25 @@ def register_object(
             output.data(f"  {name}: {value}")
     if registered["uploads"]:
         output.say("send each file as shown, with all headers; `catalog put` registers and sends in one go")
+    _must_be_found(found=found)
+
+
+def _must_be_found(*, found: bool) -> None:
+    if not found:
+        output.say(f"registered, and not found by searches within {FOUND_SECONDS_MAX:g} s")
+        raise typer.Exit(output.UNAVAILABLE)
 
 
 def _register_record(
-    invocation: Invocation, file: Path, told: dict[str, str], *, contact: str, meta: list[str], new: bool, json: bool
+    invocation: Invocation,
+    file: Path,
+    told: dict[str, str],
+    *,
+    contact: str,
+    meta: list[str],
+    new: bool,
+    wait: bool,
+    json: bool,
 ) -> None:
     import hashlib
     import json as json_text
@@ -119,16 +142,19 @@ def _register_record(
     whole = record + json_text.dumps(told, sort_keys=True).encode()
     key = uuid.uuid4().hex if new else f"record-{hashlib.sha256(whole).hexdigest()}"
     with invocation.catalog() as catalog, _withdrawn_explained():
-        made = dois.import_record(catalog, record, media_type, idempotency_key=key, **told)
+        made = catalog.dois.import_record(record, media_type, idempotency_key=key, told=told)
+        found = not wait or catalog.is_found(FOUND_SECONDS_MAX)
     if json:
         output.as_json(made)
+        _must_be_found(found=found)
         return
     output.data(made["id"])
     for one in made["left_out"]:
         output.say(f"left out {output.clean(one['pointer'])}: {output.clean(one['message'])}")
+    _must_be_found(found=found)
 
 
-def _register_rows(invocation: Invocation, file: Path, *, new: bool, json: bool) -> None:
+def _register_rows(invocation: Invocation, file: Path, *, new: bool, wait: bool, json: bool) -> None:
     from catalog.client import rows
     from catalog.errors import Invalid
 
@@ -137,8 +163,9 @@ def _register_rows(invocation: Invocation, file: Path, *, new: bool, json: bool)
     except OSError as fault:
         raise Invalid(f"{file} cannot be read: {fault.strerror}.") from None
     bar = output.bar("registering", size)
-    with invocation.catalog(output.MOVING_SECONDS) as catalog, _resumable(), bar as progress:
-        loaded = rows.load(catalog, file, new=new, progress=progress)
+    with invocation.catalog(output.MOVING_SECONDS) as catalog, output.resumable(), bar as progress:
+        loaded = catalog.register_rows(file, new=new, progress=progress)
+        found = not wait or catalog.is_found(FOUND_SECONDS_MAX)
     target = file.with_name(f"{file.name.removesuffix(file.suffix).removesuffix('.failed')}.failed.ndjson")
     if loaded.failed:
         rows.write_failed(loaded, file, target)
@@ -152,6 +179,7 @@ def _register_rows(invocation: Invocation, file: Path, *, new: bool, json: bool)
         more = len(loaded.failed) - FAILURES_SHOWN
         output.say((f"and {more} more; " if more > 0 else "") + f"all with their reasons: {target}")
         raise typer.Exit(output.USAGE)
+    _must_be_found(found=found)
 
 
 def _told(error: Mapping[str, str]) -> str:
@@ -167,7 +195,10 @@ def put(
     described: Annotated[
         str | None, typer.Option("--from", metavar="JSON", help="Metadata from a JSON file; options here win over it.")
     ] = None,
-    kind: Annotated[str | None, typer.Option(help="What it is; `catalog kinds` lists the kinds.")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(help="What it is; `catalog kinds` lists the kinds.", autocompletion=output.choices(KINDS)),
+    ] = None,
     project: Annotated[str | None, typer.Option(help="The project it belongs to, written org/project.")] = None,
     title: Annotated[str | None, typer.Option(help="Its title.")] = None,
     name: Annotated[
@@ -184,7 +215,11 @@ def put(
         bool | None, typer.Option("--public/--private", help="Who may see it; private if not said.")
     ] = None,
     visibility: Annotated[
-        str | None, typer.Option(help="Who may see it: public, organization, project, private or embargoed.")
+        str | None,
+        typer.Option(
+            help="Who may see it: public, organization, project, private or embargoed.",
+            autocompletion=output.choices(VISIBILITIES),
+        ),
     ] = None,
     embargo_until: Annotated[
         str | None, typer.Option(metavar="MOMENT", help="Embargoed until then: 2027-01-31T00:00:00Z.")
@@ -226,7 +261,7 @@ def put(
     pieces = folders.pieces_in(place, exclude=exclude or [])
     invocation: Invocation = context.obj
     try:
-        with invocation.catalog(output.MOVING_SECONDS) as catalog, _withdrawn_explained(), _resumable():
+        with invocation.catalog(output.MOVING_SECONDS) as catalog, _withdrawn_explained(), output.resumable():
             with output.bar("hashing", sum(piece.size for piece in pieces)) as progress:
                 pieces = folders.read_through(pieces, progress)
             result = _brought(catalog, draft, pieces, new=new)
@@ -248,34 +283,48 @@ def put(
     )
 
 
+@asking.asks
 def get(
     context: typer.Context,
     object_id: Annotated[
-        str, typer.Argument(metavar="ID", help="The object's id, a DOI of it, or org/project/kind/name.")
-    ],
+        str | None, typer.Argument(metavar="ID", help="The object's id, a DOI of it, or org/project/kind/name.")
+    ] = None,
     paths: Annotated[list[str] | None, typer.Argument(metavar="[PATH]...", help="Only these files.")] = None,
     *,
     project: Annotated[str | None, typer.Option(help="Of this project, where ID is only kind/name.")] = None,
-    to: Annotated[Path, typer.Option(metavar="DIR", help="Where to put them.")] = Path(),
+    query: Annotated[
+        str | None, typer.Option(help="In place of ID: all that `catalog search` finds with this text; '': everything.")
+    ] = None,
+    wanted: dict[str, Any],
+    similar: asking.Similar = False,
+    to: Annotated[Path, typer.Option("--to", "-o", metavar="DIR", help="Where to put them.")] = Path(),
     json: Json = False,
 ) -> None:
     """Download an object's files and check their SHA-256; print where each one is.
 
-    Files that are there already with the right SHA-256 are left alone, and begun ones are gone on with.
+    Files that are there already with the right SHA-256 are left alone, and begun ones are gone on with. With --query
+    or options that narrow, all files of a whole result, each object's in a folder named by its id.
     """
-    from catalog.client import folders
-    from catalog.client.catalog import file_of
+    if query is not None or wanted:
+        if object_id is not None:
+            raise typer.BadParameter("give either an ID or what to search for", param_hint="ID")
+        wanted |= {"project": [project]} if project else {}
+        exporting.get_found(context.obj, query, wanted, to, similar=similar, json=json)
+        return
+    if object_id is None:
+        raise typer.BadParameter("give an ID, or --query", param_hint="ID")
+    from catalog.client import file_of
     from catalog.errors import CatalogError
 
     invocation: Invocation = context.obj
-    with invocation.catalog(output.MOVING_SECONDS) as catalog, _resumable():
+    with invocation.catalog(output.MOVING_SECONDS) as catalog, output.resumable():
         found = catalog.get(output.whole_name(object_id, project))
-        wanted = [file_of(found, path) for path in paths or []] or found["files"]
-        if not wanted:
+        chosen = [file_of(found, path) for path in paths or []] or found["files"]
+        if not chosen:
             output.say("this object has no files")
-        with output.bar("downloading", sum(file["size"] for file in wanted)) as progress:
-            outcomes = folders.get(catalog, found, to, [file["path"] for file in wanted], progress=progress)
-    fetched = [(file, got) for file, got in zip(wanted, outcomes, strict=True) if not isinstance(got, CatalogError)]
+        with output.bar("downloading", sum(file["size"] for file in chosen)) as progress:
+            outcomes = catalog.fetch(found, to, [file["path"] for file in chosen], progress=progress)
+    fetched = [(file, got) for file, got in zip(chosen, outcomes, strict=True) if not isinstance(got, CatalogError)]
     if json:
         output.as_json(
             {
@@ -286,7 +335,7 @@ def get(
                         "target": str(got.target),
                         "size": file["size"],
                         "sha256": file["sha256"],
-                        "outcome": _outcome(got),
+                        "outcome": output.outcome(got),
                     }
                     for file, got in fetched
                 ],
@@ -298,7 +347,7 @@ def get(
     failed = [outcome for outcome in outcomes if isinstance(outcome, CatalogError)]
     if failed:
         codes = [output.refusal(fault) for fault in failed]
-        output.say(f"{len(failed)} of {len(wanted)} files were not fetched; run the same command again to go on")
+        output.say(f"{len(failed)} of {len(chosen)} files were not fetched; run the same command again to go on")
         raise typer.Exit(codes[0])
 
 
@@ -337,21 +386,6 @@ def _brought(catalog: Any, draft: dict[str, Any], pieces: "list[Piece]", *, new:
             on_late=late,
             progress=moved,
         )
-
-
-def _outcome(got: "Got") -> str:
-    if got.moved is None:
-        return "skipped"
-    return "resumed" if got.moved.resumed_from else "downloaded"
-
-
-@contextmanager
-def _resumable() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        output.say(f"stopped; to go on: {shlex.join(['catalog', *sys.argv[1:]])}")
-        raise
 
 
 @contextmanager

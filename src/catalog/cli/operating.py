@@ -1,21 +1,20 @@
-"""Running a catalog: serve, migrate, tokens, schemas. These know it from inside, by the server's own settings."""
+"""Running a catalog: serve, migrate, schemas. These know it from inside, by the server's own settings."""
 
 # ruff: noqa: PLC0415 - `catalog --help` must come at once: what a command needs is imported when it runs.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
-from uuid import UUID
 
 import typer
 
 from catalog.cli import output
+from catalog.cli.manual import Commands
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from sqlalchemy.ext.asyncio import AsyncSession
 
 Result = TypeVar("Result")
@@ -41,21 +40,15 @@ HEAD_BYTES_MAX = 64 * 1024
 # Objects whose terms are looked up together.
 CHECKED_AT_ONCE = 500
 
-SECONDS_OF = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-tokens = typer.Typer(help="Make, list and end tokens, straight in the database.")
-
-principals_of = typer.Typer(help="List, end and restore principals, straight in the database.", no_args_is_help=True)
-
-schemas = typer.Typer(help="Hold what is recorded against the kinds' schemas.", no_args_is_help=True)
+config = Commands(help="What a catalog was told.", no_args_is_help=True)
+schemas = Commands(help="Hold what is recorded against the kinds' schemas.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command(rich_help_panel="Running a catalog")(serve)
     app.command(rich_help_panel="Running a catalog")(migrate)
-    app.add_typer(tokens, name="token", rich_help_panel="Running a catalog")
-    app.add_typer(principals_of, name="principal", rich_help_panel="Running a catalog")
+    app.add_typer(config, name="config", rich_help_panel="Running a catalog")
     app.add_typer(schemas, name="schema", rich_help_panel="Running a catalog")
 
 
@@ -65,6 +58,9 @@ def serve(
 ) -> None:
     """Serve the API and the pages until interrupted."""
     import gc
+
+    # Loading makes half a million things and no garbage: looking for some would take a fifth of the time.
+    gc.disable()
 
     import uvicorn
 
@@ -80,6 +76,7 @@ def serve(
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD)
+    gc.enable()
     # Our own log line tells more than uvicorn's, and leaves queries out.
     uvicorn.run(
         application,
@@ -99,6 +96,7 @@ def serve(
 
 def migrate() -> None:
     """Bring the database, the index and the bucket to what this version needs. Repeat it as you like."""
+    from catalog.access import principals
     from catalog.engines import Engines, opened
     from catalog.migrations import upgrade
     from catalog.objects import changing, schemes
@@ -112,7 +110,16 @@ def migrate() -> None:
             counts = f"{len(one.added)} added, {len(one.changed)} changed, {len(one.retired)} retired"
             output.say(f"vocabulary {name}: {counts}")
 
+    async def make_first_admin(engines: Engines) -> None:
+        if settings.first_admin_token is None:
+            return
+        async with engines.database.transaction() as session:
+            made = await principals.ensure_admin(session, settings.first_admin_token.get_secret_value())
+        there = "made, with the token of CATALOG_FIRST_ADMIN_TOKEN" if made else "not needed, there is an admin"
+        output.say(f"admin {principals.FIRST_ADMIN}: {there}")
+
     async def prepare(engines: Engines) -> None:
+        await make_first_admin(engines)
         await load_vocabularies(engines)
         await engines.store.ensure_bucket()
         output.say(f"bucket {engines.store.bucket}: ready")
@@ -133,127 +140,67 @@ def migrate() -> None:
             await prepare(engines)
 
     settings = Settings.from_environment()
-    with _database_faults_explained():
+    with database_faults_explained():
         upgrade(str(settings.database_url))
         output.say("database: ready")
         asyncio.run(inside())
 
 
-@tokens.command("create")
-def create_token(
-    name: Annotated[str, typer.Argument(help="Who will hold it; made if new. Lower-case letters, digits, . _ -")],
-    *,
-    role: Annotated[str, typer.Option(help="admin, curator, ingest or reader.")],
-    label: Annotated[str | None, typer.Option(help="What it is for, to tell it from others.")] = None,
-    expires: Annotated[str | None, typer.Option(metavar="30d", help="When it ends, in s, m, h or d.")] = None,
-    home: HomeOption = None,
-    json: Json = False,
-) -> None:
-    """Make a token and print it, this once."""
-    import re
-    from datetime import timedelta
+@config.callback()
+def _config() -> None:
+    """Keep `show` a command of its own: one command alone would be taken for the group."""
 
-    from catalog.access import principals
-    from catalog.access.audience import Role
 
-    if role not in list(Role):
-        raise typer.BadParameter(f"{role!r} is not one of {', '.join(Role)}", param_hint="--role")
-    if not re.fullmatch(principals.NAME_PATTERN, name):
-        raise typer.BadParameter("lower-case letters, digits, . _ - and at most 63 of them", param_hint="NAME")
-    lifetime = None
-    if expires is not None:
-        amount, unit = expires[:-1], expires[-1:]
-        if not amount.isdigit() or not int(amount) or unit not in SECONDS_OF or len(amount) > 6:  # ruff: ignore[PLR2004]
-            raise typer.BadParameter(f"{expires!r} is not like 12h or 30d", param_hint="--expires")
-        lifetime = timedelta(seconds=int(amount) * SECONDS_OF[unit])
+@config.command("show")
+def show_config(*, home: HomeOption = None, json: Json = False) -> None:
+    """Show every setting with its value, and whether somebody set it; of secrets, only that.
 
-    async def create(session: "AsyncSession") -> str:
-        _, token = await principals.create_token(session, name=name, role=Role(role), label=label, expires=lifetime)
-        return token
+    Without CATALOG_DATABASE_URL and --home, those of the embedded stack that runs here.
+    """
+    from catalog.local.home import Home
+    from catalog.local.stack import Stack
+    from catalog.settings import PREFIX, Given, Settings, Workstation, secrets_of
 
-    token = _in_database(create, home)
+    folder = (home or Workstation().catalog_home).absolute()
+    if home is not None or (Given.from_environment().database_url is None and folder.is_dir()):
+        place = Home(folder)
+        if not place.is_held():
+            from catalog.errors import Unavailable
+
+            raise Unavailable(f"Nothing runs in {folder}; start it with `catalog up`, or set CATALOG_DATABASE_URL.")
+        settings = Settings.told(Stack(folder).running_environment())
+    else:
+        settings = Settings.from_environment()
+    secret = set(secrets_of(Settings))
+    told = {
+        name: {
+            "value": None if name in secret else _plain(getattr(settings, name)),
+            "set": name in settings.model_fields_set,
+            "secret": name in secret,
+            "meaning": field.description,
+        }
+        for name, field in Settings.model_fields.items()
+    }
     if json:
-        output.as_json({"name": name, "role": role, "label": label, "token": token})
+        output.as_json(told)
         return
-    output.data(token)
-    output.say(f"this is the token of {name} ({role}); it is shown only now. Put it into a file and name that file in")
-    output.say("CATALOG_TOKEN_FILE, or set CATALOG_TOKEN")
+    rows = [
+        (
+            f"{PREFIX}{name.upper()}",
+            ("kept secret" if one["set"] else "") if one["secret"] else one["value"],
+            "set" if one["set"] else "default",
+        )
+        for name, one in told.items()
+    ]
+    output.table(("setting", "value", "by"), rows)
 
 
-@tokens.command("list")
-def list_tokens(*, home: HomeOption = None, json: Json = False) -> None:
-    """List the tokens; what they are is not kept, only how they begin."""
-    from catalog.access import principals
-
-    found = _in_database(principals.list_tokens, home)
-    if json:
-        output.as_json(found)
-        return
-    columns = ("id", "name", "role", "begins", "label", "created", "expires", "revoked")
-    output.table(
-        columns,
-        [
-            [
-                *(one["id"], one["name"], one["role"], f"{one['hint']}…", one["label"] or ""),
-                *(_minute(one[when]) for when in ("created_at", "expires_at", "revoked_at")),
-            ]
-            for one in found
-        ],
-    )
-
-
-def _minute(moment: "datetime | None") -> str:
-    return f"{moment:%Y-%m-%d %H:%M}" if moment else ""
-
-
-@tokens.command("revoke")
-def revoke_token(
-    token_id: Annotated[str, typer.Argument(help="The id that `catalog token list` shows.")], home: HomeOption = None
-) -> None:
-    """End a token at once."""
-    from catalog.access import principals
-
-    try:
-        wanted = UUID(token_id)
-    except ValueError:
-        raise typer.BadParameter("this is no id; `catalog token list` shows them", param_hint="TOKEN_ID") from None
-    _in_database(lambda session: principals.revoke_token(session, wanted), home)
-    output.say(f"token {wanted} works no more")
-
-
-@principals_of.command("list")
-def list_principals(*, json: Json = False) -> None:
-    """List who acts here: holders of tokens, and whoever came with a token of the OpenID provider."""
-    from catalog.access import principals
-
-    found = _in_database(principals.list_principals)
-    if json:
-        output.as_json(found)
-        return
-    output.table(
-        ("name", "role", "made", "ended"),
-        [[one["name"], one["role"], *(_minute(one[when]) for when in ("created_at", "ended_at"))] for one in found],
-    )
-
-
-@principals_of.command("end")
-def end_principal(name: Annotated[str, typer.Argument(help="The name that `catalog principal list` shows.")]) -> None:
-    """End a principal: none of its tokens works from now on, whoever issued them. Its objects stay."""
-    from catalog.access import principals
-
-    _in_database(lambda session: principals.end(session, name))
-    output.say(f"{name} was ended: nothing it holds works any more")
-
-
-@principals_of.command("restore")
-def restore_principal(
-    name: Annotated[str, typer.Argument(help="The name that `catalog principal list` shows.")],
-) -> None:
-    """Take back that a principal was ended."""
-    from catalog.access import principals
-
-    _in_database(lambda session: principals.restore(session, name))
-    output.say(f"{name} acts again")
+def _plain(value: object) -> object:
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, tuple):
+        return [str(one) for one in value]
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
 
 
 @schemas.callback()
@@ -300,7 +247,7 @@ def check_schemas(*, home: HomeOption = None, json: Json = False) -> None:
             if (faults := [*own, *wrong])
         ]
 
-    count, short = _in_database(check, home)
+    count, short = in_database(check, home)
     if json:
         output.as_json({"checked": count, "short": short})
     else:
@@ -313,7 +260,7 @@ def check_schemas(*, home: HomeOption = None, json: Json = False) -> None:
         raise typer.Exit(output.FAILED)
 
 
-def _in_database(work: "Callable[[AsyncSession], Awaitable[Result]]", home: Path | None = None) -> Result:
+def in_database(work: "Callable[[AsyncSession], Awaitable[Result]]", home: Path | None = None) -> Result:
     """Do work in the database of the embedded stack in that folder, or in the one of the settings."""
     from catalog.database import Database
     from catalog.local import stack
@@ -329,12 +276,13 @@ def _in_database(work: "Callable[[AsyncSession], Awaitable[Result]]", home: Path
         finally:
             await database.close()
 
-    with _database_faults_explained():
+    with database_faults_explained():
         return asyncio.run(inside())
 
 
 @contextmanager
-def _database_faults_explained() -> Iterator[None]:
+def database_faults_explained() -> Iterator[None]:
+    """Say in one line what a database refuses, with what mends it; raises Unavailable."""
     import sqlalchemy as sa
 
     from catalog.errors import Unavailable

@@ -2,20 +2,27 @@
 
 # ruff: noqa: PLC0415 - `catalog --help` must come at once: what a command needs is imported when it runs.
 
+import difflib
 import json
 import re
+import shlex
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
+
+import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from catalog.client import Catalog
+    from catalog.client.folders import Got
     from catalog.client.transfer import Progress
     from catalog.errors import CatalogError
 
@@ -54,8 +61,21 @@ CODE_OF_STATUS = MappingProxyType(
         502: UNAVAILABLE,
         503: UNAVAILABLE,
         504: UNAVAILABLE,
+        507: CONFLICT,
     }
 )
+# What completes; a test holds them against the rooms that own them, which a client may not have.
+KINDS = (
+    *("binary", "calibration", "decoder-plugin", "docker-image", "dockerfile", "ecr-bundle", "edge-code", "job"),
+    *("labels", "model", "sensor-blob", "sensor-data", "training-dataset", "trigger-app", "weights"),
+)
+FORMS = ("ndjson", "csv", "parquet", "bibtex", "manifest", "aria2", "rclone")
+QUEUES = (
+    *("without-licence", "broken-references", "wrong-terms", "wrong-files", "without-bytes", "failed-dois"),
+    "not-passing",
+)
+ROLES = ("admin", "curator", "ingest", "reader")
+PERMISSIONS = ("READ", "WRITE", "READ_ACP", "WRITE_ACP", "FULL_CONTROL")
 # A DOI begins with a digit.
 KIND_AND_NAME = re.compile(r"[a-z][a-z-]*/[^/]+")
 
@@ -76,6 +96,24 @@ class Invocation:
         token = settings.token
         secret = None if token is None else token.get_secret_value()
         return Catalog(settings.url, secret, patience_seconds=patience_seconds)
+
+
+def choices(known: Sequence[str]) -> Callable[[str], list[str]]:
+    """Return what completes one of these values."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [one for one in known if one.startswith(incomplete)]
+
+    return complete
+
+
+def must_be_one_of(known: Sequence[str], given: Iterable[str], option: str) -> None:
+    """Raise BadParameter that names the nearest, and all that there are, for what is none of them."""
+    for one in given:
+        if one not in known:
+            near = difflib.get_close_matches(one, known, n=1)
+            nearest = f"; did you mean {near[0]}?" if near else ""
+            raise typer.BadParameter(f"{one!r} is not one of {', '.join(known)}{nearest}", param_hint=option)
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
@@ -108,6 +146,22 @@ def _plain(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
+def is_styled(stream: TextIO) -> bool:
+    """Whether colours and bold are wanted there: on a terminal that can, and where NO_COLOR does not forbid it."""
+    if not stream.isatty():
+        return False
+    from rich.console import Console
+
+    console = Console(file=stream)
+    return not console.no_color and not console.is_dumb_terminal
+
+
+def _console(stream: TextIO) -> "Console":
+    from rich.console import Console
+
+    return Console(file=stream, color_system="auto" if is_styled(stream) else None, highlight=False)
+
+
 def say(text: str) -> None:
     """Tell the person something that is not data."""
     sys.stderr.write(f"{text}\n")
@@ -123,7 +177,10 @@ def clean(text: object) -> str:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write rows: aligned on a terminal, tab-separated with whole values anywhere else."""
+    """Write rows: aligned on a terminal, tab-separated with whole values anywhere else.
+
+    What does not fit side by side stands below each other, one row after the other: an id that is cut cannot be copied.
+    """
     cleaned = [
         ["" if value is None else clean(value).replace("\n", " ").replace("\t", " ") for value in row] for row in rows
     ]
@@ -131,17 +188,45 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         for row in [columns, *cleaned]:
             data("\t".join(row))
         return
-    from rich.console import Console
+    console = _console(sys.stdout)
+    if not _fits(columns, cleaned, console.width):
+        for row in cleaned:
+            _stacked(columns, row, console.width)
+        return
     from rich.table import Table
     from rich.text import Text
 
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
-        # An id that is cut cannot be copied.
         drawn.add_column(column, no_wrap=column in UNCUT, overflow="fold" if column in UNCUT else "ellipsis")
     for row in cleaned:
         drawn.add_row(*(Text(value) for value in row))
-    Console().print(drawn)
+    console.print(drawn)
+
+
+def _fits(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> bool:
+    needed = 0
+    for place, column in enumerate(columns):
+        natural = max(len(column), *(len(row[place]) for row in rows)) if rows else len(column)
+        needed += GAP + (natural if column in UNCUT else min(natural, READABLE))
+    return needed - GAP <= width
+
+
+def _stacked(columns: Sequence[str], row: Sequence[str], width: int) -> None:
+    """Write the first value as a heading, and below it the others with their names, as many in a line as fit."""
+    heading = row[0] or "-"
+    data(f"\x1b[1m{heading}\x1b[0m" if is_styled(sys.stdout) else heading)
+    held = ""
+    for column, value in zip(columns[1:], row[1:], strict=True):
+        if not value:
+            continue
+        told = f"{column}: {value}"
+        if held and len(held) + GAP + len(told) + GAP > width:
+            data(f"  {held}")
+            held = ""
+        held = f"{held}  {told}" if held else told
+    if held:
+        data(f"  {held}")
 
 
 def files(held: Iterable[Mapping[str, Any]]) -> None:
@@ -154,6 +239,8 @@ def files(held: Iterable[Mapping[str, Any]]) -> None:
         table(("file", "size", "state", "type", "sha256"), rows)
 
 
+# Between two columns; and how much of a text says something.
+GAP, READABLE = 2, 16
 UNCUT = frozenset({"id", "kind", "year", "files", "size", "state"})
 
 
@@ -191,19 +278,35 @@ def refusal(fault: "CatalogError") -> int:
 @contextmanager
 def bar(what: str, total_bytes: int) -> "Iterator[Progress]":
     """Show a progress bar on stderr while the block runs; without a terminal there, one line that says what is done."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or _console(sys.stderr).is_dumb_terminal:
         from rich.filesize import decimal
 
         say(f"{what}: {decimal(total_bytes)}")
         yield lambda _: None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+    with Progress(*columns, TimeRemainingColumn(), console=_console(sys.stderr)) as progress:
         task = progress.add_task(what, total=total_bytes)
         yield lambda moved: progress.advance(task, moved)
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Say how to go on, where somebody stops what the block does."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"stopped; to go on: {shlex.join(['catalog', *sys.argv[1:]])}")
+        raise
+
+
+def outcome(got: "Got") -> str:
+    """Return in a word what became of a file that was to be fetched."""
+    if got.moved is None:
+        return "skipped"
+    return "resumed" if got.moved.resumed_from else "downloaded"
 
 
 def lines_of(value: Any, indent: str = "") -> Iterator[str]:

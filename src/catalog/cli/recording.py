@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from catalog.cli import output
+from catalog.cli.manual import Commands
 from catalog.cli.output import Invocation
 
 PANEL = "Provenance"
@@ -16,11 +17,11 @@ ObjectArgument = Annotated[
     str, typer.Argument(metavar="ID", help="The object's id, a DOI of it, or org/project/kind/name.")
 ]
 
-activities = typer.Typer(help="Record what ran, and show it.", no_args_is_help=True)
-relations = typer.Typer(
+activities = Commands(help="Record what ran, and show it.", no_args_is_help=True)
+relations = Commands(
     help="List what an object says of others, and take it back; `catalog relate` says it.", no_args_is_help=True
 )
-agents = typer.Typer(help="Say whose work an object is, list it, and take it back.", no_args_is_help=True)
+agents = Commands(help="Say whose work an object is, list it, and take it back.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:

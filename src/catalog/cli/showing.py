@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from catalog.cli import output
+
 STORES: tuple[Literal["seaweedfs", "minio"], ...] = ("seaweedfs", "minio")
 
 
@@ -21,12 +23,14 @@ def demo(
     home: Annotated[
         Path | None, typer.Option(help="The data folder; CATALOG_HOME says so too; else .data, or .data-minio.")
     ] = None,
-    store: Annotated[str | None, typer.Option(help=f"{' or '.join(STORES)}; the first if not said.")] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(help=f"{' or '.join(STORES)}; the first if not said.", autocompletion=output.choices(STORES)),
+    ] = None,
 ) -> None:
     """Start real engines, register and upload real objects, find them, download one, and stay up to be tried."""
     chosen = next((known for known in STORES if known == store), None)
-    if chosen != store:
-        raise typer.BadParameter(f"{store!r} is not one of {', '.join(STORES)}", param_hint="--store")
+    output.must_be_one_of(STORES, [store] if store else [], "--store")
     from catalog.demo import run
     from catalog.settings import Workstation
 

@@ -1,18 +1,17 @@
 """Snapshots of a search: take one, show it, make its DOI, withdraw it, see who did what."""
 
-# ruff: noqa: PLC0415 - `catalog --help` must come at once: what a command needs is imported when it runs.
-
 from typing import Annotated
 
 import typer
 
 from catalog.cli import output
+from catalog.cli.manual import Commands
 from catalog.cli.output import Invocation
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="The snapshot's id.")]
 
-commands = typer.Typer(help="Freeze what a search finds, so that it can be cited.", no_args_is_help=True)
+commands = Commands(help="Freeze what a search finds, so that it can be cited.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -28,18 +27,19 @@ def take(
     title: Annotated[str, typer.Option(help="What it is called where it is cited.")],
     author: Annotated[list[str], typer.Option(help="Who answers for it, written Family, Given; may be repeated.")],
     description: Annotated[str, typer.Option(help="What it is for.")] = "",
-    kind: Annotated[list[str] | None, typer.Option(help="Only objects of this kind; may be repeated.")] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(help="Only objects of this kind; may be repeated.", autocompletion=output.choices(output.KINDS)),
+    ] = None,
     project: Annotated[list[str] | None, typer.Option(help="Only objects of this project; may be repeated.")] = None,
     json: Json = False,
 ) -> None:
     """Freeze what a question finds now among what is public."""
-    from catalog.client import snapshots
-
     asked = {"q": " ".join(text or []), "kind": kind, "project": project}
     invocation: Invocation = context.obj
     with invocation.catalog(output.MOVING_SECONDS) as catalog:
         question = {name: value for name, value in asked.items() if value}
-        taken = snapshots.take(catalog, title, author, question, description=description)
+        taken = catalog.snapshots.take(title, author, question, description=description)
     if json:
         output.as_json(taken)
         return
@@ -52,11 +52,9 @@ def take(
 @commands.command()
 def show(context: typer.Context, snapshot_id: Id, *, json: Json = False) -> None:
     """Show a snapshot with its members, and how each of them stands since."""
-    from catalog.client import snapshots
-
     invocation: Invocation = context.obj
     with invocation.catalog() as catalog:
-        found = snapshots.read(catalog, snapshot_id)
+        found = catalog.snapshots.read(snapshot_id)
     if json:
         output.as_json(found)
         return
@@ -71,11 +69,9 @@ def show(context: typer.Context, snapshot_id: Id, *, json: Json = False) -> None
 @commands.command()
 def mint(context: typer.Context, snapshot_id: Id, *, json: Json = False) -> None:
     """Make the DOI of a snapshot; asked again, it is the same. `catalog doi show` tells where it stands."""
-    from catalog.client import snapshots
-
     invocation: Invocation = context.obj
     with invocation.catalog() as catalog:
-        made = snapshots.mint(catalog, snapshot_id)
+        made = catalog.snapshots.mint(snapshot_id)
     if json:
         output.as_json(made)
     else:
@@ -90,22 +86,18 @@ def withdraw(
     reason: Annotated[str, typer.Option(help="Why: whoever looks for it is told.", prompt=True)],
 ) -> None:
     """Withdraw a snapshot and say why; a tombstone with the reason stays, also behind its DOI."""
-    from catalog.client import snapshots
-
     invocation: Invocation = context.obj
     with invocation.catalog() as catalog:
-        snapshots.withdraw(catalog, snapshot_id, reason)
+        catalog.snapshots.withdraw(snapshot_id, reason)
     output.say("withdrawn")
 
 
 @commands.command()
 def history(context: typer.Context, snapshot_id: Id, *, json: Json = False) -> None:
     """List who took, cited and withdrew a snapshot, newest first; for those who may withdraw it."""
-    from catalog.client import snapshots
-
     invocation: Invocation = context.obj
     with invocation.catalog() as catalog:
-        changes = list(snapshots.history(catalog, snapshot_id))
+        changes = list(catalog.snapshots.history(snapshot_id))
     if json:
         output.as_json(changes)
         return

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from catalog.cli import output
+from catalog.cli import output, watching
 
 if TYPE_CHECKING:
+    from catalog.client.backends import AnyBackend
     from catalog.local.home import Home
     from catalog.local.stack import Stack, StoreKind
 
@@ -95,6 +96,8 @@ def _first_port(folder: Path) -> int:
 
 async def _run(stack: "Stack") -> None:
     """Run the stack until a signal; a second one ends us at once, and the leashes end the rest."""
+    from catalog.errors import CatalogError
+
     loop = asyncio.get_running_loop()
     work = asyncio.current_task()
     over = asyncio.Event()
@@ -116,6 +119,11 @@ async def _run(stack: "Stack") -> None:
     except asyncio.CancelledError:
         # Everything that had been started is stopped by now.
         sys.exit(output.INTERRUPTED)
+    except CatalogError:
+        if over.is_set():
+            # The signal went to what was being started as well, as Ctrl-C does, and that ended of it.
+            sys.exit(output.INTERRUPTED)
+        raise
     ready.set()
     try:
         if not over.is_set():
@@ -232,7 +240,10 @@ def _let_go(home: "Home") -> bool:
 
 
 def status(home: HomeOption = None, *, json: Json = False) -> None:
-    """Show each part: where it is, whether it is ready, since when it runs. Exit code 0 only when all are ready."""
+    """Show each part: where it is, whether it is ready, since when it runs; and how each store is and how full.
+
+    Exit code 0 only when all parts are ready.
+    """
     from catalog.local.home import Home
     from catalog.local.stack import Stack
 
@@ -240,8 +251,10 @@ def status(home: HomeOption = None, *, json: Json = False) -> None:
     running = place.folder.is_dir() and place.is_held()
     parts = asyncio.run(Stack(place.folder).conditions()) if running else []
     ready = bool(parts) and place.state().ready and all(part.ready for part in parts)
+    stores = _stores(place) if ready else []
     if json:
-        output.as_json({"home": str(place.folder), "ready": ready, "parts": [asdict(part) for part in parts]})
+        told = {"home": str(place.folder), "ready": ready, "parts": [asdict(part) for part in parts]}
+        output.as_json(told | {"stores": stores})
     elif not running:
         output.say(f"nothing runs in {place.folder}; start it with `catalog up`")
     else:
@@ -260,8 +273,33 @@ def status(home: HomeOption = None, *, json: Json = False) -> None:
                 for part in parts
             ],
         )
+        if stores:
+            output.data("")
+            output.table(
+                ("store", "organization", "health", *watching.FULLNESS),
+                [
+                    (one["name"], one["organization"] or "", one["state"], *watching.fullness(one["capacity"]))
+                    for one in stores
+                ],
+            )
     if not ready:
         raise typer.Exit(output.UNAVAILABLE)
+
+
+def _stores(home: "Home") -> "list[AnyBackend]":
+    """Return the stores that files lie in, with how each is and how full; none where the catalog does not tell."""
+    from catalog.client import Catalog
+    from catalog.errors import CatalogError
+
+    part, token = home.state().parts.get("api"), home.folder / "admin-token"
+    if part is None or not token.is_file():
+        return []
+    try:
+        with Catalog(part.address, token.read_text(encoding="utf-8").strip(), patience_seconds=0) as catalog:
+            return catalog.backends.everywhere()
+    except (CatalogError, OSError) as fault:
+        output.say(f"how the stores are is not told: {fault}")
+        return []
 
 
 def _spelled(seconds: int | None) -> str:

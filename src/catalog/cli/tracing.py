@@ -31,17 +31,24 @@ def provenance(
     context: typer.Context,
     object_id: ObjectArgument,
     *,
-    direction: Annotated[str, typer.Option(help="up: what it came from; down: what came of it; both.")] = "up",
+    direction: Annotated[
+        str,
+        typer.Option(
+            help="up: what it came from; down: what came of it; both.", autocompletion=output.choices(DIRECTIONS)
+        ),
+    ] = "up",
     depth: Annotated[int, typer.Option(min=1, max=50, help="How many objects away at most.")] = 5,
-    format: Annotated[str | None, typer.Option(help=f"Write it as {', '.join(FORMATS)}.")] = None,  # noqa: A002
+    format: Annotated[  # noqa: A002
+        str | None, typer.Option(help=f"Write it as {', '.join(FORMATS)}.", autocompletion=output.choices(FORMATS))
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show what an object came from, or what came of it."""
-    _one_of(DIRECTIONS, direction, "--direction")
+    output.must_be_one_of(DIRECTIONS, [direction], "--direction")
     invocation: Invocation = context.obj
     with invocation.catalog() as catalog:
         if format is not None:
-            _one_of(FORMATS, format, "--format")
+            output.must_be_one_of(FORMATS, [format], "--format")
             output.data(catalog.provenance_as(object_id, format, direction=direction, depth=depth).rstrip("\n"))
             return
         graph = catalog.provenance(object_id, direction=direction, depth=depth)
@@ -141,8 +148,3 @@ def _called(node: "LineageNode") -> str:
     if node["state"] == "withdrawn":
         return "(withdrawn)"
     return node.get("title") or node["id"]
-
-
-def _one_of(known: tuple[str, ...], given: str, option: str) -> None:
-    if given not in known:
-        raise typer.BadParameter(f"{given!r} is not one of {', '.join(known)}", param_hint=option)

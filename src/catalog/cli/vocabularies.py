@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from catalog.cli import output
+from catalog.cli.manual import Commands
 from catalog.cli.output import Invocation
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ OfFile = Annotated[str | None, typer.Option("--name", help="The vocabulary's nam
 
 STATES = ("open", "accepted", "merged", "declined")
 
-vocab = typer.Typer(help="Look at vocabularies, change them, and propose terms.", no_args_is_help=True)
+vocab = Commands(help="Look at vocabularies, change them, and propose terms.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
@@ -172,12 +173,14 @@ def proposals(
     context: typer.Context,
     scheme: Name,
     *,
-    state: Annotated[str | None, typer.Option(help=f"Only those that are {', '.join(STATES)}.")] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(help=f"Only those that are {', '.join(STATES)}.", autocompletion=output.choices(STATES)),
+    ] = None,
     json: Json = False,
 ) -> None:
     """List proposed terms: all of them for a curator, else your own."""
-    if state is not None and state not in STATES:
-        raise typer.BadParameter(f"{state!r} is not one of {', '.join(STATES)}", param_hint="--state")
+    output.must_be_one_of(STATES, [state] if state else [], "--state")
     invocation: Invocation = context.obj
     with invocation.catalog() as catalog:
         found = catalog.vocabularies.proposals(scheme, state)

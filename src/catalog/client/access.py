@@ -1,9 +1,8 @@
 """Who may see and change what: organizations, projects, groups, roles, and grants."""
 
 from typing import Literal, TypedDict
-from urllib.parse import quote
 
-from catalog.client.catalog import Catalog
+from catalog.client.calls import C, Call, Room, items, member, nothing, quoted, request, said
 
 RoleName = Literal["admin", "curator", "ingest", "reader"]
 PermissionName = Literal["READ", "WRITE", "READ_ACP", "WRITE_ACP", "FULL_CONTROL"]
@@ -45,107 +44,102 @@ class Grant(TypedDict):
     created_at: str
 
 
-def organizations(catalog: Catalog) -> list[Scope]:
-    """Return the organizations in which one has a role."""
-    return _items(catalog, "/api/organizations")
+class Access(Room[C]):
+    """Organizations and projects, and who has which role and permission in them."""
 
+    @request
+    def organizations(self) -> Call[list[Scope]]:
+        """Return the organizations in which one has a role."""
+        return items("/api/organizations")
 
-def create_organization(catalog: Catalog, name: str, title: str | None = None) -> None:
-    """Make an organization; for admins of the whole catalog."""
-    catalog.connection.send("POST", "/api/organizations", body={"name": name, "title": title})
+    @request
+    def create_organization(self, name: str, title: str | None = None) -> Call[None]:
+        """Make an organization; for admins of the whole catalog."""
+        return Call("POST", "/api/organizations", body={"name": name, "title": title}, read=nothing)
 
+    @request
+    def projects(self, organization: str) -> Call[list[Scope]]:
+        """Return the projects of an organization in which one has a role."""
+        return items(f"{_organization(organization)}/projects")
 
-def projects(catalog: Catalog, organization: str) -> list[Scope]:
-    """Return the projects of an organization in which one has a role."""
-    return _items(catalog, f"{_organization(organization)}/projects")
+    @request
+    def create_project(self, name: str, title: str | None = None) -> Call[None]:
+        """Make a project, written organization/project."""
+        organization, _, project = name.partition("/")
+        body = {"name": project, "title": title}
+        return Call("POST", f"{_organization(organization)}/projects", body=body, read=nothing)
 
+    @request
+    def members(self, scope: str) -> Call[list[RoleHolder]]:
+        """Return who has which role in exactly this organization or project."""
+        return items(_members(scope))
 
-def create_project(catalog: Catalog, name: str, title: str | None = None) -> None:
-    """Make a project, written organization/project."""
-    organization, _, project = name.partition("/")
-    body = {"name": project, "title": title}
-    catalog.connection.send("POST", f"{_organization(organization)}/projects", body=body)
+    @request
+    def give_role(self, scope: str, holder: str, role: str) -> Call[None]:
+        """Give `user:NAME` or `group:ORGANIZATION/NAME` a role."""
+        return Call("PUT", _members(scope), body={"member": holder, "role": role}, repeatable=True, read=nothing)
 
+    @request
+    def take_role(self, scope: str, holder: str) -> Call[None]:
+        """Take the role that a member has in exactly this organization or project."""
+        return Call("DELETE", _members(scope), said(member=holder), read=nothing)
 
-def members(catalog: Catalog, scope: str) -> list[RoleHolder]:
-    """Return who has which role in exactly this organization or project."""
-    return _items(catalog, _members(scope))
+    @request
+    def groups(self, organization: str) -> Call[list[Group]]:
+        """Return the groups of an organization."""
+        return items(f"{_organization(organization)}/groups")
 
+    @request
+    def create_group(self, name: str) -> Call[None]:
+        """Make a group, written organization/group."""
+        organization, _, group = name.partition("/")
+        return Call("POST", f"{_organization(organization)}/groups", body={"name": group}, read=nothing)
 
-def give_role(catalog: Catalog, scope: str, member: str, role: str) -> None:
-    """Give `user:NAME` or `group:ORGANIZATION/NAME` a role."""
-    catalog.connection.send("PUT", _members(scope), body={"member": member, "role": role}, repeatable=True)
+    @request
+    def put_into_group(self, name: str, user: str) -> Call[None]:
+        """Put a user into a group, written organization/group."""
+        return Call("PUT", _in_group(name, user), repeatable=True, read=nothing)
 
+    @request
+    def take_from_group(self, name: str, user: str) -> Call[None]:
+        """Take a user out of a group, written organization/group."""
+        return Call("DELETE", _in_group(name, user), read=nothing)
 
-def take_role(catalog: Catalog, scope: str, member: str) -> None:
-    """Take the role that a member has in exactly this organization or project."""
-    catalog.connection.send("DELETE", _members(scope), parameters=[("member", member)])
+    @request
+    def grants(self, on: str) -> Call[list[Grant]]:
+        """Return what was granted on an object by its id, or on a prefix, which ends in a slash."""
+        return items("/api/grants", said(prefix=on)) if on.endswith("/") else items(_grants(on))
 
+    @request
+    def grant(self, on: str, to: str, permission: str, until: str | None = None) -> Call[str]:
+        """Give a permission on an object or a prefix; returns the grant's id. The same again only moves its end."""
+        body = {"to": to, "permission": permission, "expires_at": until}
+        prefix = {"prefix": on} if on.endswith("/") else {}
+        place = "/api/grants" if prefix else _grants(on)
+        return Call("POST", place, body=body | prefix, repeatable=True, read=member("id"))
 
-def groups(catalog: Catalog, organization: str) -> list[Group]:
-    """Return the groups of an organization."""
-    return _items(catalog, f"{_organization(organization)}/groups")
-
-
-def create_group(catalog: Catalog, name: str) -> None:
-    """Make a group, written organization/group."""
-    organization, _, group = name.partition("/")
-    catalog.connection.send("POST", f"{_organization(organization)}/groups", body={"name": group})
-
-
-def put_into_group(catalog: Catalog, name: str, user: str) -> None:
-    """Put a user into a group, written organization/group."""
-    catalog.connection.send("PUT", _in_group(name, user), repeatable=True)
-
-
-def take_from_group(catalog: Catalog, name: str, user: str) -> None:
-    """Take a user out of a group, written organization/group."""
-    catalog.connection.send("DELETE", _in_group(name, user))
-
-
-def grants(catalog: Catalog, on: str) -> list[Grant]:
-    """Return what was granted on an object by its id, or on a prefix, which ends in a slash."""
-    if on.endswith("/"):
-        found: list[Grant] = catalog.connection.json("GET", "/api/grants", parameters=[("prefix", on)])["items"]
-        return found
-    return _items(catalog, _grants(on))
-
-
-def grant(catalog: Catalog, on: str, to: str, permission: str, until: str | None = None) -> str:
-    """Give a permission on an object or a prefix; returns the grant's id. The same again only moves its end."""
-    body = {"to": to, "permission": permission, "expires_at": until}
-    prefix = {"prefix": on} if on.endswith("/") else {}
-    place = "/api/grants" if prefix else _grants(on)
-    made: str = catalog.connection.json("POST", place, body=body | prefix, repeatable=True)["id"]
-    return made
-
-
-def revoke(catalog: Catalog, on: str, grant_id: str) -> None:
-    """Take a grant back, at once."""
-    place = "/api/grants" if on.endswith("/") else _grants(on)
-    catalog.connection.send("DELETE", f"{place}/{quote(grant_id, safe='')}")
-
-
-def _items(catalog: Catalog, path: str) -> list:  # type: ignore[type-arg]  # Whose items they are, the caller says.
-    found: list = catalog.connection.json("GET", path, repeatable=True)["items"]  # type: ignore[type-arg]  # As above.
-    return found
+    @request
+    def revoke(self, on: str, grant_id: str) -> Call[None]:
+        """Take a grant back, at once."""
+        place = "/api/grants" if on.endswith("/") else _grants(on)
+        return Call("DELETE", f"{place}/{quoted(grant_id)}", read=nothing)
 
 
 def _organization(name: str) -> str:
-    return f"/api/organizations/{quote(name, safe='')}"
+    return f"/api/organizations/{quoted(name)}"
 
 
 def _members(scope: str) -> str:
     organization, slash, project = scope.partition("/")
     if not slash:
         return f"{_organization(organization)}/members"
-    return f"/api/projects/{quote(organization, safe='')}/{quote(project, safe='')}/members"
+    return f"/api/projects/{quoted(organization)}/{quoted(project)}/members"
 
 
 def _in_group(name: str, user: str) -> str:
     organization, _, group = name.partition("/")
-    return f"{_organization(organization)}/groups/{quote(group, safe='')}/members/{quote(user, safe='')}"
+    return f"{_organization(organization)}/groups/{quoted(group)}/members/{quoted(user)}"
 
 
 def _grants(object_id: str) -> str:
-    return f"/api/objects/{quote(object_id, safe='')}/grants"
+    return f"/api/objects/{quoted(object_id)}/grants"

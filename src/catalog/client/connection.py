@@ -1,176 +1,255 @@
-"""One HTTP connection pool to the catalog, and one to its store, which never sees the token.
+"""The two wires: connections to one catalog, and to its store, which never sees the token.
 
-Knows retries, problem documents and what must not be logged; nothing of objects.
+`wire` says what to send next; `Blocking` and `Awaiting` add how one sends and waits, and nothing else.
 """
 
-import json
-import logging
-import re
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar, cast
 
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
 import httpx2
 
-from catalog import __version__
-from catalog.client.patience import PASSING, Patience, retry_after
-from catalog.client.problems import NotACatalog, Problem, Unreachable
-from catalog.errors import CatalogError, Invalid
+from catalog.client.calls import Call, Listing, Pause, Steps, Stream, pause_before_more
+from catalog.client.patience import Patience
+from catalog.client.problems import Closed, Problem, Unreachable
+from catalog.client.wire import AGENT, CONNECTIONS_MAX, WRITTEN, Wire
 
-CONNECT_SECONDS_MAX = 5.0
-ANSWER_SECONDS_MAX = 60.0
 # A store may think for a while at the end of a large PUT.
 STORE_ANSWER_SECONDS_MAX = 300.0
-CONNECTIONS_MAX = 16
 
-Parameters = Sequence[tuple[str, str]]
+R = TypeVar("R")
 
-_TOKEN = re.compile(r"[!-~]{1,500}")
-
-
-class _Unsigned(logging.Filter):
-    """Keeps queries and headers out of httpx2's own log lines: ours carry signatures that work for any reader."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple):
-            record.args = tuple(
-                arg.copy_with(query=None, username=None, password=None) if isinstance(arg, httpx2.URL) else arg
-                for arg in record.args
-            )
-        return "return_value" not in record.msg
+_END = object()
 
 
-def _keep_signatures_out_of_logs() -> None:
-    for name in ("httpx2", "httpcore2.http11", "httpcore2.http2"):
-        logger = logging.getLogger(name)
-        if not any(isinstance(one, _Unsigned) for one in logger.filters):
-            logger.addFilter(_Unsigned())
+class Blocking(Wire):
+    """Sends, and waits for the answer."""
 
-
-class Connection:
-    """Sends requests to one catalog, patiently."""
-
-    def __init__(self, url: str, token: str | None, *, patience_seconds: float) -> None:
-        parsed = _parsed(url)
-        if token is not None and not _TOKEN.fullmatch(token):
-            raise CatalogError("The token is empty or has spaces or control characters; check where it comes from.")
-        _keep_signatures_out_of_logs()
-        self.address = str(parsed).rstrip("/")
-        self.patience_seconds = patience_seconds
-        agent = {"user-agent": f"science-catalog/{__version__}"}
-        limits = httpx2.Limits(max_connections=CONNECTIONS_MAX)
-        self._catalog = httpx2.Client(
-            base_url=self.address,
-            headers=agent | ({"authorization": f"Bearer {token}"} if token else {}),
-            timeout=httpx2.Timeout(ANSWER_SECONDS_MAX, connect=CONNECT_SECONDS_MAX),
-            limits=limits,
-        )
+    def __init__(self, url: str, token: str | None, **timing: float) -> None:
+        super().__init__(url, token, **timing)
+        self._catalog = httpx2.Client(**self.for_catalog(token))
         self.store = httpx2.Client(
             # Sizes and hashes are of the bytes as stored.
-            headers=agent | {"accept-encoding": "identity"},
-            timeout=httpx2.Timeout(STORE_ANSWER_SECONDS_MAX, connect=CONNECT_SECONDS_MAX),
-            limits=limits,
+            headers=AGENT | {"accept-encoding": "identity"},
+            timeout=httpx2.Timeout(STORE_ANSWER_SECONDS_MAX, connect=self.connect_seconds),
+            limits=httpx2.Limits(max_connections=CONNECTIONS_MAX),
         )
 
     def close(self) -> None:
-        """Close both pools."""
+        """Close the connections."""
+        self.closed = True
         self._catalog.close()
         self.store.close()
 
-    def send(
-        self,
-        method: str,
-        path: str,
-        *,
-        parameters: Parameters = (),
-        body: Any = None,
-        headers: Mapping[str, str] | None = None,
-        repeatable: bool = False,
-        answer_seconds: float = ANSWER_SECONDS_MAX,
-        accept: frozenset[int] = frozenset(),
-    ) -> httpx2.Response:
-        """Return a successful answer, or one of the statuses in `accept`; raises Problem or Unreachable.
-
-        A body of bytes is sent as it is, any other as JSON. Repeats what is `repeatable` after lost connections and
-        passing refusals, and anything at all while no connection could be made.
-        """
-        content = body if body is None or isinstance(body, bytes) else encoded(body)
-        timeout = httpx2.Timeout(answer_seconds, connect=CONNECT_SECONDS_MAX)
-        sent = {"accept": "application/json"} | ({} if body is None else {"content-type": "application/json"})
-        patience = Patience(self.patience_seconds)
+    def run(self, told: Call[R] | Steps[R]) -> R:
+        """Return what was asked for; raises Problem, Unreachable, NotACatalog, Closed."""
+        steps = self.steps(told)
+        answer: Any = None
         while True:
             try:
-                response = self._catalog.request(
-                    method,
-                    path,
-                    params=list(parameters),
-                    content=content,
-                    headers=sent | dict(headers or {}),
-                    timeout=timeout,
-                )
-            except httpx2.TransportError as fault:
-                unsent = isinstance(fault, httpx2.ConnectError | httpx2.ConnectTimeout)
-                if not (repeatable or unsent) or not patience.lasts():
-                    raise Unreachable(f"No catalog answers at {self.address}: {reason(fault)}.") from None
+                step = steps.send(answer)
+            except StopIteration as over:
+                return cast("R", over.value)
+            if isinstance(step, Pause):
+                time.sleep(step.seconds)
+                answer = None
                 continue
-            if response.is_success or response.status_code in accept:
-                return response
-            passing = repeatable and response.status_code in PASSING
-            if not passing or not patience.lasts(retry_after(response)):
-                raise Problem.of(response)
+            try:
+                answer = self._catalog.request(**step)
+            except httpx2.TransportError as fault:
+                answer = fault
 
-    @contextmanager
-    def streaming(
-        self, method: str, path: str, content: Iterator[bytes], media_type: str, answer_seconds: float
-    ) -> Iterator[httpx2.Response]:
-        """Send a body as it comes and yield the answer while it comes, once; whoever asks judges it."""
-        timeout = httpx2.Timeout(answer_seconds, connect=CONNECT_SECONDS_MAX)
-        headers = {"accept": media_type, "content-type": media_type}
-        with self._catalog.stream(method, path, content=content, headers=headers, timeout=timeout) as response:
-            yield response
-
-    def json(self, method: str, path: str, **options: Any) -> Any:
-        """Return the JSON of a successful answer."""
-        return self.decoded(self.send(method, path, **options))
-
-    def pages(self, path: str, parameters: Parameters = ()) -> Iterator[Any]:
-        """Yield every item of a listing, asking for the next page as it is wanted."""
+    def walk(self, listing: Listing[R]) -> Iterator[R]:
+        """Yield what all pages have, asking for the next one as it is wanted."""
         cursor: str | None = None
         while True:
-            more = [("cursor", cursor)] if cursor else []
-            page = self.json("GET", path, parameters=[*parameters, *more], repeatable=True)
-            yield from page["items"]
+            page = self.run(listing.call(cursor))
+            yield from listing.read(page)
             cursor = page["cursor"]
             if cursor is None:
                 return
 
-    def decoded(self, response: httpx2.Response) -> Any:
-        """Return an answer's JSON; raises NotACatalog when it is none."""
+    def stream(self, stream: Stream[R]) -> Iterator[R]:
+        """Yield what a stream tells, and go on with it where the line breaks."""
+        patience = Patience(self.patience_seconds)
+        while True:
+            try:
+                with self.opened(stream.call()) as response:
+                    for piece in response.iter_bytes() if stream.raw else response.iter_lines():
+                        yield from stream.feed(piece)
+                        patience.renew()
+            except (Problem, Unreachable) as fault:
+                failed = fault
+            else:
+                return
+            time.sleep(pause_before_more(stream, failed, patience))
+
+    @contextmanager
+    def opened(self, call: Call[Any]) -> Iterator[httpx2.Response]:
+        """Send a request once and yield the answer while it comes; raises Problem for a refusal, Unreachable."""
+        self.must_be_open()
         try:
-            return response.json()
-        except ValueError:
-            raise NotACatalog(f"What answers at {self.address} is not a catalog; check the address.") from None
+            with self._catalog.stream(**self.sending(call)) as response:
+                if not response.is_success:
+                    response.read()
+                    raise Problem.of(response)
+                self.written = response.headers.get(WRITTEN, self.written)
+                yield response
+        except httpx2.TransportError as fault:
+            raise self.broken_off(fault) from None
+
+    def apart(self, work: Callable[..., R], room: Any, args: Any, named: Any) -> R:
+        """Do work that waits for disks: here and now."""
+        self.must_be_open()
+        return work(room, *args, **named)
+
+    def each_apart(self, work: Callable[..., Iterator[R]], room: Any, args: Any, named: Any) -> Iterator[R]:
+        """Yield what such work yields."""
+        self.must_be_open()
+        return work(room, *args, **named)
 
 
-def encoded(body: Any) -> bytes:
-    """Return a body as bytes, always the same for the same content: a repeated request must be equal."""
-    return json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+class Awaiting(Wire):
+    """Sends, and lets others run until the answer comes; on asyncio.
+
+    Bytes between disk and store go over a blocking wire in threads of their own: disks block whoever waits for them.
+    """
+
+    def __init__(self, url: str, token: str | None, **timing: float) -> None:
+        super().__init__(url, token, **timing)
+        self._catalog = httpx2.AsyncClient(**self.for_catalog(token))
+        self._blocking: Callable[[], Any] = partial(_nobody, self)
+        self._twin: Any = None
+
+    def bring_blocking(self, make: Callable[[], Any]) -> None:
+        """Say how the room over a blocking wire is made that threads use."""
+        self._blocking = make
+
+    def _room(self) -> Any:
+        self.must_be_open()
+        if self._twin is None:
+            self._twin = self._blocking()
+        return self._twin
+
+    async def close(self) -> None:
+        """Close the connections."""
+        self.closed = True
+        await self._catalog.aclose()
+        if self._twin is not None:
+            self._twin.close()
+
+    async def run(self, told: Call[R] | Steps[R]) -> R:
+        """Return what was asked for; raises Problem, Unreachable, NotACatalog, Closed."""
+        steps = self.steps(told)
+        answer: Any = None
+        while True:
+            try:
+                step = steps.send(answer)
+            except StopIteration as over:
+                return cast("R", over.value)
+            if isinstance(step, Pause):
+                await anyio.sleep(step.seconds)
+                answer = None
+                continue
+            try:
+                answer = await self._catalog.request(**step)
+            except httpx2.TransportError as fault:
+                answer = fault
+
+    async def walk(self, listing: Listing[R]) -> AsyncIterator[R]:
+        """Yield what all pages have, asking for the next one as it is wanted."""
+        cursor: str | None = None
+        while True:
+            page = await self.run(listing.call(cursor))
+            for item in listing.read(page):
+                yield item
+            cursor = page["cursor"]
+            if cursor is None:
+                return
+
+    async def stream(self, stream: Stream[R]) -> AsyncIterator[R]:
+        """Yield what a stream tells, and go on with it where the line breaks."""
+        patience = Patience(self.patience_seconds)
+        while True:
+            self.must_be_open()
+            try:
+                async with self._catalog.stream(**self.sending(stream.call())) as response:
+                    if not response.is_success:
+                        await response.aread()
+                        raise Problem.of(response)
+                    async for piece in response.aiter_bytes() if stream.raw else response.aiter_lines():
+                        for told in stream.feed(piece):
+                            yield told
+                        patience.renew()
+            except httpx2.TransportError as fault:
+                failed: Problem | Unreachable = self.broken_off(fault)
+            except Problem as fault:
+                failed = fault
+            else:
+                return
+            await anyio.sleep(pause_before_more(stream, failed, patience))
+
+    async def apart(self, work: Callable[..., R], _: Any, args: Any, named: Any) -> R:
+        """Do work that waits for disks in a thread; cancelled, it stops at its next piece, and then this ends."""
+        room = self._room()
+        stop: threading.Event = named.setdefault("stop", None) or threading.Event()
+        named["stop"] = stop
+        outcome = await _in_thread(partial(work, room, *args, **named), stop)
+        self.written = room.written or self.written
+        return outcome
+
+    async def each_apart(self, work: Callable[..., Iterator[R]], _: Any, args: Any, named: Any) -> AsyncIterator[R]:
+        """Yield what such work yields, each taken in a thread."""
+        stop: threading.Event = named.setdefault("stop", None) or threading.Event()
+        named["stop"] = stop
+        each = work(self._room(), *args, **named)
+        while (one := await _in_thread(partial(next, each, _END), stop)) is not _END:
+            yield cast("R", one)
 
 
-def reason(fault: httpx2.TransportError) -> str:
-    """Say in a few words why there was no answer; never the request, which may hold a signature."""
-    if isinstance(fault, httpx2.TimeoutException):
-        return "it took too long"
-    if isinstance(fault, httpx2.ConnectError):
-        return "no connection"
-    return "the connection broke"
+def _nobody(wire: Awaiting) -> Any:
+    raise Closed(f"{wire} has no room for threads.")
 
 
-def _parsed(url: str) -> httpx2.URL:
-    try:
-        parsed = httpx2.URL(url)
-    except httpx2.InvalidURL:
-        parsed = httpx2.URL("")
-    if parsed.scheme not in {"http", "https"} or not parsed.host or parsed.userinfo:
-        raise Invalid("The catalog's address is written as http://host:port or https://host, without user or password.")
-    return parsed.copy_with(query=None, fragment=None)
+async def _in_thread(work: Callable[[], R], stop: threading.Event) -> R:
+    """Return what work in a thread returns; cancelled, tell it to stop and wait until it has."""
+    done: list[R] = []
+    failed: list[BaseException] = []
+    over = threading.Event()
+
+    async def tell_when_cancelled() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            if not over.is_set():
+                stop.set()
+
+    def kept() -> None:
+        try:
+            done.append(work())
+        except BaseException as fault:  # ruff: ignore[BLE001] - raised again where it is awaited.
+            failed.append(fault)
+        finally:
+            over.set()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(tell_when_cancelled)
+        try:
+            await anyio.to_thread.run_sync(kept)
+        except BaseException:
+            # Cancelled in asyncio's own way, which leaves threads alone: nothing goes on behind our back.
+            stop.set()
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(over.wait)
+            raise
+        group.cancel_scope.cancel()
+    await anyio.lowlevel.checkpoint_if_cancelled()
+    if failed:
+        raise failed[0]
+    return done[0]

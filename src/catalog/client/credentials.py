@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal, TypedDict
 
-from catalog.client.catalog import Catalog
+from catalog.client.calls import C, Call, Room, request
 
 Access = Literal["read", "write"]
 
@@ -22,20 +22,23 @@ class Credentials(TypedDict):
     expires_at: str
 
 
-def issue(
-    catalog: Catalog,
-    project: str,
-    prefix: str = "",
-    *,
-    access: Sequence[Access] = ("read",),
-    lifetime_seconds: int | None = None,
-) -> Credentials:
-    """Return keys for a folder of the project, which ends in a slash; left out, for all of it.
+class StoreCredentials(Room[C]):
+    """What hands out such keys."""
 
-    Raises Problem: 409 where the store makes no such keys.
-    """
-    wanted: dict[str, object] = {"project": project, "prefix": prefix, "access": list(access)}
-    if lifetime_seconds is not None:
-        wanted["lifetime_seconds"] = lifetime_seconds
-    answer: Credentials = catalog.connection.json("POST", "/api/credentials", body=wanted, repeatable=True)
-    return answer
+    @request
+    def issue(
+        self,
+        project: str,
+        prefix: str = "",
+        *,
+        access: Sequence[Access] = ("read",),
+        lifetime_seconds: int | None = None,
+    ) -> Call[Credentials]:
+        """Return keys for a folder of the project, which ends in a slash; left out, for all of it.
+
+        Raises Problem: 409 where the store makes no such keys.
+        """
+        wanted: dict[str, object] = {"project": project, "prefix": prefix, "access": list(access)}
+        if lifetime_seconds is not None:
+            wanted["lifetime_seconds"] = lifetime_seconds
+        return Call("POST", "/api/credentials", body=wanted, repeatable=True)

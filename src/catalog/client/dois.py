@@ -1,16 +1,17 @@
 """DOIs of a catalog's objects, and records of others that become objects."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import Literal, TypedDict
 from urllib.parse import quote
 
-from catalog.client.catalog import Catalog
+from catalog.client.calls import C, Call, Listing, Room, get, items, object_path, request, said, series
 from catalog.client.shapes import Registered
 
 MEDIA_TYPES = {
     ".json": "application/vnd.datacite.datacite+json",
     ".xml": "application/vnd.datacite.datacite+xml",
 }
+PAGE_LIMIT = 100
 State = Literal["reserved", "registering", "findable", "failed", "hidden"]
 
 
@@ -54,57 +55,50 @@ class Imported(Registered):
     left_out: list[Faulty]
 
 
-def mint(catalog: Catalog, object_id: str, version: int | None = None) -> Doi:
-    """Make the DOI of an object or of one of its versions; asked again, it answers the same."""
-    place = f"/api/objects/{quote(object_id, safe='')}" + ("" if version is None else f"/versions/{version}")
-    answer: Doi = catalog.connection.json("POST", f"{place}/doi", repeatable=True)
-    return answer
+class Dois(Room[C]):
+    """DOIs made, looked at, and registered anew."""
 
+    @request
+    def mint(self, object_id: str, version: int | None = None) -> Call[Doi]:
+        """Make the DOI of an object or of one of its versions; asked again, it answers the same."""
+        place = object_path(object_id) + ("" if version is None else f"/versions/{version}")
+        return Call("POST", f"{place}/doi", repeatable=True)
 
-def check(catalog: Catalog, object_id: str, version: int | None = None) -> Preflight:
-    """Tell what stands between an object, or a version, and its DOI."""
-    parameters = [] if version is None else [("version", str(version))]
-    answer: Preflight = catalog.connection.json(
-        "GET", f"/api/objects/{quote(object_id, safe='')}/doi/preflight", parameters=parameters, repeatable=True
-    )
-    return answer
+    @request
+    def check(self, object_id: str, version: int | None = None) -> Call[Preflight]:
+        """Tell what stands between an object, or a version, and its DOI."""
+        return get(f"{object_path(object_id)}/doi/preflight", said(version=version))
 
+    @request
+    def show(self, doi: str) -> Call[Doi]:
+        """Return where a DOI stands."""
+        return get(f"/api/dois/{quote(doi)}")
 
-def show(catalog: Catalog, doi: str) -> Doi:
-    """Return where a DOI stands."""
-    answer: Doi = catalog.connection.json("GET", f"/api/dois/{quote(doi)}", repeatable=True)
-    return answer
+    @request
+    def of_object(self, object_id: str) -> Call[list[Doi]]:
+        """Return the DOIs of an object and of its versions."""
+        return items(f"{object_path(object_id)}/doi")
 
+    @series
+    def every(self, *, state: str | None = None, attention: bool = False) -> Listing[Doi]:
+        """Yield the DOIs of what the caller may change; `attention`: only those that failed or were refused."""
+        return Listing("/api/dois", said(state=state, attention=attention or None, limit=PAGE_LIMIT))
 
-def of_object(catalog: Catalog, object_id: str) -> list[Doi]:
-    """Return the DOIs of an object and of its versions."""
-    answer: dict[str, list[Doi]] = catalog.connection.json(
-        "GET", f"/api/objects/{quote(object_id, safe='')}/doi", repeatable=True
-    )
-    return answer["items"]
+    @request
+    def retry(self, doi: str) -> Call[Doi]:
+        """Have the registry told again of a DOI that failed."""
+        return Call("POST", f"/api/dois/{quote(doi)}/retry")
 
-
-def every(catalog: Catalog, *, state: str | None = None, attention: bool = False) -> Iterator[Doi]:
-    """Yield the DOIs of what the caller may change; `attention`: only those that failed or were refused."""
-    asked = {"state": state, "attention": "true" if attention else None, "limit": "100"}
-    parameters = [(name, value) for name, value in asked.items() if value is not None]
-    return catalog.connection.pages("/api/dois", parameters)
-
-
-def retry(catalog: Catalog, doi: str) -> Doi:
-    """Have the registry told again of a DOI that failed."""
-    answer: Doi = catalog.connection.json("POST", f"/api/dois/{quote(doi)}/retry")
-    return answer
-
-
-def import_record(catalog: Catalog, record: bytes, media_type: str, *, idempotency_key: str, **asked: str) -> Imported:
-    """Register a DataCite record; `asked` is what an object must say beside it, as the API names it."""
-    answer: Imported = catalog.connection.json(
-        "POST",
-        "/api/imports/datacite",
-        body=record,
-        parameters=list(asked.items()),
-        headers={"content-type": media_type, "idempotency-key": idempotency_key},
-        repeatable=True,
-    )
-    return answer
+    @request
+    def import_record(
+        self, record: bytes, media_type: str, *, idempotency_key: str, told: Mapping[str, str]
+    ) -> Call[Imported]:
+        """Register a DataCite record; `told` is what an object must say beside it, as the API names it."""
+        return Call(
+            "POST",
+            "/api/imports/datacite",
+            list(told.items()),
+            body=record,
+            headers={"content-type": media_type, "idempotency-key": idempotency_key},
+            repeatable=True,
+        )

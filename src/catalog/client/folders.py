@@ -7,25 +7,36 @@ folder with the same description always meets the same object, and the catalog s
 import hashlib
 import mimetypes
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from catalog.client.catalog import Catalog, file_of
-from catalog.client.connection import encoded
-from catalog.client.problems import BytesDiffer, NotNoticed, Stopped, StoreRefused
-from catalog.client.shapes import FileDeclaration, Object, Registered, Ticket
-from catalog.client.transfer import PART, Downloaded, Progress, Source, at_once, inside, sha256_of, silent
+from catalog.client.files import file_of
+from catalog.client.problems import BytesDiffer, NotAvailable, NotNoticed, Stopped, StoreRefused
+from catalog.client.shapes import Declared, File, FileDeclaration, Link, LinkedFile, Object, Registered, Ticket
+from catalog.client.transfer import PART, Downloaded, Progress, Source, at_once, download, inside, sha256_of, silent
+from catalog.client.wire import encoded
 from catalog.errors import CatalogError, Fault, Invalid
+
+if TYPE_CHECKING:
+    from catalog.client.catalog import Catalog
 
 # How long a store's own notification may take before the catalog is asked to look by itself.
 NOTICE_SECONDS = 10.0
 NUDGED_SECONDS = 60.0
 # A store keeps no checksum of what it joined from parts: the catalog reads it through, on a slow disk this fast.
 CHECKED_BYTES_PER_SECOND = 100_000_000
+IN_PARTS_FROM_BYTES = 64 * 1024 * 1024
+# Files whose arrival the catalog notes, on a machine that does much else.
+NOTED_PER_SECOND = 50.0
+# As many files as one request declares.
+DECLARED_AT_ONCE = 1_000
+# So few links are asked for one by one.
+LINKS_APART_MAX = 2
 # 403: a ticket that ended; 404: parts that were dropped. A fresh ticket tells whether it is something else.
 ENDED = frozenset({403, 404})
 # A ticket this close to its end may end on the way.
@@ -134,7 +145,7 @@ def key_of(draft: Mapping[str, Any]) -> str:
 
 
 def put(
-    catalog: Catalog,
+    catalog: "Catalog",
     draft: Mapping[str, Any],
     pieces: Sequence[Piece],
     *,
@@ -142,6 +153,7 @@ def put(
     on_registered: Callable[[Registered], None] = lambda _: None,
     on_late: Callable[[list[str]], None] = lambda _: None,
     progress: Progress = silent,
+    stop: threading.Event | None = None,
 ) -> Put:
     """Register an object with these bytes as its files, bring them, and return when all are available.
 
@@ -149,49 +161,103 @@ def put(
     announced in time, before the catalog is asked to look. Raises what stopped the first file that did not arrive.
     """
     whole = {**draft, "files": [piece.declaration() for piece in pieces]}
-    registered = catalog.register(whole, idempotency_key=idempotency_key or key_of(whole))
+    # Its key is that of the whole; what one request cannot declare is declared after it.
+    first, more = pieces[:DECLARED_AT_ONCE], pieces[DECLARED_AT_ONCE:]
+    begun = {**draft, "files": whole["files"][:DECLARED_AT_ONCE]}
+    registered = catalog.register(begun, idempotency_key=idempotency_key or key_of(whole))
     on_registered(registered)
-    uploads = bring(catalog, registered, pieces, progress=progress)
-    in_parts = {ticket["path"] for ticket in registered["uploads"] if ticket.get("parts") is not None}
-    checked_seconds = sum(piece.size for piece in pieces if piece.path in in_parts) / CHECKED_BYTES_PER_SECOND
-    nudged = _noticed(catalog, registered, uploads, on_late, checked_seconds)
+    there = {file["path"] for file in registered["files"] if file["state"] == "available"}
+    progress(sum(piece.size for piece in more if piece.path in there))
+    missing = [piece for piece in more if piece.path not in there]
+    uploads = bring(catalog, registered, first, progress=progress, stop=stop)
+    uploads |= declare_and_bring(catalog, registered["id"], missing, progress=progress, stop=stop)
+    nudged = _noticed(catalog, registered, uploads, on_late, notice_seconds(pieces))
     return Put(catalog.get(registered["id"]), frozenset(uploads), nudged)
 
 
 def bring(
-    catalog: Catalog, registered: Registered, pieces: Sequence[Piece], *, progress: Progress = silent
+    catalog: "Catalog",
+    registered: Registered,
+    pieces: Sequence[Piece],
+    *,
+    progress: Progress = silent,
+    stop: threading.Event | None = None,
 ) -> dict[str, str]:
     """Upload the files that are not available yet; return the upload id of each by path."""
-    tickets = {ticket["path"]: ticket for ticket in registered["uploads"]}
-    states = {file["path"]: file["state"] for file in registered["files"]}
+    there = {file["path"] for file in registered["files"] if file["state"] == "available"}
+    progress(sum(piece.size for piece in pieces if piece.path in there))
+    missing = [piece for piece in pieces if piece.path not in there]
+    return _sent(catalog, registered["id"], registered["uploads"], missing, progress=progress, stop=stop)
 
-    def send(piece: Piece, stop: threading.Event) -> tuple[str, str] | None:
-        if states.get(piece.path) == "available":
-            progress(piece.size)
-            return None
+
+def declare_and_bring(
+    catalog: "Catalog",
+    object_id: str,
+    pieces: Sequence[Piece],
+    *,
+    progress: Progress = silent,
+    stop: threading.Event | None = None,
+) -> dict[str, str]:
+    """Declare these files of an object, and upload them; return the upload id of each by path.
+
+    The next files are declared while those before are on their way.
+    """
+    uploads: dict[str, str] = {}
+    stop = stop or threading.Event()
+    batches = [pieces[start : start + DECLARED_AT_ONCE] for start in range(0, len(pieces), DECLARED_AT_ONCE)]
+
+    def declare(batch: Sequence[Piece]) -> Sequence[Ticket]:
+        # Somebody else may bring other files meanwhile: whichever revision it is.
+        answer = catalog.declare_files(object_id, [piece.declaration() for piece in batch], revision=None)
+        return answer["uploads"]
+
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="declaring") as ahead:
+        coming = ahead.submit(declare, batches[0]) if batches else None
+        for place, batch in enumerate(batches):
+            assert coming is not None  # ruff: ignore[S101] - there is one for each batch.
+            tickets = coming.result()
+            coming = ahead.submit(declare, batches[place + 1]) if place + 1 < len(batches) else None
+            uploads |= _sent(catalog, object_id, tickets, batch, progress=progress, stop=stop)
+    return uploads
+
+
+def _sent(
+    catalog: "Catalog",
+    object_id: str,
+    given: Sequence[Ticket],
+    pieces: Sequence[Piece],
+    *,
+    progress: Progress,
+    stop: threading.Event | None,
+) -> dict[str, str]:
+    """Upload these files with the tickets that were given for them; return the upload id of each by path."""
+    tickets = {ticket["path"]: ticket for ticket in given}
+
+    def send(piece: Piece, stop: threading.Event) -> tuple[str, str]:
         ticket = tickets.get(piece.path)
         if ticket is None or _ends_soon(ticket):
-            ticket = catalog.ticket(registered["id"], piece.path)
+            ticket = catalog.ticket(object_id, piece.path)
         try:
             catalog.upload(ticket, piece.source, progress=progress, stop=stop)
         except StoreRefused as refused:
             if refused.status not in ENDED:
                 raise
-            ticket = catalog.ticket(registered["id"], piece.path)
+            ticket = catalog.ticket(object_id, piece.path)
             catalog.upload(ticket, piece.source, progress=progress, stop=stop)
         return piece.path, ticket["id"]
 
-    return dict(upload for upload in _all(at_once(send, list(pieces))) if upload is not None)
+    return dict(_all(at_once(send, list(pieces), stop=stop)))
 
 
 def get(
-    catalog: Catalog,
+    catalog: "Catalog",
     object_: Object,
     folder: Path,
     paths: Sequence[str] = (),
     *,
     on_file: Callable[[Got], None] = lambda _: None,
     progress: Progress = silent,
+    stop: threading.Event | None = None,
 ) -> list[Got | CatalogError]:
     """Fetch an object's files, or some of them, below a folder; what is there with the right SHA-256 is left alone.
 
@@ -199,24 +265,88 @@ def get(
     """
     files = [file_of(object_, path) for path in paths] or object_["files"]
     every = {file["path"] for file in object_["files"]}
+    # Links are had for many files at once, as they are wanted: the last ones shall not have ended before their turn.
+    coming = catalog.linked_files(object_["id"]) if len(files) > LINKS_APART_MAX and not paths else None
+    links: dict[str, Link | None] = {}
+    looking = threading.Lock()
 
-    def fetch(path: str, stop: threading.Event) -> Got:
-        file = file_of(object_, path)
+    def link_of(path: str) -> Link | None:
+        with looking:
+            while coming is not None and path not in links:
+                more = next(coming, None)
+                if more is None:
+                    break
+                links[more["path"]] = more["link"]
+            return links.pop(path, None)
+
+    def fetch(file: File, stop: threading.Event) -> Got:
+        path = file["path"]
         target = inside(folder, path)
-        if target.is_file() and target.stat().st_size == file["size"]:
-            sha256, _ = sha256_of(target, stop=stop)
-            if sha256 == file["sha256"]:
-                progress(file["size"])
-                got = Got(path, target, None)
-                on_file(got)
-                return got
-        # An object may have both `x` and `x.part`.
-        part = next(part for part in _part_names() if path + part not in every)
-        got = Got(path, target, catalog.download(object_, path, target, part=part, progress=progress, stop=stop))
+        moved = None
+        if not _holds(target, file, progress, stop):
+            if file["state"] != "available":
+                raise NotAvailable(
+                    f"The bytes of {path!r} are {file['state']}; only an available file can be downloaded."
+                )
+            link = links_to(catalog, object_["id"], path, link_of(path))
+            part = _part_of(path, every)
+            moved = download(catalog.connection, link, file, target, part=part, progress=progress, stop=stop)
+        got = Got(path, target, moved)
         on_file(got)
         return got
 
-    return at_once(fetch, [file["path"] for file in files])
+    return at_once(fetch, files, stop=stop)
+
+
+def fetched(
+    catalog: "Catalog",
+    object_id: str,
+    file: LinkedFile,
+    folder: Path,
+    *,
+    path: str,
+    every: Collection[str],
+    progress: Progress = silent,
+    stop: threading.Event,
+) -> Got:
+    """Fetch a file to `path` below a folder by the link that came with it; what is there and right stays.
+
+    `every` are the paths of all that is fetched into the folder.
+    """
+    target = inside(folder, path)
+    if _holds(target, file, progress, stop):
+        return Got(path, target, None)
+    link = links_to(catalog, object_id, file["path"], file["link"])
+    part = _part_of(path, every)
+    moved = download(catalog.connection, link, file, target, part=part, progress=progress, stop=stop)
+    return Got(path, target, moved)
+
+
+def links_to(catalog: "Catalog", object_id: str, path: str, given: Link | None) -> Callable[[], str]:
+    """Return what gives a link to a file: first the one that is there, as long as it lasts, then fresh ones."""
+    at_hand = iter([given])
+
+    def link() -> str:
+        first = next(at_hand, None)
+        lasts = first is not None and datetime.fromisoformat(first["expires_at"]) - datetime.now(UTC) > TICKET_MARGIN
+        return first["href"] if first is not None and lasts else catalog.link(object_id, path)
+
+    return link
+
+
+def _holds(target: Path, file: Declared, progress: Progress, stop: threading.Event) -> bool:
+    """Whether a file on disk has the declared bytes."""
+    if not target.is_file() or target.stat().st_size != file["size"]:
+        return False
+    if sha256_of(target, stop=stop)[0] != file["sha256"]:
+        return False
+    progress(file["size"])
+    return True
+
+
+def _part_of(path: str, every: Collection[str]) -> str:
+    """Return what a file's name ends in while it is fetched: an object may have both `x` and `x.part`."""
+    return next(part for part in _part_names() if path + part not in every)
 
 
 def _part_names() -> Iterable[str]:
@@ -228,17 +358,17 @@ def _part_names() -> Iterable[str]:
 
 
 def _noticed(
-    catalog: Catalog,
+    catalog: "Catalog",
     registered: Registered,
     uploads: Mapping[str, str],
     on_late: Callable[[list[str]], None],
-    checked_seconds: float,
+    notice_seconds: float,
 ) -> frozenset[str]:
     """Wait until all files are available; return the paths for which that needed asking."""
     object_id = registered["id"]
     doubtful = frozenset(file["path"] for file in registered["files"] if file["state"] == "mismatched")
     try:
-        catalog.wait_until_available(object_id, NOTICE_SECONDS + checked_seconds, sent_again=doubtful)
+        catalog.wait_until_available(object_id, notice_seconds, sent_again=doubtful)
     except (NotNoticed, BytesDiffer) as fault:
         if isinstance(fault, BytesDiffer) and not doubtful:
             raise
@@ -250,7 +380,7 @@ def _noticed(
         on_late(late)
         for path in late:
             catalog.nudge(uploads[path])
-        catalog.wait_until_available(object_id, NUDGED_SECONDS + checked_seconds, sent_again=doubtful)
+        catalog.wait_until_available(object_id, NUDGED_SECONDS + notice_seconds, sent_again=doubtful)
         return frozenset(late)
     return frozenset()
 
@@ -261,6 +391,16 @@ def _all(outcomes: list[Any]) -> list[Any]:
     for fault in sorted(failed, key=lambda fault: isinstance(fault, Stopped)):
         raise fault
     return outcomes
+
+
+def notice_seconds(pieces: Iterable[Piece]) -> float:
+    """Return how long the catalog may take to note that these files have arrived, before it is asked to look."""
+    number, read_bytes = 0, 0
+    for piece in pieces:
+        number += 1
+        # Those in parts; a file below is checked by the store.
+        read_bytes += piece.size if piece.size >= IN_PARTS_FROM_BYTES else 0
+    return NOTICE_SECONDS + read_bytes / CHECKED_BYTES_PER_SECOND + number / NOTED_PER_SECOND
 
 
 def _ends_soon(ticket: Ticket) -> bool:

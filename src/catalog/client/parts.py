@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 
 import httpx2
 
-from catalog.client.connection import Connection
+from catalog.client.calls import Call, get
+from catalog.client.connection import Blocking
 from catalog.client.problems import StoreRefused, Unreachable
-from catalog.client.shapes import PartTicket, SentParts, Ticket
+from catalog.client.shapes import PartTicket, SentParts, SignedParts, Ticket
 from catalog.client.transfer import Progress, Source, Span, send, silent
 
 # Signed on demand: a link must not end before its turn has come.
@@ -17,7 +18,7 @@ ROUNDS_MAX = 3
 
 
 def upload(
-    connection: Connection,
+    connection: Blocking,
     ticket: Ticket,
     source: Source,
     *,
@@ -32,7 +33,7 @@ def upload(
     address = f"/api/uploads/{ticket['id']}"
     told = 0
     for _ in range(ROUNDS_MAX):
-        held: SentParts = connection.json("GET", f"{address}/parts", repeatable=True)
+        held: SentParts = connection.run(get(f"{address}/parts"))
         progress(held["bytes_sent"] - told)
         told = held["bytes_sent"]
         sent = set(held["sent"])
@@ -42,22 +43,31 @@ def upload(
             span = Span(f"part {part['number']} of {ticket['path']!r}", part["offset"], part["size"], last)
             _send(connection, address, part, source, span, progress=progress, stop=stop)
             told += part["size"]
-        answer = connection.send(
-            "POST", f"{address}/complete", repeatable=True, accept=frozenset({httpx2.codes.CONFLICT})
-        )
-        if answer.is_success:
+        if connection.run(_joining(address)):
             return
     raise Unreachable(f"The store does not keep the parts of {ticket['path']!r}.")
 
 
-def _tickets(connection: Connection, address: str, numbers: Sequence[int]) -> Iterator[PartTicket]:
+def _tickets(connection: Blocking, address: str, numbers: Sequence[int]) -> Iterator[PartTicket]:
     for start in range(0, len(numbers), SIGNED_AT_ONCE):
         body = {"numbers": numbers[start : start + SIGNED_AT_ONCE]}
-        yield from connection.json("POST", f"{address}/parts", body=body, repeatable=True)["parts"]
+        signed: SignedParts = connection.run(Call("POST", f"{address}/parts", body=body, repeatable=True))
+        yield from signed["parts"]
+
+
+def _joining(address: str) -> Call[bool]:
+    """Have the parts joined; False where the store has lost some of them meanwhile."""
+    return Call(
+        "POST",
+        f"{address}/complete",
+        repeatable=True,
+        accept=frozenset({httpx2.codes.CONFLICT}),
+        read=lambda response: response.is_success,
+    )
 
 
 def _send(
-    connection: Connection,
+    connection: Blocking,
     address: str,
     part: PartTicket,
     source: Source,

@@ -27,16 +27,24 @@ class Patience:
         self._left = self._seconds
         self._tries = 1
 
-    def lasts(self, asked: float | None = None) -> bool:
-        """Pause before another try, for `asked` seconds where the server said so; False at once when it is over."""
+    def pause(self, asked: float | None = None) -> float | None:
+        """Return how long to wait before another try, `asked` seconds where the server said so; None when it is over.
+
+        Whoever asks waits that long.
+        """
         longest = min(PAUSE_SECONDS_MAX, PAUSE_SECONDS_FIRST * 2**self._tries)
         # Full jitter: clients that failed together must not come back together.
         pause = random.uniform(0, longest) if asked is None else asked  # ruff: ignore[S311]
         if self._tries >= TRIES_MAX or pause > self._left:
-            return False
+            return None
         self._tries += 1
         self._left -= pause
-        return not self._stop.wait(pause)
+        return pause
+
+    def lasts(self, asked: float | None = None) -> bool:
+        """Wait before another try, as `pause` says, in this thread; False at once when it is over."""
+        pause = self.pause(asked)
+        return pause is not None and not self._stop.wait(pause)
 
 
 def retry_after(response: httpx2.Response, now: datetime | None = None) -> float | None:

@@ -6,9 +6,12 @@ from xml.etree import ElementTree as ET
 
 import httpx2
 
+from catalog.client.patience import retry_after
 from catalog.errors import CatalogError, Fault, NotFound, Unavailable
 
 STORE_ANSWER_BYTES_MAX = 64 * 1024
+# In the text of a refusal; `errors` has all.
+FAULTS_TOLD_MAX = 10
 
 
 class Problem(CatalogError):
@@ -23,6 +26,7 @@ class Problem(CatalogError):
         detail: str | None = None,
         errors: Sequence[Fault] = (),
         request_id: str | None = None,
+        retry_after_seconds: float | None = None,
     ) -> None:
         super().__init__(detail or title or f"The catalog answered {status}.", faults=errors)
         self.status = status
@@ -30,6 +34,16 @@ class Problem(CatalogError):
         self.title = title
         self.errors = self.faults
         self.request_id = request_id
+        self.retry_after_seconds = retry_after_seconds
+
+    def __str__(self) -> str:
+        """Return what is wrong, and below it each fault with its place and how to mend it; of many the first ten."""
+        told = [self.detail]
+        for fault in self.errors[:FAULTS_TOLD_MAX]:
+            place = f"{fault.pointer}: " if fault.pointer else ""
+            told.append(f"  {place}{fault.message}" + (f" ({fault.suggestion})" if fault.suggestion else ""))
+        more = len(self.errors) - FAULTS_TOLD_MAX
+        return "\n".join([*told, f"  and {more} more, in `errors`"] if more > 0 else told)
 
     @classmethod
     def of(cls, response: httpx2.Response) -> "Problem":
@@ -49,11 +63,16 @@ class Problem(CatalogError):
             detail=str(said["detail"]) if said.get("detail") else None,
             errors=[_fault(one) for one in said.get("errors", ()) if isinstance(one, Mapping)],
             request_id=said.get("request_id", request_id),
+            retry_after_seconds=retry_after(response),
         )
 
 
 class Unreachable(Unavailable):
     """The catalog or its store does not answer."""
+
+
+class Closed(CatalogError):
+    """This client was closed; make another one, or keep it open as long as it is used."""
 
 
 class NotACatalog(CatalogError):

@@ -9,18 +9,21 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from threading import Event
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from catalog.client.catalog import Catalog
-from catalog.client.connection import encoded, reason
+from catalog.client.calls import Call
 from catalog.client.folders import key_of
-from catalog.client.patience import PASSING, Patience, retry_after
-from catalog.client.problems import NotACatalog, Problem, Unreachable
+from catalog.client.patience import PASSING, Patience
+from catalog.client.problems import NotACatalog, Problem, Stopped, Unreachable
 from catalog.client.transfer import Progress, silent
+from catalog.client.wire import encoded
 from catalog.errors import Invalid
-from catalog.objects import sent_json
+
+if TYPE_CHECKING:
+    from catalog.client.catalog import Catalog
 
 NDJSON = "application/x-ndjson"
 # The service answers when it has recorded the last row, and may try what waits for others several times.
@@ -38,7 +41,9 @@ class Loaded:
     failed: dict[int, list[dict[str, str]]] = field(default_factory=dict)
 
 
-def load(catalog: Catalog, file: Path, *, new: bool = False, progress: Progress = silent) -> Loaded:
+def load(
+    catalog: "Catalog", file: Path, *, new: bool = False, progress: Progress = silent, stop: Event | None = None
+) -> Loaded:
     """Register every row of a file; raises Problem, Unreachable, and Invalid when the file cannot be read.
 
     `new` makes another object of every row that has no name, even of the very same row as before.
@@ -51,25 +56,28 @@ def load(catalog: Catalog, file: Path, *, new: bool = False, progress: Progress 
 
         def count(moved: int) -> None:
             nonlocal counted
+            if stop is not None and stop.is_set():
+                raise Stopped
             counted += moved
             progress(moved)
 
+        body = _body(file, salt, count)
+        headers = {"accept": NDJSON, "content-type": NDJSON}
+        call: Call[Any] = Call(
+            "POST", "/api/bulk/objects", body=body, headers=headers, answer_seconds=ANSWER_SECONDS_MAX
+        )
         try:
-            with connection.streaming(
-                "POST", "/api/bulk/objects", _body(file, salt, count), NDJSON, ANSWER_SECONDS_MAX
-            ) as response:
-                if response.is_success:
-                    return _read(response)
-                response.read()
-        except httpx2.TransportError as fault:
-            # Rows are repeatable: whatever the service took before is there already.
+            with connection.opened(call) as response:
+                return _read(response)
+        except Unreachable:
             progress(-counted)
+            # Rows are repeatable: whatever the service took before is there already.
             if new or not patience.lasts():
-                raise Unreachable(f"No catalog answers at {connection.address}: {reason(fault)}.") from None
-            continue
-        progress(-counted)
-        if response.status_code not in PASSING or not patience.lasts(retry_after(response)):
-            raise Problem.of(response)
+                raise
+        except Problem as refused:
+            progress(-counted)
+            if refused.status not in PASSING or not patience.lasts(refused.retry_after_seconds):
+                raise
 
 
 def write_failed(loaded: Loaded, file: Path, target: Path) -> None:
@@ -134,13 +142,18 @@ def _unwrapped(line: bytes) -> bytes:
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
-        row = json.loads(line)
-        # Written anew, it would have lost what stands in it twice; the service says where.
-        if sent_json.may_repeat(line) and sent_json.repeated(line):
-            return None
+        row = json.loads(line, object_pairs_hook=_said_once)
     except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None
+
+
+def _said_once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Written anew, an object would have lost what stands in it twice; the service says where.
+    found = dict(members)
+    if len(found) < len(members):
+        raise ValueError
+    return found
 
 
 def _read(response: httpx2.Response) -> Loaded:

@@ -1,5 +1,7 @@
 """What the catalog's answers hold, as its JSON names it. Mirrors the wire; an answer may have fields beyond these."""
 
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
 from typing import Any, Literal, NotRequired, TypedDict
 
 FileState = Literal["expected", "available", "mismatched", "missing"]
@@ -19,6 +21,20 @@ class FileDeclaration(TypedDict):
     size: int
     sha256: str
     media_type: NotRequired[str]
+
+
+class Declared(TypedDict):
+    """By what the bytes of a file are known."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class LinkedFile(Declared):
+    """A file with the link that came with it, where one did."""
+
+    link: "Link | None"
 
 
 class File(TypedDict):
@@ -75,6 +91,12 @@ class PartTicket(TypedDict):
     url: str
     headers: dict[str, str]
     expires_at: str
+
+
+class SignedParts(TypedDict):
+    """Leave to bring the parts that were asked for."""
+
+    parts: list[PartTicket]
 
 
 class Upload(TypedDict):
@@ -278,6 +300,7 @@ class DiscoveredFile(TypedDict):
     bucket: str
     key: str
     project: str | None
+    stage: Literal["source", "uploaded", "harmonized"] | None
     size: int
     etag: str
     media_type: str
@@ -375,6 +398,7 @@ class Hit(TypedDict):
     revision: int
     updated_at: str
     href: str
+    bbox: list[float] | None
     highlights: dict[str, list[str]]
     files: list[HitFile]
     files_total: int
@@ -386,6 +410,8 @@ class Bucket(TypedDict):
     value: str | int
     count: int
     label: NotRequired[str]
+    broader: NotRequired[list[str]]
+    narrower: NotRequired[int]
 
 
 class Facet(TypedDict):
@@ -394,6 +420,16 @@ class Facet(TypedDict):
     buckets: list[Bucket]
     rest: int
     missing: int
+    above: NotRequired[list[Bucket]]
+
+
+class HybridNote(TypedDict):
+    """Whether what means the same was looked for too; `added` hits of all pages have it and not the words."""
+
+    used: bool
+    added: int
+    why: str | None
+    note: str | None
 
 
 class SearchPage(TypedDict):
@@ -403,6 +439,112 @@ class SearchPage(TypedDict):
     hits: list[Hit]
     facets: dict[str, Facet]
     cursor: str | None
+    # Nothing has the words as they were written: what has similar ones was found.
+    similar: bool
+    did_you_mean: str | None
+    # With `after_write`: whether the index had that write.
+    fresh: NotRequired[bool]
+    # Where what means the same was asked for, or is by default.
+    hybrid: NotRequired[HybridNote]
+
+
+class Wanted(TypedDict, total=False):
+    """Which objects are meant, beside the text of a search; a list means any of its values.
+
+    `filter` is CQL2 as text, or as its JSON. `bbox` is west, south, east and north in degrees, as four numbers or as
+    one text with commas. Moments are texts of RFC 3339, or of Python and have a zone.
+    """
+
+    filter: str | Mapping[str, Any] | None
+    kind: Sequence[str]
+    project: Sequence[str]
+    organization: Sequence[str]
+    licence: Sequence[str]
+    year: Sequence[int | str]
+    creator: Sequence[str]
+    keyword: Sequence[str]
+    format: Sequence[str]
+    stage: Sequence[Literal["source", "uploaded", "harmonized"]]
+    state: Sequence[str]
+    quality: Sequence[str]
+    has_labels: Sequence[Literal["yes", "no"]]
+    subject: Sequence[str]
+    task: Sequence[str]
+    narrower: bool
+    similar: bool
+    sensor: Sequence[str]
+    runtime: Sequence[str]
+    created_at: Sequence[str]
+    bytes: Sequence[str]
+    bbox: str | Sequence[float] | None
+    time: str | date | None
+    valid_at: str | datetime | None
+
+
+class Question(Wanted, total=False):
+    """What a search asks beside its text, as `GET /api/search` takes it."""
+
+    facet: Sequence[str]
+    tree: Sequence[Literal["subject", "task"]]
+    below: Sequence[str]
+    sort: Literal["relevance", "newest", "oldest", "title"] | None
+    limit: int
+    cursor: str | None
+    after_write: str | None
+    wait_seconds: float
+    hybrid: bool | None
+
+
+class Suggestion(TypedDict):
+    """What a text may go on to; `q` is the whole text with it."""
+
+    type: Literal["object", "creator", "keyword", "identifier", "concept", "field", "value"]
+    text: str
+    q: str
+    href: NotRequired[str]
+
+
+class ExplainedPart(TypedDict):
+    """One thing that a question asks, whether it is to be absent, and whether the object has it."""
+
+    asked: str
+    excluded: bool
+    has: bool
+
+
+class Explanation(TypedDict):
+    """Why an object is found by a question, or why not."""
+
+    object: str
+    found: bool
+    parts: list[ExplainedPart]
+    highlights: dict[str, list[str]]
+    weights: dict[str, float]
+
+
+class AlikeObject(TypedDict):
+    """An object that is like another, and what they share."""
+
+    id: str
+    kind: str
+    project: str
+    title: str
+    href: str
+    shared: list[str]
+
+
+class AskableField(TypedDict):
+    """What can be asked by name."""
+
+    name: str
+    type: str
+    description: str
+    examples: list[str]
+    operators: list[str]
+    also: list[str]
+    values: list[str]
+    vocabulary: str | None
+    facet: bool
 
 
 class KindSummary(TypedDict):

@@ -1,10 +1,9 @@
 """Snapshots of a search: take one, read it, cite it, withdraw it."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal, TypedDict
-from urllib.parse import quote
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypedDict, cast
 
-from catalog.client.catalog import Catalog
+from catalog.client.calls import C, Call, Listing, Room, Steps, get, nothing, quoted, request, said, series
 from catalog.client.dois import Doi
 from catalog.client.shapes import Change
 
@@ -44,49 +43,48 @@ class Snapshot(TypedDict):
     cursor: str | None
 
 
-def take(
-    catalog: Catalog, title: str, creators: Sequence[str], question: dict[str, Any], *, description: str = ""
-) -> Snapshot:
-    """Freeze what a question finds among what is public; `question` is `q` and filters, as a search has them."""
-    body = {
-        "title": title,
-        "description": description,
-        "creators": [{"name": name} for name in creators],
-        "query": question,
-    }
-    answer: Snapshot = catalog.connection.json("POST", "/api/snapshots", body=body, answer_seconds=TAKING_SECONDS_MAX)
-    return answer
+class Snapshots(Room[C]):
+    """Snapshots taken, read, cited and withdrawn."""
 
+    @request
+    def take(
+        self, title: str, creators: Sequence[str], question: Mapping[str, Any], *, description: str = ""
+    ) -> Call[Snapshot]:
+        """Freeze what a question finds among what is public; `question` is `q` and filters, as a search has them."""
+        body = {
+            "title": title,
+            "description": description,
+            "creators": [{"name": name} for name in creators],
+            "query": question,
+        }
+        return Call("POST", "/api/snapshots", body=body, answer_seconds=TAKING_SECONDS_MAX)
 
-def read(catalog: Catalog, snapshot_id: str) -> Snapshot:
-    """Return a snapshot with all of its members."""
-    parameters = [("limit", str(MEMBERS_LIMIT))]
-    whole: Snapshot = catalog.connection.json("GET", _address(snapshot_id), parameters=parameters, repeatable=True)
-    page = whole
-    while page["cursor"] is not None:
-        more = [*parameters, ("cursor", page["cursor"])]
-        page = catalog.connection.json("GET", _address(snapshot_id), parameters=more, repeatable=True)
-        whole["members"] += page["members"]
-    whole["cursor"] = None
-    return whole
+    @request
+    def read(self, snapshot_id: str) -> Steps[Snapshot]:
+        """Return a snapshot with all of its members."""
+        limit = said(limit=MEMBERS_LIMIT)
+        page = whole = cast("Snapshot", (yield get(_address(snapshot_id), limit)))
+        while page["cursor"] is not None:
+            page = cast("Snapshot", (yield get(_address(snapshot_id), [*limit, ("cursor", page["cursor"])])))
+            whole["members"] += page["members"]
+        whole["cursor"] = None
+        return whole
 
+    @request
+    def mint(self, snapshot_id: str) -> Call[Doi]:
+        """Make the DOI of a snapshot; asked again, it answers the same."""
+        return Call("POST", f"{_address(snapshot_id)}/doi", repeatable=True)
 
-def mint(catalog: Catalog, snapshot_id: str) -> Doi:
-    """Make the DOI of a snapshot; asked again, it answers the same."""
-    answer: Doi = catalog.connection.json("POST", f"{_address(snapshot_id)}/doi", repeatable=True)
-    return answer
+    @request
+    def withdraw(self, snapshot_id: str, reason: str) -> Call[None]:
+        """Withdraw a snapshot and say why."""
+        return Call("DELETE", _address(snapshot_id), said(reason=reason), read=nothing)
 
-
-def withdraw(catalog: Catalog, snapshot_id: str, reason: str) -> None:
-    """Withdraw a snapshot and say why."""
-    catalog.connection.send("DELETE", _address(snapshot_id), parameters=[("reason", reason)])
-
-
-def history(catalog: Catalog, snapshot_id: str) -> Iterator[Change]:
-    """Yield who took, cited and withdrew a snapshot, newest first; for those who may withdraw it."""
-    parameters = [("limit", str(CHANGES_LIMIT))]
-    return catalog.connection.pages(f"{_address(snapshot_id)}/history", parameters)
+    @series
+    def history(self, snapshot_id: str) -> Listing[Change]:
+        """Yield who took, cited and withdrew a snapshot, newest first; for those who may withdraw it."""
+        return Listing(f"{_address(snapshot_id)}/history", said(limit=CHANGES_LIMIT))
 
 
 def _address(snapshot_id: str) -> str:
-    return f"/api/snapshots/{quote(snapshot_id, safe='')}"
+    return f"/api/snapshots/{quoted(snapshot_id)}"

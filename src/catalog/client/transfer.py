@@ -13,7 +13,7 @@ from typing import BinaryIO, TypeVar
 
 import httpx2
 
-from catalog.client.connection import Connection, reason
+from catalog.client.connection import Blocking
 from catalog.client.patience import PASSING, Patience, retry_after
 from catalog.client.problems import (
     BytesDiffer,
@@ -24,7 +24,8 @@ from catalog.client.problems import (
     UnsafePath,
     store_refused,
 )
-from catalog.client.shapes import File, Ticket
+from catalog.client.shapes import Declared, Ticket
+from catalog.client.wire import reason
 from catalog.errors import CatalogError
 
 CHUNK_BYTES = 256 * 1024
@@ -72,7 +73,7 @@ def sha256_of(source: Source, progress: Progress = silent, stop: threading.Event
 
 
 def upload(
-    connection: Connection,
+    connection: Blocking,
     ticket: Ticket,
     source: Source,
     *,
@@ -99,7 +100,7 @@ class Span:
 
 
 def send(
-    connection: Connection,
+    connection: Blocking,
     url: str,
     headers: Mapping[str, str],
     source: Source,
@@ -137,9 +138,9 @@ def send(
 
 
 def download(
-    connection: Connection,
+    connection: Blocking,
     link: Callable[[], str],
-    file: File,
+    file: Declared,
     target: Path,
     *,
     part: str = PART,
@@ -206,9 +207,9 @@ class _Partial:
 
 
 def _fill(
-    connection: Connection,
+    connection: Blocking,
     link: Callable[[], str],
-    file: File,
+    file: Declared,
     partial: Path,
     *,
     progress: Progress,
@@ -243,7 +244,7 @@ def _fill(
 
 
 @contextmanager
-def _rest_of(connection: Connection, link: str, filling: _Partial) -> Iterator[httpx2.Response]:
+def _rest_of(connection: Blocking, link: str, filling: _Partial) -> Iterator[httpx2.Response]:
     headers = {"range": f"bytes={filling.have}-"} if filling.have else {}
     with connection.store.stream("GET", link, headers=headers) as response:
         if filling.have and not _continues(response, filling.have):
@@ -289,13 +290,17 @@ def inside(folder: Path, path: str) -> Path:
 
 
 def at_once(
-    work: Callable[[Item, threading.Event], Result], items: list[Item], workers: int = TRANSFERS_AT_ONCE
+    work: Callable[[Item, threading.Event], Result],
+    items: list[Item],
+    workers: int = TRANSFERS_AT_ONCE,
+    *,
+    stop: threading.Event | None = None,
 ) -> list[Result | CatalogError]:
     """Do the work for every item, a few at a time; one that fails leaves its error in its place.
 
-    Interrupted, all transfers stop at their next piece before the interruption goes on.
+    Interrupted, all transfers stop at their next piece before the interruption goes on; so they do once `stop` is set.
     """
-    stop = threading.Event()
+    stop = stop or threading.Event()
 
     def guarded(item: Item) -> Result | CatalogError:
         if stop.is_set():

@@ -243,7 +243,10 @@ def _back(changed: Sequence[ChangedField]) -> dict[str, Any]:
 
 
 async def find(session: AsyncSession, edit_id: UUID, *, caller: Caller) -> EditView:
-    """Return an edit of the caller, or anybody's for curators; raises NotFound."""
+    """Return an edit of the caller, or anybody's for curators, with the objects that are seen now; raises NotFound.
+
+    What has been hidden from the caller since stands in none of its edits any more.
+    """
     conditions = [_edits.c.id == edit_id, *_visible(caller)]
     row = (await session.execute(_views().where(*conditions))).one_or_none()
     if row is None:
@@ -256,7 +259,7 @@ async def find(session: AsyncSession, edit_id: UUID, *, caller: Caller) -> EditV
             _edited.c.changes,
         )
         .join(_objects, _objects.c.id == _edited.c.object_id)
-        .where(_edited.c.edit_id == edit_id)
+        .where(_edited.c.edit_id == edit_id, caller.audience.sql_condition(_objects.c.readers))
         .order_by(_edited.c.object_id)
     )
     return _view(row, [Planned(*one) for one in objects])

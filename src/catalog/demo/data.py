@@ -60,24 +60,33 @@ class Package:
         # Read as a whole: they have a few megabytes at most, and threads must not share one position.
         return lambda: io.BytesIO(self._files.read(member))
 
+    def members(self) -> list[str]:
+        """Return the names of all its files."""
+        return self._files.namelist()
+
     def close(self) -> None:
         """Close the archive."""
         self._files.close()
 
 
-def pins() -> dict[str, tuple[str, str]]:
-    """Return requirement and SHA-256 of every package by its name."""
+def pins(listed: Path | None = None) -> dict[str, tuple[str, str]]:
+    """Return requirement and SHA-256 of every package by its name: the demo's, or those of another list."""
     found = {}
-    for line in PINS.read_text(encoding="utf-8").splitlines():
+    for line in (listed or PINS).read_text(encoding="utf-8").splitlines():
         if pin := _PIN.fullmatch(line.strip()):
             found[pin["name"]] = (line.strip(), pin["sha256"])
     return found
 
 
 @asynccontextmanager
-async def packages(cache: Path, log: Path, say: Say) -> AsyncGenerator[Mapping[str, Package]]:
-    """Fetch what the cache lacks, telling of each download, and open every package for the length of the block."""
-    wanted = pins()
+async def packages(
+    cache: Path, log: Path, say: Say, *, listed: Path | None = None
+) -> AsyncGenerator[Mapping[str, Package]]:
+    """Fetch what the cache lacks, telling of each download, and open every package for the length of the block.
+
+    The packages are the demo's, or those of another list of the same form.
+    """
+    wanted = pins(listed)
     there = await _present(cache)
     missing = [requirement for requirement, sha256 in wanted.values() if sha256 not in there]
     if missing:

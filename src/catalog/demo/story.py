@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -128,7 +129,7 @@ class Story:
         alone = [one for one in gathered if not one[0].members()]
         with blaming(self._logs / "api.log"):
             for some in (alone, [one for one in gathered if one[0].members()]):
-                outcomes = await _in_thread(lambda some=some: at_once(register, some))  # type: ignore[misc]  # Bound.
+                outcomes = await _in_thread(partial(at_once, register, some))
                 for (specimen, _), outcome in zip(some, outcomes, strict=True):
                     if isinstance(outcome, CatalogError):
                         outcome.detail = f"{specimen.name}: {outcome.detail}"
@@ -144,7 +145,7 @@ class Story:
         with blaming(self._logs / "indexer.log"), self._catalog("admin") as catalog:
             for object_id in ids.values():
                 left = max(0.0, AVAILABLE_SECONDS_MAX - (time.monotonic() - before))
-                await _in_thread(lambda found=object_id, left=left: catalog.wait_until_available(found, left))  # type: ignore[misc]  # Bound.
+                await _in_thread(partial(catalog.wait_until_available, object_id, left))
         if self._sent:
             noticed = _notifications(self._logs / "api.log", self._log_bytes_before)
             self._say(f"all files became available by the bucket's own word: {noticed} notifications, no call to look")
@@ -166,21 +167,18 @@ class Story:
     async def _show_results(self, gathered: Gathered) -> None:
         with self._catalog() as anonymous, self._catalog("ingest") as owner:
             hits = await _in_thread(lambda: list(anonymous.hits()))
-            show(f"\nWhat anybody finds ({len(hits)} objects), each with a signed link to its first file:")
-            hits_table(hits)
+            piece = next(pieces[0] for specimen, pieces in gathered if specimen.name == HASHED)
+            show(f"\nWhat anybody finds ({len(hits)} objects). Each file has a signed link, as {piece.path} shows:")
+            hits_table(hits, piece.sha256)
             show()
-            await self._download(hits, gathered)
-            public, own = [
-                await _in_thread(lambda one=one: one.search(PRIVATE_WORD)["total"])  # type: ignore[misc]  # Bound.
-                for one in (anonymous, owner)
-            ]
+            await self._download(hits, piece)
+            public, own = [(await _in_thread(partial(one.search, PRIVATE_WORD)))["total"] for one in (anonymous, owner)]
         if (public, own) != (0, 1):
             raise DemoFailed(f"A private object was found {public} times by anybody and {own} times by its owner.")
         self._say(f"a search for {PRIVATE_WORD!r} finds the private object for its owner, and nothing for others")
 
-    async def _download(self, hits: Sequence[Hit], gathered: Gathered) -> None:
+    async def _download(self, hits: Sequence[Hit], piece: Piece) -> None:
         """Fetch a file through its signed link alone, as somebody would who was sent the link."""
-        piece = next(pieces[0] for specimen, pieces in gathered if specimen.name == HASHED)
         link = next(
             file["link"]["href"]
             for hit in hits

@@ -47,16 +47,18 @@ def tokens_table(tokens: dict[str, str]) -> None:
         show(f"  {role:{width}}  {token}")
 
 
-def hits_table(hits: Sequence[Hit]) -> None:
-    """Show each hit with the whole signed link of its first file."""
+def hits_table(hits: Sequence[Hit], linked: str) -> None:
+    """Show each hit with its first file, and the whole signed link of the file with this SHA-256."""
     for number, hit in enumerate(hits, 1):
         facts = [hit["kind"], hit["project"], hit["licence"] or "no licence said", str(hit["year"] or "no year said")]
         show(f"{number:3}  {hit['title']}")
         show(f"     {' | '.join(facts)} | {hit['id']}")
-        linked = next((file for file in hit["files"] if file["link"]), None)
-        if linked and linked["link"]:
-            more = f", {hit['files_total'] - 1} more" if hit["files_total"] > 1 else ""
-            show(f"     {linked['path']} ({decimal(linked['size'])}){more}")
-            show(f"     {linked['link']['href']}")
-        else:
+        first = next((file for file in hit["files"] if file["link"]), None)
+        if first is None or first["link"] is None:
             show("     no files of its own")
+            continue
+        more = f", {hit['files_total'] - 1} more" if hit["files_total"] > 1 else ""
+        show(f"     {first['path']} ({decimal(first['size'])}){more}")
+        for file in hit["files"]:
+            if file["link"] and file["sha256"] == linked:
+                show(f"     {file['link']['href']}")

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 
@@ -54,6 +55,44 @@ async def public_doi(session: AsyncSession, subject: Subject) -> str | None:
     )
     doi: str | None = found.scalar_one_or_none()
     return doi
+
+
+async def public_dois(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Return the DOI of each of these objects for which the registry has made one public."""
+    rows = await session.execute(
+        sa.select(_dois.c.object_id, _dois.c.doi).where(
+            _dois.c.object_id == sa.any_(sa.bindparam("ids", list(ids), type_=ARRAY(sa.Uuid))),
+            _dois.c.version.is_(None),
+            _dois.c.state.in_(PUBLIC),
+        )
+    )
+    return {row.object_id: row.doi for row in rows}
+
+
+async def works_to_cite(session: AsyncSession, entries: Sequence[Entry], house: House) -> list[Work]:
+    """Return objects as works with what a reference needs: without files, and without what they are related to."""
+    dois = await public_dois(session, [entry.id for entry in entries])
+    subjects = {uri for entry in entries for uri in entry.record.get("subjects") or ()}
+    names = await looking_up.names_of(session, subjects)
+    return [
+        Work(
+            id=str(entry.id),
+            kind=entry.kind,
+            record=entry.record,
+            address=_address(house, entry.id, dois.get(entry.id)),
+            publisher=house.publisher,
+            registered_at=entry.created_at,
+            doi=dois.get(entry.id),
+            resolves=house.resolves,
+            revision=entry.revision,
+            concepts=[names[uri] for uri in entry.record.get("subjects") or () if uri in names],
+        )
+        for entry in entries
+    ]
+
+
+def _address(house: House, object_id: UUID, doi: str | None) -> str:
+    return house.page_of(doi) if doi else f"{house.address}/objects/{object_id}"
 
 
 async def work_of(

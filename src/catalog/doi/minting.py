@@ -20,7 +20,7 @@ from catalog.access.principals import Caller
 from catalog.doi import describing, names, preflight
 from catalog.doi.describing import House
 from catalog.doi.names import Subject
-from catalog.doi.tables import Doi, DoiState
+from catalog.doi.tables import PUBLIC, Doi, DoiState
 from catalog.errors import Conflict, Fault, NotFound, Unprocessable
 from catalog.objects import changing, history, versions
 from catalog.objects.reading import Entry
@@ -146,6 +146,9 @@ async def _reserved(
     )
     await session.execute(made.on_conflict_do_nothing())
     await queue.put(session, TOPIC, [doi])
+    if not snapshot:
+        # Found by its DOI from now on.
+        await changing.write_documents_anew(session, [subject.id])
     await history.note(session, subject.id, by=caller.must_be_known(), action="mint doi", changes={"doi": doi})
     kept = await find(session, doi)
     if kept is None:
@@ -228,22 +231,34 @@ async def page(
 
 
 def _changeable(caller: Caller) -> sa.ColumnElement[bool]:
-    """Return the condition under which a caller may change what a DOI names; anybody's own is theirs."""
-    if caller.audience.everything:
+    """Return the condition under which a caller may change what a DOI names; a snapshot is of whoever cited it.
+
+    To have made the DOI of an object is not enough: the object may have been hidden from its maker since.
+    """
+    if caller.changes.everything:
         return sa.true()
-    return sa.or_(caller.audience.sql_condition(_objects.c.writers), _dois.c.principal_id == caller.id)
+    changes = caller.changes.sql_condition(_objects.c.writers)
+    own = sa.and_(_dois.c.object_id.is_(None), _dois.c.principal_id == caller.id)
+    # A snapshot lies in no place.
+    return changes if caller.place is not None else sa.or_(changes, own)
 
 
-async def may_change(session: AsyncSession, view: DoiView, caller: Caller) -> bool:
-    """Whether the caller may change what the DOI names."""
-    if caller.id is None:
-        return False
-    row = await session.execute(
-        sa.select(_dois.c.doi)
-        .outerjoin(_objects, _objects.c.id == _dois.c.object_id)
-        .where(_dois.c.doi == view.doi, _changeable(caller))
+async def seen(session: AsyncSession, doi: str, caller: Caller) -> tuple[DoiView, bool]:
+    """Return a DOI, and whether the caller may change what it names; raises NotFound.
+
+    Others see those that are or were public. One statement, so that a hidden one takes the time of an absent one.
+    """
+    absent = NotFound(f"There is no DOI {doi[:80]!r} that you may see.")
+    if "\x00" in doi:
+        raise absent
+    whole = sa.func.coalesce(_changeable(caller), sa.false())
+    asked = (
+        _views().add_columns(whole.label("whole")).where(_dois.c.doi == doi, sa.or_(whole, _dois.c.state.in_(PUBLIC)))
     )
-    return row.one_or_none() is not None
+    row = (await session.execute(asked)).one_or_none()
+    if row is None:
+        raise absent
+    return _view(row), row.whole
 
 
 async def retry(session: AsyncSession, doi: str) -> DoiView:

@@ -5,16 +5,17 @@ Pure. The faults point into the object's description where it can be mended, and
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-import idutils
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 
 from catalog.errors import Fault
 from catalog.exchange import datacite
 from catalog.exchange.work import Work
-from catalog.objects.metadata import Ror
+from catalog.objects.metadata import Orcid, Ror, bare_doi
 
+_doi: TypeAdapter[str] = TypeAdapter(Annotated[str, AfterValidator(bare_doi)])
+_orcid: TypeAdapter[str] = TypeAdapter(Orcid)
 _ror: TypeAdapter[str] = TypeAdapter(Ror)
 _YEAR = re.compile(r"[1-9][0-9]{3}")
 # What people write where they have nothing to say.
@@ -59,7 +60,7 @@ def _missing(work: Work) -> Iterator[Fault]:
     if datacite.resource_type_of(work) is None:
         yield Fault("/kind", f"DataCite has no general type of resource for the kind {work.kind!r}")
     for place, one in enumerate(_items(record, "identifiers")):
-        if str(one.get("type")).upper() == "DOI" and not idutils.is_doi(str(one.get("value"))):
+        if str(one.get("type")).upper() == "DOI" and not _fits(_doi, one.get("value")):
             yield Fault(f"/identifiers/{place}/value", "is not a DOI such as 10.5281/zenodo.1234")
     for place, one in enumerate(_items(record, "dates")):
         if one.get("type") in _DATE_TYPES_WITHOUT_MEANING and not one.get("information"):
@@ -74,16 +75,15 @@ def _parties(record: Mapping[str, Any], group: str, *, mandatory: bool) -> Itera
         pointer = f"/{group}/{place}"
         if not str(one.get("name") or "").strip():
             yield Fault(f"{pointer}/name", "a name is mandatory")
-        if one.get("orcid") and not idutils.is_orcid(str(one["orcid"])):
+        if one.get("orcid") and not _fits(_orcid, one["orcid"]):
             yield Fault(f"{pointer}/orcid", "is not an ORCID iD: its last digit does not fit the others")
-        if one.get("ror") and not _is_ror(str(one["ror"])):
+        if one.get("ror") and not _fits(_ror, one["ror"]):
             yield Fault(f"{pointer}/ror", "is not a ROR id: its last two digits do not fit")
 
 
-def _is_ror(text: str) -> bool:
-    # The library looks at the form alone; our own type counts the last two digits too.
+def _fits(kind: TypeAdapter[str], text: Any) -> bool:
     try:
-        _ror.validate_python(text)
+        kind.validate_python(str(text))
     except ValidationError:
         return False
     return True

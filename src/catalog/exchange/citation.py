@@ -16,6 +16,8 @@ APA_AUTHORS_MAX = 20
 # Citing Medicine, 2nd ed., chapter 1: six authors, then "et al."
 VANCOUVER_AUTHORS_MAX = 6
 KEY_CHARS_MAX = 60
+# The random part of an id.
+ID_CHARS_IN_KEY = 12
 _BIBTEX = str.maketrans({
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -86,8 +88,8 @@ def _vancouver_name(creator: Mapping[str, Any]) -> str:
     return f"{family} {''.join(part[0].upper() for part in _NAME_PARTS.split(given) if part)}"
 
 
-def bibtex(work: Work) -> str:
-    """Return the reference as a BibTeX entry that classic styles accept."""
+def bibtex(work: Work, key: str | None = None) -> str:
+    """Return the reference as a BibTeX entry that classic styles accept, under its own key or the one given."""
     fields = {
         "author": " and ".join(_bibtex_name(creator) for creator in work.creators),
         # The inner braces keep the capitals that styles would take away.
@@ -104,7 +106,7 @@ def bibtex(work: Work) -> str:
     told = {name: value for name, value in fields.items() if value}
     width = max(len(name) for name in told)
     lines = ",\n".join(f"  {name.ljust(width)} = {{{value}}}" for name, value in told.items())
-    return f"@misc{{{key_of(work)},\n{lines}\n}}"
+    return f"@misc{{{key or key_of(work)},\n{lines}\n}}"
 
 
 def _bibtex_name(creator: Mapping[str, Any]) -> str:
@@ -125,6 +127,11 @@ def key_of(work: Work) -> str:
     word = next((w for w in re.findall(r"\w+", work.title) if len(w) > len("with")), "")
     plain = [re.sub(r"[^a-z0-9]", "", _folded(part)) for part in (family, work.year, word)]
     return "".join(plain)[:KEY_CHARS_MAX] if plain[0] else f"catalog{plain[1]}{work.id[-12:]}"
+
+
+def key_among_many(work: Work) -> str:
+    """Return a citation key that no other work has, however many stand in one list."""
+    return f"{key_of(work)}-{work.id[-ID_CHARS_IN_KEY:]}"
 
 
 def _folded(text: str) -> str:

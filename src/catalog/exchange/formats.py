@@ -12,6 +12,7 @@ from catalog.exchange.work import Work
 
 DATACITE_JSON = "application/vnd.datacite.datacite+json"
 DATACITE_XML = "application/vnd.datacite.datacite+xml"
+BIBTEX = "application/x-bibtex"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "datacite-xml": Format(DATACITE_XML, lambda work: datacite_xml.xml_from(datacite.datacite_from(work))),
         "schema-org": Format("application/ld+json", _json(schema_org.schema_org_from)),
         "csl": Format("application/vnd.citationstyles.csl+json", _json(citation.csl)),
-        "bibtex": Format("application/x-bibtex", _text(citation.bibtex)),
+        "bibtex": Format(BIBTEX, _text(citation.bibtex)),
         "ris": Format("application/x-research-info-systems", _text(citation.ris)),
         "apa": Format("text/x-bibliography", _text(citation.apa)),
         "vancouver": Format("text/x-bibliography", _text(citation.vancouver)),

@@ -36,6 +36,7 @@ GENRES: Mapping[str, Genre] = MappingProxyType(
         "dockerfile": _SOFTWARE,
         "ecr-bundle": Genre("Collection", "Collection", "AGGR", "collection"),
         "edge-code": _SOFTWARE,
+        "job": Genre("Workflow", "CreativeWork", "GEN", "document"),
         "labels": _DATA,
         "model": Genre("Model", "CreativeWork", "GEN", "document"),
         "sensor-blob": _DATA,

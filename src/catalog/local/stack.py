@@ -31,7 +31,7 @@ from catalog.local.seaweedfs import SeaweedFS
 from catalog.settings import Given, Workstation, inherited_settings
 
 if TYPE_CHECKING:
-    from catalog.storage.s3 import Store
+    from catalog.storage.own import OwnStore
 
 StoreKind = Literal["seaweedfs", "minio"]
 
@@ -161,6 +161,11 @@ class Stack:
         told = {"CATALOG_NOTIFICATION_TOKEN", "CATALOG_NOTIFICATION_TOKEN_FILE"} & inherited.keys()
         if not (told and self._given.store_url):
             ours["CATALOG_NOTIFICATION_TOKEN"] = self._secrets.notification_token
+        if "CATALOG_KEY_FILE" not in inherited:
+            ours["CATALOG_KEY_FILE"] = str(self.home.key_file)
+        if "CATALOG_BACKEND_NETWORKS" not in inherited:
+            # Whoever runs a stack on their own machine has their other stores there too.
+            ours["CATALOG_BACKEND_NETWORKS"] = "127.0.0.0/8,::1/128"
         if not self._given.database_url:
             ours["CATALOG_DATABASE_URL"] = self._postgres().url
         elif "CATALOG_DATABASE_URL" not in inherited:
@@ -176,16 +181,28 @@ class Stack:
                 "CATALOG_STORE_ACCESS_KEY": self._secrets.store_access_key,
                 "CATALOG_STORE_SECRET_KEY": self._secrets.store_secret_key,
             }
+            if not {"CATALOG_STORE_DISK", "CATALOG_STORE_CAPACITY_BYTES"} & inherited.keys():
+                # The store, the database and the index share this disk with whatever else is there.
+                ours["CATALOG_STORE_DISK"] = str(self.home.folder)
         # A variable and its _FILE must not both be there.
         files = {f"{name}_FILE" for name in ours}
         return {name: value for name, value in inherited.items() if name not in files} | ours
 
-    async def conditions(self) -> list[Condition]:
-        """Look at every part of the stack that runs on this folder, whichever process is its supervisor."""
+    def _look_up(self) -> None:
+        """Know what the supervisor of this folder knows, whichever process it is."""
         if not self._processes:
             self._secrets = self.home.secrets()
             self._state = self.home.state()
             self._ports = dict(self._state.ports)
+
+    def running_environment(self) -> dict[str, str]:
+        """Return what the API and the indexer of the stack that runs on this folder were told; secrets included."""
+        self._look_up()
+        return self.environment()
+
+    async def conditions(self) -> list[Condition]:
+        """Look at every part of the stack that runs on this folder, whichever process is its supervisor."""
+        self._look_up()
         return list(await asyncio.gather(*(self._condition(name, part) for name, part in self._state.parts.items())))
 
     async def _condition(self, name: str, part: Part) -> Condition:
@@ -207,6 +224,10 @@ class Stack:
     def _recall(self) -> None:
         """Take up what the last stack left: secrets, ports, which store holds the files."""
         self._secrets = self.home.secrets()
+        if not self.home.key_file.exists():
+            from catalog.storage import wrapping
+
+            wrapping.add_key(self.home.key_file)
         self._state = self.home.state()
         self._ports = dict(self._state.ports)
         last = self._state.store
@@ -288,12 +309,12 @@ class Stack:
 
     async def _prepare_bucket(self) -> None:
         """Make the bucket, with versions; have MinIO notify us of it. SeaweedFS notifies of every bucket."""
-        from catalog.storage.s3 import Store
+        from catalog.storage.own import OwnStore
 
         server = self._store()
         if isinstance(server, Minio):
             await server.ensure_account()
-        store = Store(
+        store = OwnStore(
             endpoint=server.address,
             public_endpoint=server.address,
             region=REGION,
@@ -368,9 +389,9 @@ class Stack:
         self.home.remember(self._state)
 
 
-async def _notify(store: "Store", arn: str) -> None:
+async def _notify(store: "OwnStore", arn: str) -> None:
     # MinIO calls itself ready a moment before it knows its own targets.
-    from catalog.storage.s3 import NotificationsRefused
+    from catalog.storage.own import NotificationsRefused
 
     ends = time.monotonic() + TARGET_SECONDS_MAX
     while True:

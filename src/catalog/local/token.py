@@ -6,7 +6,7 @@ from pathlib import Path
 from catalog.access import principals
 from catalog.access.audience import Role
 from catalog.database import Database
-from catalog.errors import CatalogError
+from catalog.errors import CatalogError, Conflict
 from catalog.local.home import write_private
 
 TOKEN_NAME = "local-admin"  # ruff: ignore[S105] - the name of whoever holds it.
@@ -20,7 +20,11 @@ async def admin_token(file: Path, database_url: str) -> None:
             with suppress(CatalogError, OSError):
                 await principals.identify(database, _text(file))
                 return
-            _, token = await principals.create_token(session, name=TOKEN_NAME, role=Role.ADMIN, label="catalog up")
+            try:
+                _, token = await principals.create_token(session, name=TOKEN_NAME, role=Role.ADMIN, label="catalog up")
+            except Conflict:
+                # Somebody ended it on purpose: then another admin is there, or `catalog token create` makes one.
+                return
         write_private(file, f"{token}\n")
     finally:
         await database.close()

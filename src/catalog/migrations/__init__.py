@@ -10,6 +10,7 @@ import alembic.config
 import sqlalchemy as sa
 
 from catalog.database import sqlalchemy_url
+from catalog.migrations import vectors
 
 # Any number of our own; it keeps two upgrades of one database apart.
 LOCK = 7_201_145_603
@@ -21,6 +22,7 @@ def upgrade(url: str) -> None:
     with engine.begin() as connection:
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         alembic.command.upgrade(_configuration(connection), "head")
+        vectors.ensure(connection)
 
 
 def _configuration(connection: sa.Connection) -> alembic.config.Config:

@@ -19,8 +19,9 @@ from sqlmodel import SQLModel
 from uuid_utils.compat import uuid7
 
 from catalog import queue
-from catalog.access import members
+from catalog.access import members, quotas
 from catalog.access.principals import Caller
+from catalog.access.quotas import Amount
 from catalog.database import QUEUED, driver_connection
 from catalog.errors import CatalogError, Fault
 from catalog.objects import changing, describing, granting, naming, remaining, resolving, validation, verbs
@@ -71,8 +72,10 @@ class Misrow:
     @property
     def place(self) -> Place | None:
         """Project, kind and name, where the object has a name."""
-        said = [self.wrong.raw.get(name) for name in ("project", "kind", "name")]
-        return tuple(said) if all(isinstance(one, str) and "\0" not in one for one in said) else None  # type: ignore[return-value]  # Three texts.
+        match [self.wrong.raw.get(name) for name in ("project", "kind", "name")]:
+            case [str(project), str(kind), str(name)] if "\0" not in project + kind + name:
+                return project, kind, name
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +187,13 @@ async def _load(session: AsyncSession, rows: Sequence[Row], caller: Caller) -> l
     meant = await describing.known(session, asked, kept)
     sound, unsound = _sound(news, there, meant)
     outcomes += unsound
+    refused = await _without_room(session, sound, caller)
+    if refused:
+        outcomes += refused.values()
+        # Whoever names one of them has to wait for it: what is left is judged again without them.
+        _drop(there, [one.new for one in sound])
+        sound, unsound = _sound([one.new for one in sound if one.new.id not in refused], there, meant)
+        outcomes += unsound
     await _insert(session, sound, owner_id)
     outcomes += [Outcome(one.new.row.line, Fate.CREATED, one.new.id, 1) for one in sound]
     # In the order in which everybody locks queue entries.
@@ -287,10 +297,7 @@ def _sound(
             if faults:
                 fallen[new.id] = _fallen(new.row, new.references, faults)
                 falling.append(new)
-        for new in falling:
-            there.kinds.pop(new.id, None)
-            if new.row.place is not None:
-                there.ids.pop(new.row.place, None)
+        _drop(there, falling)
         # Each of these falls now, so nobody is looked at more than twice, however long a chain is.
         naming = {one.id: one for new in falling for one in named_by.get(new.id, ()) if one.id not in fallen}
         looked_at = list(naming.values())
@@ -300,6 +307,32 @@ def _sound(
         if new.id not in fallen
     ]
     return sound, list(fallen.values())
+
+
+def _drop(there: Known, news: Iterable[_New]) -> None:
+    """Count these as not there."""
+    for new in news:
+        there.kinds.pop(new.id, None)
+        if new.row.place is not None:
+            there.ids.pop(new.row.place, None)
+
+
+async def _without_room(session: AsyncSession, sound: Sequence[_Sound], caller: Caller) -> dict[UUID, Outcome]:
+    """Return what becomes of the new objects for which a quota has no room, by id; the lines before go first."""
+    if not sound:
+        return {}
+    projects = {one.new.row.draft.description.project for one in sound}
+    room = await quotas.room(session, projects, ["objects", "bytes"])
+    refused = {}
+    for new in sorted((one.new for one in sound), key=lambda new: new.row.line):
+        draft = new.row.draft
+        asked = Amount(objects=1, bytes=sum(file.size for file in draft.files))
+        lacks = room.lacks(draft.description.project, asked)
+        if lacks:
+            refused[new.id] = Outcome(new.row.line, Fate.FAILED, faults=quotas.faults_of(lacks, caller))
+        else:
+            room.take(draft.description.project, asked)
+    return refused
 
 
 def _fallen(row: Row, references: Sequence[Reference], faults: Sequence[Fault]) -> Outcome:

@@ -44,12 +44,18 @@ async def locked(session: AsyncSession, object_id: UUID, caller: Caller, revisio
     await lock(session, object_id)
     entry = await reading.find(session, object_id, caller.audience)
     if not caller.may_change(entry.writers):
+        caller.must_have_to_change(entry.writers)
         raise Forbidden("You may read this object but not change it: it belongs to another principal.")
+    must_start_from(entry, revisions)
+    return entry
+
+
+def must_start_from(entry: Entry, revisions: Sequence[int] | None) -> None:
+    """Raise PreconditionFailed unless the object is at one of these revisions; None stands for any."""
     if revisions is not None and entry.revision not in revisions:
         raise PreconditionFailed(
             f'The object is at revision {entry.revision}; read it again and send If-Match: "{entry.revision}".'
         )
-    return entry
 
 
 async def change(
@@ -76,17 +82,26 @@ async def change(
     await _look_at_dois(session, entry.id)
 
 
-async def note_found(session: AsyncSession, object_id: UUID, *, action: str, changes: dict[str, Any]) -> None:
-    """Count a change that the catalog itself found, having looked at a store; the object is locked."""
+async def note_found(
+    session: AsyncSession,
+    object_id: UUID,
+    *,
+    action: str,
+    changes: dict[str, Any],
+    labelled: Collection[UUID] = (),
+    **values: Any,
+) -> None:
+    """Count a change that the catalog itself made, having looked at a store or a clock; the object is locked."""
     revision = (
         await session.execute(
             _objects.update()
             .where(_objects.c.id == object_id)
-            .values(revision=_objects.c.revision + 1, updated_at=sa.func.now())
+            .values(revision=_objects.c.revision + 1, updated_at=sa.func.now(), **values)
             .returning(_objects.c.revision)
         )
     ).scalar_one()
-    await note(session, object_id, by=None, action=action, revisions=(revision - 1, revision), changes=changes)
+    revisions = (revision - 1, revision)
+    await note(session, object_id, by=None, action=action, revisions=revisions, changes=changes, labelled=labelled)
     await _look_at_dois(session, object_id)
 
 

@@ -180,13 +180,13 @@ async def labels_of(session: AsyncSession, kind: kinds.Kind, record: Mapping[str
 class Indexed:
     """What the index shall know of the concepts of one object, broader ones included, narrower before broader."""
 
-    uris: Sequence[str]
-    texts: Sequence[str]
-    subjects: Sequence[str]
-    tasks: Sequence[str]
+    uris: Sequence[str] = ()
+    texts: Sequence[str] = ()
+    subjects: Sequence[str] = ()
+    tasks: Sequence[str] = ()
 
 
-NOTHING_INDEXED = Indexed((), (), (), ())
+NOTHING_INDEXED = Indexed()
 
 _FOR_INDEX = """
     WITH RECURSIVE way AS (
@@ -208,8 +208,11 @@ _FOR_INDEX = """
 LEVELS_INDEXED_MAX = 20
 
 
-async def for_index(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, Indexed]:
-    """Return what the index shall know of the concepts of these objects, each concept looked up once for all."""
+async def for_index(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, tuple[Indexed, Indexed]]:
+    """Return what the index shall know of the concepts of these objects, each concept looked up once for all.
+
+    First with all that are broader, then of those alone that an object names.
+    """
     rows = await session.execute(
         sa.text("SELECT object_id, concept FROM object_term WHERE object_id = ANY (:ids) ORDER BY object_id, concept"),
         {"ids": list(ids)},
@@ -221,16 +224,21 @@ async def for_index(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, In
         return {}
     found = await session.execute(sa.text(_FOR_INDEX), {"ids": list(used), "most": LEVELS_INDEXED_MAX})
     told = {row.used: row for row in found}
-    return {object_id: _indexed([told[uri] for uri in uris]) for object_id, uris in used.items()}
+    described = {}
+    for object_id, uris in used.items():
+        rows_of_it = [told[uri] for uri in uris]
+        described[object_id] = (_indexed(rows_of_it), _indexed(rows_of_it, levels=1))
+    return described
 
 
-def _indexed(told: Sequence[Any]) -> Indexed:
+def _indexed(told: Sequence[Any], *, levels: int | None = None) -> Indexed:
+    # Narrower before broader: the concept itself is the first of its row.
     def unrepeated(texts: Iterable[str]) -> list[str]:
         return list(dict.fromkeys(texts))
 
     return Indexed(
-        unrepeated(uri for row in told for uri in row.uris),
-        unrepeated(text for row in told for texts in row.texts for text in texts),
-        unrepeated(uri for row in told if row.scheme == SUBJECTS for uri in row.uris),
-        unrepeated(uri for row in told if row.scheme == TASKS for uri in row.uris),
+        unrepeated(uri for row in told for uri in row.uris[:levels]),
+        unrepeated(text for row in told for texts in row.texts[:levels] for text in texts),
+        unrepeated(uri for row in told if row.scheme == SUBJECTS for uri in row.uris[:levels]),
+        unrepeated(uri for row in told if row.scheme == TASKS for uri in row.uris[:levels]),
     )

@@ -15,7 +15,7 @@ from sqlmodel import SQLModel
 from uuid_utils.compat import uuid7
 
 from catalog import queue
-from catalog.access import members
+from catalog.access import audit, members
 from catalog.access.audience import (
     LOOKS_AFTER_ALL,
     PUBLIC,
@@ -38,6 +38,8 @@ from catalog.objects.tables import CatalogObject
 EMBARGO = "embargo"
 # More is a group.
 GRANTS_MAX = 200
+# Each is a token in every filter of everybody: so many cost a few percent of a search.
+OPEN_PREFIXES_MAX = 200
 
 _objects = SQLModel.metadata.tables[str(CatalogObject.__tablename__)]
 _grants = SQLModel.metadata.tables[str(Grant.__tablename__)]
@@ -195,29 +197,48 @@ async def revoke(session: AsyncSession, object_id: UUID, grant_id: UUID, *, call
 async def grant_below(
     session: AsyncSession, prefix: str, *, to: str, permission: Permission, expires_at: datetime | None, caller: Caller
 ) -> UUID:
-    """Grant a permission on everything below a prefix, now and later; raises NotFound, Forbidden, Invalid."""
+    """Grant a permission on everything below a prefix, now and later; raises NotFound, Forbidden, Invalid, TooLarge."""
     _may_grant_below(prefix, caller, writing_grants)
-    if to == PUBLIC:
-        raise Invalid(
-            "A prefix is not granted to everybody.",
-            faults=[Fault("/to", "make the objects public instead: their visibility says so to everybody")],
+    grantee = await _grantee(session, to, permission, expires_at, prefix=prefix)
+    held = await session.execute(
+        sa.select(_grants.c.expires_at).where(
+            _grants.c.prefix == prefix, _grants.c.grantee == grantee, _grants.c.permission == permission.value
         )
-    grantee = await _grantee(session, to, permission, expires_at)
-    return await _put(session, caller, grantee, permission, expires_at, prefix=prefix)
+    )
+    before = held.one_or_none()
+    made = await _put(session, caller, grantee, permission, expires_at, prefix=prefix)
+    await audit.note(
+        session,
+        caller.actor,
+        "grant",
+        to,
+        scope=prefix.removesuffix("/"),
+        before=None if before is None else _told(permission.value, before.expires_at),
+        after=_told(permission.value, expires_at),
+    )
+    return made
+
+
+def _told(permission: str, expires_at: datetime | None) -> dict[str, str | None]:
+    return {"permission": permission, "expires_at": None if expires_at is None else expires_at.isoformat()}
 
 
 async def revoke_below(session: AsyncSession, grant_id: UUID, *, caller: Caller) -> None:
     """Take a grant on a prefix back, at once; raises NotFound, Forbidden."""
     caller.must_be_known()
     row = (
-        await session.execute(
-            sa.select(_grants.c.prefix).where(_grants.c.id == grant_id, _grants.c.prefix.is_not(None))
-        )
+        await session.execute(sa.select(_grants).where(_grants.c.id == grant_id, _grants.c.prefix.is_not(None)))
     ).one_or_none()
-    if row is None:
+    # Which prefixes were granted is for those who may see that.
+    if row is None or not _looks_after_grants(row.prefix, caller, reading_grants, writing_grants):
         raise NotFound(f"There is no grant {grant_id}.")
     _may_grant_below(row.prefix, caller, writing_grants)
-    await session.execute(_grants.delete().where(_grants.c.id == grant_id))
+    gone = await session.execute(_grants.delete().where(_grants.c.id == grant_id).returning(_grants.c.id))
+    if gone.one_or_none() is None:
+        raise NotFound(f"There is no grant {grant_id}.")
+    to = (await members.names_of(session, [row.grantee]))[row.grantee]
+    scope, before = row.prefix.removesuffix("/"), _told(row.permission, row.expires_at)
+    await audit.note(session, caller.actor, "revoke", to, scope=scope, before=before)
 
 
 async def _grantable(session: AsyncSession, object_id: UUID, caller: Caller) -> Entry:
@@ -235,7 +256,7 @@ async def _permitted(
     scopes = (organization_of(entry.project), entry.project)
     by_prefix = [token(scope) for token in below for scope in scopes]
     if (
-        entry.owner_id == caller.id
+        (entry.owner_id == caller.id and caller.may_change(entry.writers))
         or caller.role_in(entry.project) in LOOKS_AFTER_ALL
         or caller.audience.includes(by_prefix)
     ):
@@ -246,31 +267,57 @@ async def _permitted(
 
 def _may_grant_below(prefix: str, caller: Caller, *tokens: Any) -> None:
     caller.must_be_known()
-    scope = prefix.removesuffix("/")
-    role = caller.role_in(scope)
-    below = [token(one) for token in tokens for one in (organization_of(scope), scope)]
-    if role in LOOKS_AFTER_ALL or caller.audience.includes(below):
+    if _looks_after_grants(prefix, caller, *tokens):
         return
-    if role is None:
+    if caller.role_in(prefix.removesuffix("/")) is None:
         raise NotFound(f"There is nothing below {prefix} that you may grant.")
     raise Forbidden(f"Grants below {prefix} are for those who look after it: its admins and curators.")
 
 
-async def _grantee(session: AsyncSession, to: str, permission: Permission, expires_at: datetime | None) -> str:
+def _looks_after_grants(prefix: str, caller: Caller, *tokens: Any) -> bool:
+    """Whether the caller looks after a prefix, or was granted one of these there."""
+    scope = prefix.removesuffix("/")
+    below = [token(one) for token in tokens for one in (organization_of(scope), scope)]
+    return caller.role_in(scope) in LOOKS_AFTER_ALL or caller.audience.includes(below)
+
+
+async def _grantee(
+    session: AsyncSession, to: str, permission: Permission, expires_at: datetime | None, *, prefix: str | None = None
+) -> str:
     if to == PUBLIC:
         if permission is not Permission.READ:
             raise Invalid(
                 "Everybody may only be let read.", faults=[Fault("/permission", "everybody may be given READ", "READ")]
             )
-        if expires_at is not None:
+        # It would be a token of everybody's, one for each such object; prefixes are few.
+        if expires_at is not None and prefix is None:
             raise Invalid(
-                "A grant to everybody has no end.",
+                "A grant of one object to everybody has no end.",
                 faults=[Fault("/expires_at", "leave this out, and revoke the grant when it shall end")],
             )
-        return PUBLIC
     if expires_at is not None and expires_at <= now():
         raise Invalid("The grant would have ended already.", faults=[Fault("/expires_at", "name a moment to come")])
+    if to == PUBLIC:
+        if prefix is not None:
+            await _one_more_open(session, prefix)
+        return PUBLIC
     return await members.token_named(session, to, "/to")
+
+
+async def _one_more_open(session: AsyncSession, prefix: str) -> None:
+    """Raise TooLarge where everybody may read below as many other prefixes as there may be."""
+    others = (
+        _grants.c.grantee == PUBLIC,
+        _grants.c.prefix.is_not(None),
+        _grants.c.prefix != prefix,
+        sa.or_(_grants.c.expires_at.is_(None), _grants.c.expires_at > sa.func.now()),
+    )
+    held = await session.execute(sa.select(sa.func.count()).where(*others))
+    if held.scalar_one() >= OPEN_PREFIXES_MAX:
+        raise TooLarge(
+            f"At most {OPEN_PREFIXES_MAX} prefixes are open to everybody; make the objects public instead, by their "
+            "visibility."
+        )
 
 
 async def _put(

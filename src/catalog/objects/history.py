@@ -132,6 +132,6 @@ def undo(record: dict[str, Any], changes: dict[str, Any]) -> None:
 async def _changeable(session: AsyncSession, object_id: UUID, caller: Caller) -> reading.Entry:
     caller.must_be_known()
     entry = await reading.find_even_withdrawn(session, object_id, caller.audience)
-    if not caller.may_change(entry.writers):
+    if not caller.audience.includes(entry.writers):
         raise Forbidden("The history is for those who may change the object; its versions show what was published.")
     return entry

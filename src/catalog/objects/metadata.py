@@ -12,7 +12,6 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
-import idutils
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 from pydantic import (
     AfterValidator,
@@ -27,6 +26,8 @@ from pydantic import (
 )
 from pydantic.config import JsonDict
 
+from catalog.storage import keys
+
 TITLE_CHARS_MAX = 300
 DESCRIPTION_CHARS_MAX = 20_000
 NAME_CHARS_MAX = 200
@@ -40,7 +41,10 @@ TERM_CHARS_MAX = 500
 CUSTOM_KEYS_MAX = 100
 CUSTOM_CHARS_MAX = 1_000
 CUSTOM_VALUES_MAX = 100
+# In one request, which is some 300 kB then; more of them are declared by further requests.
 FILES_MAX = 1_000
+# Of one object. Whoever reads all of it reads all of its files, some 300 bytes each.
+OBJECT_FILES_MAX = 50_000
 # S3's largest object (AWS, "Amazon S3 multipart upload limits"): one PUT takes 5 GiB, multipart 5 TiB.
 FILE_BYTES_MAX = 5 * 1024**4
 MEDIA_TYPE_DEFAULT = "application/octet-stream"
@@ -49,6 +53,8 @@ EXACT_INTEGER_MAX = 2**53
 
 # Part of an address, so nothing that would have to be escaped there; a project's objects of one kind differ in it.
 OBJECT_NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,127}$"
+# A job has what it was given apart from what it gave back.
+JOB_PATH_PATTERN = r"^(input|output)/"
 PROJECT_PATTERN = r"^[a-z0-9][a-z0-9-]{1,62}/[a-z0-9][a-z0-9-]{1,62}$"
 # RFC 6838, section 4.2: restricted names of type and subtype; parameters are left out on purpose.
 MEDIA_TYPE_PATTERN = r"^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$"
@@ -61,6 +67,9 @@ EMAIL_PATTERN = r"^[^@\s<>\"]{1,64}@[^@\s<>\"]{1,190}\.[^@\s<>\".]{1,63}$"
 _DATE = re.compile(r"[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?")
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?(Z|[+-][0-9]{2}:[0-9]{2})")
 _DAY_CHARS = len("2024-05-17")
+# The prefix may have subdivisions; what follows it is its owner's business (ISO 26324, section 4.1).
+_DOI = re.compile(r"(doi:\s*|(https?://)?(dx\.)?doi\.org/)?(?P<doi>10\.[0-9]+(\.[0-9]+)*/.+)", re.IGNORECASE)
+_ORCID_BLOCKS = (range(15_000_000, 35_000_001), range(900_000_000_000, 900_100_000_001))
 _ROR = re.compile(r"^0[a-hj-km-np-tv-z0-9]{6}[0-9]{2}$")
 _ROR_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _LAST = (0xFFFE, 0xFFFF)
@@ -68,8 +77,6 @@ _LAST = (0xFFFE, 0xFFFF)
 _CONTROL = "\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff"
 # Unicode, section 23.7. XML 1.0 (section 2.2) has no place for U+FFFE and U+FFFF, and a DOI's record is XML.
 _NONCHARACTER = "\ufdd0-\ufdef" + "".join(chr(plane | last) for plane in range(0, 0x110000, 0x10000) for last in _LAST)
-# Unicode, section 23.2: they show a text in another order than it is kept in, and what is after them as well.
-_REORDERING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _UNPRINTABLE = re.compile(f"[{_CONTROL}]|(?P<nothing>[{_NONCHARACTER}])")
 # The first letters of Unicode's categories of what can be seen: letters, marks, numbers, punctuation, symbols.
 _SEEN = frozenset("LMNPS")
@@ -92,7 +99,7 @@ def one_line(text: str) -> str:
         return text
     if "\n" in text or "\t" in text:
         raise ValueError("must stand on one line")
-    reordering = _REORDERING.search(text)
+    reordering = keys.REORDERING.search(text)
     if reordering is not None:
         raise ValueError(
             f"remove U+{ord(reordering[0]):04X} at place {reordering.start() + 1}: it reorders what is shown"
@@ -106,9 +113,19 @@ def _orcid(text: str) -> str:
     bare = text.removeprefix("https://").removeprefix("http://").removeprefix("orcid.org/").upper()
     if not re.fullmatch(r"([0-9]{4}-){3}[0-9]{3}[0-9X]", bare):
         raise ValueError("write an ORCID iD as 0000-0002-1825-0097")
-    if not idutils.is_orcid(bare):
+    if not _is_orcid(bare.replace("-", "")):
         raise ValueError(f"{bare} is not an ORCID iD: its last digit does not fit the others; check for a typing error")
     return bare
+
+
+def _is_orcid(characters: str) -> bool:
+    # ISO 7064 mod 11-2 over a number from the blocks that ISNI keeps for ORCID (ORCID, "Structure of the ORCID
+    # Identifier"). The library that knows it too takes half a second to load, and every process would wait for it.
+    rest = 0
+    for digit in characters[:-1]:
+        rest = (rest + int(digit)) * 2
+    fits = "0123456789X"[(12 - rest % 11) % 11] == characters[-1]
+    return fits and any(int(characters[:-1]) in block for block in _ORCID_BLOCKS)
 
 
 def _ror(text: str) -> str:
@@ -126,18 +143,16 @@ def _ror(text: str) -> str:
 
 def bare_doi(text: str) -> str:
     """Return a DOI without what people write before it, in lower case; raises ValueError for what is none."""
-    try:
-        usual = idutils.normalize_doi(text.strip())
-    except (AttributeError, ValueError):  # The library looks into a match that it has not made.
-        usual = None
-    if not usual or not usual.isprintable() or " " in usual:
+    found = _DOI.fullmatch(text.strip())
+    if found is None or not found["doi"].isprintable() or " " in found["doi"]:
         raise ValueError("write a DOI as 10.5281/zenodo.1234 or with doi.org/ before it")
     # A DOI is told apart without regard to case (ISO 26324, section 4.2).
-    return str(usual).lower()
+    return found["doi"].lower()
 
 
 @lru_cache(maxsize=2_000)
-def _licence(text: str) -> str:
+def licence_of(text: str) -> str:
+    """Return a licence as SPDX writes it; raises ValueError for what is none."""
     try:
         return str(canonicalize_license_expression(text))
     except InvalidLicenseExpression:
@@ -231,10 +246,18 @@ Keyword = Annotated[
 Orcid = Annotated[str, AfterValidator(_orcid), Field(examples=["0000-0002-1825-0097"])]
 Ror = Annotated[str, AfterValidator(_ror), Field(examples=["05gq02987"])]
 Licence = Annotated[
-    str, StringConstraints(max_length=NAME_CHARS_MAX), AfterValidator(_licence), Field(examples=["CC-BY-4.0"])
+    str, StringConstraints(max_length=NAME_CHARS_MAX), AfterValidator(licence_of), Field(examples=["CC-BY-4.0"])
 ]
 DateText = Annotated[str, StringConstraints(max_length=80), AfterValidator(_dated), Field(examples=["2024-05-17"])]
 MediaType = Annotated[str, StringConstraints(to_lower=True, pattern=MEDIA_TYPE_PATTERN)]
+
+
+def _not_the_applications(project: str) -> str:
+    if project.startswith(f"{keys.APPLICATION}/"):
+        raise ValueError(f"another organization: {keys.APPLICATION} is the folder of what the catalog keeps for itself")
+    return project
+
+
 Email = Annotated[str, StringConstraints(strip_whitespace=True, pattern=EMAIL_PATTERN), AfterValidator(one_line)]
 ObjectName = Annotated[
     str,
@@ -244,7 +267,12 @@ ObjectName = Annotated[
         examples=["cloud-unet"],
     ),
 ]
-Project = Annotated[str, StringConstraints(pattern=PROJECT_PATTERN), Field(examples=["demo/weather"])]
+Project = Annotated[
+    str,
+    StringConstraints(pattern=PROJECT_PATTERN),
+    AfterValidator(_not_the_applications),
+    Field(examples=["demo/weather"]),
+]
 TermText = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=TERM_CHARS_MAX), AfterValidator(_line)
 ]

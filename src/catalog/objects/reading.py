@@ -49,6 +49,7 @@ class FileView:
     sha256: str
     media_type: str
     state: FileState
+    backend: str | None
     bucket: str | None
     key: str | None
     store_version: str | None
@@ -95,14 +96,15 @@ class Entry:
 
 
 _PACKED = (
-    "path", "size", "sha256", "media_type", "state", "bucket", "key", "store_version", "found_size", "found_sha256"
+    "path", "size", "sha256", "media_type", "state", "backend", "bucket", "key", "store_version",
+    "found_size", "found_sha256"
 )  # fmt: skip
 
 
-def _entries(condition: sa.ColumnElement[bool], *, files_most: int | None) -> sa.Select[Any]:
+def _entries(condition: sa.ColumnElement[bool], *, files_most: int | None, path: str | None = None) -> sa.Select[Any]:
     first = (
         sa.select(_files)
-        .where(_files.c.object_id == _objects.c.id)
+        .where(_files.c.object_id == _objects.c.id, sa.true() if path is None else _files.c.path == path)
         .order_by(_files.c.path.collate("C"))
         .limit(files_most)
         .correlate(_objects)
@@ -165,22 +167,43 @@ def _path_bytes(file: FileView) -> bytes:
     return file.path.encode()
 
 
-async def find(session: AsyncSession, object_id: UUID, audience: Audience) -> Entry:
-    """Return the object; raises NotFound when it is absent or hidden alike, Gone with the reason when withdrawn."""
-    entry = await find_even_withdrawn(session, object_id, audience)
+async def find(session: AsyncSession, object_id: UUID, audience: Audience, *, path: str | None = None) -> Entry:
+    """Return the object, with `path` of its files that one alone if it has it.
+
+    Raises NotFound when it is absent or hidden alike, Gone with the reason when withdrawn.
+    """
+    entry = await find_even_withdrawn(session, object_id, audience, path=path)
     if entry.withdrawn_at is not None:
         reason = f": {entry.withdrawal_reason}" if entry.withdrawal_reason else ""
         raise Gone(f"The object {object_id} was withdrawn on {entry.withdrawn_at:%Y-%m-%d}{stopped(reason)}")
     return entry
 
 
-async def find_even_withdrawn(session: AsyncSession, object_id: UUID, audience: Audience) -> Entry:
-    """Return the object, withdrawn or not; raises NotFound when it is absent or hidden alike."""
+async def find_even_withdrawn(
+    session: AsyncSession, object_id: UUID, audience: Audience, *, path: str | None = None
+) -> Entry:
+    """Return the object, withdrawn or not, as `find` does; raises NotFound when it is absent or hidden alike."""
     condition = sa.and_(_objects.c.id == object_id, audience.sql_condition(_objects.c.readers))
-    row = (await session.execute(_entries(condition, files_most=None))).one_or_none()
+    row = (await session.execute(_entries(condition, files_most=None, path=path))).one_or_none()
     if row is None:
         raise NotFound(f"There is no object {object_id} that you may see.")
     return _entry(row)
+
+
+async def file_page(
+    session: AsyncSession, object_id: UUID, *, folder: str = "", after: str | None, limit: int
+) -> list[FileView]:
+    """Return the next files, by path, of an object that the caller was shown; below a folder alone, if one is named."""
+    path = _files.c.path.collate("C")
+    conditions = [_files.c.object_id == object_id]
+    if folder:
+        conditions.append(sa.func.starts_with(_files.c.path, folder))
+    if after is not None:
+        conditions.append(path > after)
+    rows = await session.execute(
+        sa.select(*(_files.c[name] for name in _PACKED)).where(*conditions).order_by(path).limit(limit)
+    )
+    return [FileView(*row) for row in rows]
 
 
 def stopped(reason: str) -> str:
@@ -195,18 +218,29 @@ async def find_each(
     if not ids:
         return {}
     statement, fixed = _each(audience, files_most)
-    rows = await database.rows(statement, {**fixed, "ids": ids, "audience": audience.sorted_tokens})
+    rows = await database.rows(statement, {**fixed, "ids": ids, **audience.parameters})
     return {entry.id: entry for entry in map(_entry, rows)}
+
+
+# Without its compression, which makes little of much that repeats itself.
+_RECORD_SIZES = "SELECT id, octet_length(record::text) FROM object WHERE id = ANY(%(ids)s)"
+
+
+async def record_sizes(database: Database, ids: Sequence[UUID]) -> dict[UUID, int]:
+    """Return how many bytes the record of each of these objects has, whoever may see it: never for an answer."""
+    rows: list[Any] = await database.rows(_RECORD_SIZES, {"ids": list(ids)})
+    return dict(rows)
 
 
 _DIALECT = postgresql.psycopg.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy has no type for it.
 
-# Every search asks this: it is compiled once for those who see everything and once for all others.
-_compiled: dict[tuple[bool, int], tuple[str, dict[str, Any]]] = {}
+# Every search asks this: it is compiled once for those who see everything, for those of one place, and for all others.
+_compiled: dict[tuple[bool, bool, int], tuple[str, dict[str, Any]]] = {}
 
 
 def _each(audience: Audience, files_most: int) -> tuple[str, dict[str, Any]]:
-    kept = _compiled.get((audience.everything, files_most))
+    alike = (audience.everything, audience.within is None, files_most)
+    kept = _compiled.get(alike)
     if kept is None:
         condition = sa.and_(
             _objects.c.id == sa.any_(sa.bindparam("ids", [], type_=ARRAY(sa.Uuid))),
@@ -214,7 +248,7 @@ def _each(audience: Audience, files_most: int) -> tuple[str, dict[str, Any]]:
             audience.sql_condition(_objects.c.readers),
         )
         compiled = _entries(condition, files_most=files_most).compile(dialect=_DIALECT)
-        kept = _compiled[audience.everything, files_most] = str(compiled), dict(compiled.params)
+        kept = _compiled[alike] = str(compiled), dict(compiled.params)
     return kept
 
 
@@ -222,6 +256,18 @@ async def read_for_index(session: AsyncSession, ids: Sequence[UUID]) -> list[Ent
     """Return the objects with all files whoever may see them: for the indexer alone, never for an answer."""
     rows = await session.execute(_entries(_objects.c.id.in_(ids), files_most=None))
     return [_entry(row) for row in rows]
+
+
+async def dois_of(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, list[str]]:
+    """Return the DOIs of these objects and of their versions, as far as they have any; for the indexer alone."""
+    rows = await session.execute(
+        sa.select(
+            _dois.c.object_id, sa.func.array_agg(postgresql.aggregate_order_by(_dois.c.doi, _dois.c.doi)).label("dois")
+        )
+        .where(_dois.c.object_id.in_(ids))
+        .group_by(_dois.c.object_id)
+    )
+    return {row.object_id: row.dois for row in rows}
 
 
 async def page(

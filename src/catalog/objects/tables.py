@@ -114,6 +114,7 @@ class File(SQLModel, table=True):
 
     __table_args__ = (
         sa.UniqueConstraint("object_id", "path"),
+        sa.Index("ix_file_location", "backend", "bucket", "key"),
         sa.CheckConstraint("size >= 0", name="size_not_negative"),
     )
 
@@ -139,6 +140,14 @@ class Upload(SQLModel, table=True):
     __table_args__ = (
         sa.UniqueConstraint("backend", "bucket", "key"),
         sa.Index("ix_upload_object_id_path", "object_id", "path"),
+        # Those that are over and may have left bytes.
+        sa.Index(
+            "ix_upload_over",
+            "expires_at",
+            postgresql_where=sa.text(
+                "state = 'abandoned' OR state = 'superseded' AND (lying_size IS NOT NULL OR multipart_id IS NOT NULL)"
+            ),
+        ),
     )
 
     id: UUID = Field(default_factory=uuid7, primary_key=True)
@@ -160,6 +169,9 @@ class Upload(SQLModel, table=True):
     multipart_id: str | None = Field(default=None, sa_type=sa.Text, description="The store's id while it has parts.")
     # The client says that all parts are there; the indexer joins them.
     sent_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    # Its file has other bytes, which it may replace: until then both count.
+    beside: bool = Field(default=False, sa_column=sa.Column(sa.Boolean, nullable=False, server_default=sa.false()))
+    lying_size: int | None = Field(default=None, sa_type=sa.BigInteger, description="What lay there at the last look.")
 
 
 class Version(SQLModel, table=True):

@@ -14,6 +14,7 @@ from catalog.objects.attribution import ADDRESS_PATTERN, LANGUAGE_PATTERN
 from catalog.objects.metadata import (
     CUSTOM_KEY_PATTERN,
     EMAIL_PATTERN,
+    JOB_PATH_PATTERN,
     MEDIA_TYPE_PATTERN,
     OBJECT_NAME_PATTERN,
     PROJECT_PATTERN,
@@ -33,6 +34,7 @@ FORMS = {
     COMMIT_PATTERN: "write the whole commit id, 40 or 64 hexadecimal digits: branches, tags and short ids move",
     CUSTOM_KEY_PATTERN: "write a name of 1 to 64 letters, digits, dots, hyphens and underscores, a letter first",
     EMAIL_PATTERN: "write a mail address, such as ana@example.org",
+    JOB_PATH_PATTERN: "files of a job lie below input/ or output/: put it there, as input/scan.nii.gz",
     LANGUAGE_PATTERN: "write a language as BCP 47 has it, such as en or pt-BR",
     MEDIA_TYPE_PATTERN: "write type and subtype without parameters, such as text/csv",
     OBJECT_NAME_PATTERN: "write 1 to 128 of a to z, 0 to 9, dot, hyphen and underscore, a letter or digit first",
@@ -42,16 +44,29 @@ FORMS = {
     URL_PATTERN: "write an address that begins with https://, without a user in it",
     VERSION_LABEL_PATTERN: "write 1 to 64 letters, digits, dots, hyphens, + and underscores, a letter or digit first",
 }
-# By pydantic's names of what it found ("Validation Errors"): its own sentences are about Python.
+# By pydantic's names of what it found ("Validation Errors"): its own sentences are about Python. Bounds are its own.
 WANTED = {
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
+    "bytes_type": "must be a text",
     "date_from_datetime_parsing": "write a day, such as 2024-05-17",
     "datetime_from_date_parsing": "write a moment with its zone, such as 2024-05-17T08:00:00Z",
     "datetime_parsing": "write a moment with its zone, such as 2024-05-17T08:00:00Z",
+    "datetime_type": "write a moment with its zone, such as 2024-05-17T08:00:00Z",
+    "dict_type": "must be a JSON object",
+    "finite_number": "must be a number that is not endless",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
     "int_from_float": "must be a whole number",
     "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a whole number, and not so large",
     "int_type": "must be a whole number",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "list_type": "must be a list",
+    "model_type": "must be a JSON object",
     "string_type": "must be a text",
     "timezone_aware": "write a moment with its zone, such as 2024-05-17T08:00:00Z",
     "union_tag_not_found": "type is required: it says what kind of member this is",
@@ -78,7 +93,7 @@ def told(error: Any, names: Sequence[int | str], value: Any, model: type[BaseMod
         case "string_pattern_mismatch" if error["ctx"]["pattern"] in FORMS:
             return FORMS[error["ctx"]["pattern"]], None
         case found if found in WANTED:
-            return WANTED[found], None
+            return WANTED[found].format(**error.get("ctx", {})), None
         case _:
             text: str = error["msg"]
             return text[0].lower() + text[1:], None

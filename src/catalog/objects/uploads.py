@@ -3,9 +3,11 @@
 Runs in the caller's transaction, and no network call happens here.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -16,11 +18,13 @@ from uuid_utils.compat import uuid7
 
 from catalog import queue
 from catalog.database import now
-from catalog.errors import Conflict
+from catalog.errors import Conflict, Fault
 from catalog.objects import changing
 from catalog.objects.metadata import FileDeclaration
+from catalog.objects.relocated import MoveState, RelocatedFile
 from catalog.objects.tables import FileState, Upload, UploadState
-from catalog.storage import keys, parts
+from catalog.storage import capacity, choices, keys, parts
+from catalog.storage.capacity import AS_EVERYWHERE, Told
 
 # What is queued: look at a key.
 KEY = "key"
@@ -32,8 +36,14 @@ UPLOAD_GRACE = timedelta(hours=1)
 # Parts that nobody goes on with are dropped after this long: a bad line over a weekend is no reason.
 PARTS_KEPT = timedelta(days=7)
 
+# The upload's id in a key: below `uploads`, after the object's.
+_UPLOAD_IDS = re.compile(
+    r"/uploads/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/"
+)
+
 _files = SQLModel.metadata.tables["file"]
 _uploads = SQLModel.metadata.tables["upload"]
+_moves = SQLModel.metadata.tables[RelocatedFile.__tablename__]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +54,8 @@ class Placement:
     bucket: str
     prefix: str
     ticket_lifetime: timedelta
+    # What whoever runs the catalog told of the stores.
+    told: Told = AS_EVERYWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +82,9 @@ async def settle(session: AsyncSession, backend: str, bucket: str, key: str, see
     await changing.lock(session, object_id)
     upload = (await session.execute(sa.select(_uploads).where(*here))).one()
     if upload.state == UploadState.SUPERSEDED:
+        # Of no more use; but what lies there takes room until it is gone. What moved counts where it is now.
+        lying_size = None if seen is None or await _moves_away(session, bucket, key) else seen.size
+        await session.execute(_uploads.update().where(_uploads.c.id == upload.id).values(lying_size=lying_size))
         return None
     fits = seen is not None and seen.size == upload.size and seen.sha256 == upload.sha256
     again_at = _next_look(upload) if seen is None else None
@@ -90,6 +105,12 @@ async def settle(session: AsyncSession, backend: str, bucket: str, key: str, see
     return again_at
 
 
+async def _moves_away(session: AsyncSession, bucket: str, key: str) -> bool:
+    """Whether the bytes under a key have moved to another backend, and are removed here before long."""
+    left = sa.exists().where(_moves.c.key == key, _moves.c.bucket == bucket, _moves.c.state == MoveState.SWITCHED)
+    return bool((await session.execute(sa.select(left))).scalar_one())
+
+
 def _next_look(upload: Any) -> datetime | None:
     """Return when bytes that are not there should be looked for again; None when they come no more.
 
@@ -102,6 +123,7 @@ def _next_look(upload: Any) -> datetime | None:
 
 async def _move_upload(session: AsyncSession, upload: Any, state: UploadState, seen: Seen | None) -> None:
     values: dict[str, Any] = {"state": state, "found_size": None, "found_sha256": None}
+    values["lying_size"] = None if seen is None else seen.size
     if state != UploadState.OPEN:
         values["multipart_id"] = None
     if seen is not None:
@@ -266,22 +288,33 @@ async def issue(
     *,
     principal_id: UUID,
     placement: Placement,
+    going_on: Mapping[str, Upload] = MappingProxyType({}),
+    beside: Collection[str] = (),
+    at: str = "/files",
 ) -> list[Upload]:
     """Give each declared file a key of its own, never used before, and a look at it in case nobody tells of it.
 
-    A file of which this principal has brought parts goes on where it stopped, under the same key.
+    Those that are `going_on`, by path, keep theirs. `beside` are the paths that have their bytes already. New keys are
+    in the backend that the project uses for documents; `placement` is where they are if nobody chose one. Raises
+    Invalid for a path that is too long for the backend's prefix, StoreFull where the bytes do not fit, which `at` asks.
     """
     if not files:
         return []
+    chosen = await choices.documents_of(session, project)
+    if chosen is not None:
+        placement = Placement(*chosen, placement.ticket_lifetime, placement.told)
+    fresh = [file for file in files if file.path not in going_on]
+    if fresh:
+        asked = sum(file.size for file in fresh)
+        await capacity.must_fit(session, placement.backend, asked, placement.told, at=at)
     # One moment for all: a ticket signed for it lives exactly as long as its row says.
     issued_at = now()
-    begun = await _begun(session, object_id, files, principal_id, until=issued_at + placement.ticket_lifetime)
     uploads = []
-    for file in files:
-        if file.path in begun:
+    for place, file in enumerate(files):
+        if file.path in going_on:
             continue
         upload_id = uuid7()
-        key = keys.upload_key(placement.prefix, keys.UploadKey(project, object_id, upload_id, file.path))
+        key = _key(placement, keys.UploadKey(project, object_id, upload_id, file.path), place)
         uploads.append(
             Upload(
                 id=upload_id,
@@ -297,47 +330,85 @@ async def issue(
                 principal_id=principal_id,
                 created_at=issued_at,
                 expires_at=issued_at + placement.ticket_lifetime,
+                beside=file.path in beside,
             )
         )
     if uploads:
         await session.execute(_uploads.insert(), [upload.model_dump() for upload in uploads])
     subjects = [subject_of(upload.backend, upload.bucket, upload.key) for upload in uploads]
     await queue.put(session, KEY, subjects, after=LOOK_ANYWAY)
-    return [*begun.values(), *uploads]
+    return [*going_on.values(), *uploads]
 
 
-async def _begun(
-    session: AsyncSession, object_id: UUID, files: Sequence[FileDeclaration], principal_id: UUID, *, until: datetime
+def _key(placement: Placement, upload: keys.UploadKey, place: int) -> str:
+    try:
+        return keys.upload_key(placement.prefix, upload)
+    except keys.WrongPath as wrong:
+        raise keys.WrongPath(wrong.detail, faults=[Fault(f"/files/{place}/path", wrong.detail)]) from None
+
+
+async def going_on(
+    session: AsyncSession,
+    object_id: UUID,
+    files: Sequence[FileDeclaration],
+    *,
+    principal_id: UUID,
+    placement: Placement,
 ) -> dict[str, Upload]:
-    """Return the uploads in parts that go on for these files, by path, each good until then."""
+    """Return the uploads in parts that this principal has begun for these files, by path, each good for as long anew.
+
+    They go on where they stopped, under the same key.
+    """
     wanted = {file.path: (file.size, file.sha256) for file in files if parts.cut(file.size) is not None}
     if not wanted:
         return {}
-    going_on = (
+    begun = (
         _uploads.c.object_id == object_id,
         _uploads.c.principal_id == principal_id,
         _uploads.c.state == UploadState.OPEN,
         _uploads.c.multipart_id.is_not(None),
     )
-    rows = await session.execute(_uploads.update().where(*going_on).values(expires_at=until).returning(_uploads))
+    until = now() + placement.ticket_lifetime
+    rows = await session.execute(_uploads.update().where(*begun).values(expires_at=until).returning(_uploads))
     # The newest of several comes last.
     found = [Upload(**row._mapping) for row in sorted(rows, key=lambda row: row.id)]  # ruff: ignore[SLF001] - its name.
     return {one.path: one for one in found if wanted.get(one.path) == (one.size, one.sha256)}
 
 
+_SUPERSEDE = sa.text(
+    """
+    UPDATE upload SET state = 'superseded'
+    FROM unnest(CAST(:paths AS text[]), CAST(:sizes AS bigint[]), CAST(:hashes AS text[])) AS told (path, size, sha256)
+    WHERE upload.object_id = :object_id AND upload.path = told.path AND upload.state <> 'complete'
+        AND (upload.size <> told.size OR upload.sha256 <> told.sha256)
+    """
+)
+
+
 async def supersede_other_content(session: AsyncSession, object_id: UUID, files: Sequence[FileDeclaration]) -> None:
     """End the open tickets for other bytes at these paths; one for the same bytes may still be on its way."""
-    for file in files:
-        await session.execute(
-            _uploads.update()
-            .where(
-                _uploads.c.object_id == object_id,
-                _uploads.c.path == file.path,
-                _uploads.c.state != UploadState.COMPLETE,
-                sa.or_(_uploads.c.size != file.size, _uploads.c.sha256 != file.sha256),
-            )
-            .values(state=UploadState.SUPERSEDED)
-        )
+    asked = {
+        "object_id": object_id,
+        "paths": [file.path for file in files],
+        "sizes": [file.size for file in files],
+        "hashes": [file.sha256 for file in files],
+    }
+    await session.execute(_SUPERSEDE, asked)
+
+
+async def awaited_elsewhere(session: AsyncSession, places: Collection[tuple[str, str]]) -> list[str]:
+    """Return the subjects of those buckets and keys that uploads of ours were given, in whatever backend.
+
+    Keys have the ids of their uploads in them, so that no key of others is looked for.
+    """
+    ids = {UUID(found) for _, key in places for found in _UPLOAD_IDS.findall(key)}
+    if not ids:
+        return []
+    rows = await session.execute(
+        sa.select(_uploads.c.backend, _uploads.c.bucket, _uploads.c.key).where(_uploads.c.id.in_(ids))
+    )
+    wanted = set(places)
+    return [subject_of(*row) for row in rows if (row.bucket, row.key) in wanted]
 
 
 def subject_of(backend: str, bucket: str, key: str) -> str:

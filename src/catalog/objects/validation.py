@@ -16,7 +16,7 @@ from catalog.database import now
 from catalog.errors import Fault, Invalid
 from catalog.objects import kinds, sent_json, telling
 from catalog.objects.description import Description
-from catalog.objects.metadata import CUSTOM_CHARS_MAX, CUSTOM_VALUES_MAX, FileDeclaration, Strict
+from catalog.objects.metadata import CUSTOM_CHARS_MAX, CUSTOM_VALUES_MAX, FileDeclaration
 from catalog.storage import keys
 
 FAULTS_SHOWN_MAX = 100
@@ -98,20 +98,20 @@ class Misshapen(Invalid):
         return self.found.refusal()
 
 
-class FilesBody(Strict):
-    """More files for an object."""
-
-    files: list[FileDeclaration]
-
-
 def json_from(body: bytes) -> Any:
     """Return the JSON value of a body; raises Invalid that says where it breaks, or which names stand in it twice."""
-    value = sent_json.value_of(body)
-    faults = Faults()
-    faults.add(sent_json.faults_in(body, pointer_to))
+    value, faults = read(body)
     if faults.count:
         raise faults.refusal()
     return value
+
+
+def read(body: bytes) -> tuple[Any, Faults]:
+    """Return the JSON value of a body, and the names that stand in it twice; raises Invalid for what is no JSON."""
+    faults = Faults()
+    value = sent_json.value_of(body)
+    faults.add(sent_json.faults_in(body, pointer_to))
+    return value, faults
 
 
 def draft_from(body: bytes, *, prefix: str) -> Draft:
@@ -122,13 +122,11 @@ def draft_from(body: bytes, *, prefix: str) -> Draft:
     sound = _sound_draft(body, prefix)
     if sound is not None:
         return sound
-    raw = sent_json.value_of(body)
+    raw, faults = read(body)
     if not isinstance(raw, dict):
         raise Invalid(faults=[Fault("", "send one JSON object that describes what you register")])
     named = raw.get("kind")
     kind = kinds.known().get(named) if isinstance(named, str) else None
-    faults = Faults()
-    faults.add(sent_json.faults_in(body, pointer_to))
     if kind is None and isinstance(named, str):
         faults.add([kinds.unknown("/kind", named)])
     # Without a known kind the common part is still checked, so that one answer lists all faults.
@@ -140,7 +138,7 @@ def draft_from(body: bytes, *, prefix: str) -> Draft:
         faults.add_from(wrong, raw, model)
     faults.add(_kind_faults(kind, raw, faults.shown))
     faults.add(_path_faults(raw.get("files"), _room_bytes(prefix, raw.get("project"))))
-    faults.add(_nul_faults(body, raw, faults.shown))
+    faults.add(_unkept(body, raw, faults.shown))
     if faults.count or kind is None or description is None:
         raise Misshapen(faults, kind, raw)
     files: list[FileDeclaration] = getattr(description, "files")  # ruff: ignore[B009] - made by create_model, unknown to mypy.
@@ -202,11 +200,9 @@ def shortcomings(kind: kinds.Kind, record: Mapping[str, Any]) -> list[Fault]:
 
 def revised_from(kind: kinds.Kind, record: Mapping[str, Any], body: bytes) -> Description:
     """Return the description after a merge patch (RFC 7396); raises Invalid, or Misshapen with every fault of shape."""
-    patch = sent_json.value_of(body)
+    patch, faults = read(body)
     if not isinstance(patch, dict):
         raise Invalid(faults=[Fault("", "a merge patch of an object is a JSON object")])
-    faults = Faults()
-    faults.add(sent_json.faults_in(body, pointer_to))
     faults.add(
         Fault(f"/{name}", why)
         for name, why in ELSEWHERE.items()
@@ -219,7 +215,7 @@ def revised_from(kind: kinds.Kind, record: Mapping[str, Any], body: bytes) -> De
     except ValidationError as wrong:
         faults.add_from(wrong, merged, model)
     faults.add(_kind_faults(kind, merged, faults.shown))
-    faults.add(_nul_faults(body, merged, faults.shown))
+    faults.add(_unkept(body, merged, faults.shown))
     if faults.count:
         raise Misshapen(faults, kind, merged)
     return description
@@ -241,16 +237,15 @@ def _kind_faults(kind: kinds.Kind | None, described: Any, known: Sequence[Fault]
                 yield Fault(pointer, sentence)
 
 
-def files_from(body: bytes, *, prefix: str, project: str) -> list[FileDeclaration]:
-    """Return the files that a body declares; raises Invalid with every fault."""
-    raw = sent_json.value_of(body)
-    faults = Faults()
-    faults.add(sent_json.faults_in(body, pointer_to))
+def files_from(body: bytes, *, kind: kinds.Kind, prefix: str, project: str) -> list[FileDeclaration]:
+    """Return the files that a body declares for an object of a kind; raises Invalid with every fault."""
+    model = kind.more_files()
+    raw, faults = read(body)
     files: list[FileDeclaration] = []
     try:
-        files = FilesBody.model_validate_json(body).files
+        files = model.model_validate_json(body).files
     except ValidationError as wrong:
-        faults.add_from(wrong, raw, FilesBody)
+        faults.add_from(wrong, raw, model)
     declared = raw.get("files") if isinstance(raw, dict) else None
     faults.add(_path_faults(declared, _room_bytes(prefix, project)))
     if not faults.count and not files:
@@ -298,15 +293,20 @@ def _path_faults(files: Any, room_bytes: int) -> Iterator[Fault]:
         seen.setdefault(path, place)
 
 
-def _nul_faults(body: bytes, raw: Any, known: Sequence[Fault]) -> list[Fault]:
-    """Return a fault for each text with a NUL, which Postgres cannot keep, where no rule of the kind has found it."""
+def _unkept(body: bytes, raw: Any, known: Sequence[Fault]) -> list[Fault]:
+    """Return a fault for each text with a NUL, where no rule of the kind has found it."""
     if NUL_IN_JSON not in body:
         return []
     places = {fault.pointer for fault in known}
+    return [fault for fault in nul_faults(raw) if fault.pointer not in places]
+
+
+def nul_faults(raw: Any) -> list[Fault]:
+    """Return a fault for each text with a NUL in what JSON can hold: Postgres cannot keep it, nor look for it."""
     return [
         Fault(pointer, f"remove the control character U+0000 at place {text.index(NUL) + 1}")
         for pointer, text in _texts(raw, ())
-        if NUL in text and pointer not in places
+        if NUL in text
     ]
 
 
@@ -400,8 +400,8 @@ def schema_of(kind: kinds.Kind) -> dict[str, Any]:
 
 
 def _asking(names: Sequence[str]) -> dict[str, Any]:
-    """Return the schema that asks for the object at this place."""
-    asked: dict[str, Any] = {"type": "object"}
+    """Return the schema that asks for what is at this place."""
+    asked: dict[str, Any] = {"not": {"type": "null"}}
     for name in reversed(names):
         asked = {"type": "object", "required": [name], "properties": {name: asked}}
     return asked

@@ -4,7 +4,7 @@ Every verb runs in the caller's transaction and leaves there, together with the 
 entries. Nobody below commits; no network call happens here.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +16,14 @@ from sqlmodel import SQLModel
 from uuid_utils.compat import uuid7
 
 from catalog import queue
-from catalog.access import members
+from catalog.access import members, quotas
 from catalog.access.principals import Caller
+from catalog.access.quotas import Amount
 from catalog.errors import Conflict, Fault, NotFound, TooLarge, Unprocessable
 from catalog.objects import (
     changing,
     describing,
+    ended,
     granting,
     kinds,
     naming,
@@ -33,7 +35,7 @@ from catalog.objects import (
     validation,
 )
 from catalog.objects.description import Description
-from catalog.objects.metadata import FILES_MAX, FileDeclaration
+from catalog.objects.metadata import FILES_MAX, OBJECT_FILES_MAX, FileDeclaration
 from catalog.objects.naming import Named
 from catalog.objects.reading import Entry, FileView
 from catalog.objects.remembering import Remember
@@ -71,8 +73,8 @@ async def register(
 ) -> Registered:
     """Record a new object with its expected files; the same remembered request again returns what it made first.
 
-    Raises Forbidden, NameTaken, or Unprocessable for a reference to an object that is not there for this caller and
-    for an Idempotency-Key that came with another request before.
+    Raises Forbidden, NameTaken, NoSpace, QuotaFull, or Unprocessable for a reference to an object that is not there for
+    this caller and for an Idempotency-Key that came with another request before.
     """
     owner_id = caller.must_register(draft.description.project)
     object_id = uuid7()
@@ -81,6 +83,9 @@ async def register(
         if first != object_id:
             return await _repeated(session, first, caller, placement)
     record, named = await _record_of(session, draft.description, caller)
+    asked = Amount(objects=1, bytes=sum(file.size for file in draft.files), uploads=len(draft.files))
+    # First of all, as in bulk: whoever holds a new project or name would wait for whoever holds the quota.
+    await quotas.take(session, draft.description.project, asked, caller)
     await members.ensure(session, [draft.description.project])
     with _naming(draft.description):
         await session.execute(
@@ -119,9 +124,10 @@ async def _repeated(session: AsyncSession, object_id: UUID, caller: Caller, plac
         for file in entry.files
         if file.state != FileState.AVAILABLE
     ]
-    tickets = await uploads.issue(
-        session, object_id, entry.project, waiting, principal_id=caller.must_be_known(), placement=placement
-    )
+    if waiting:
+        await ended.must_take_files(session, object_id, entry.kind)
+    # As many as a registration may declare; for others, declared again, there are tickets too.
+    tickets = await _tickets(session, entry, waiting[:FILES_MAX], caller, placement)
     return Registered(entry, tickets, repeated=True)
 
 
@@ -177,8 +183,8 @@ async def _describe(session: AsyncSession, entry: Entry, description: Descriptio
 async def replace(session: AsyncSession, object_id: UUID, draft: validation.Draft, *, caller: Caller) -> Entry:
     """Bring an object to what a registration says of it, and add the files it has not declared yet.
 
-    Files that it does not name stay. Raises Forbidden, and Unprocessable when bytes that are there would be replaced:
-    that needs a ticket, which only declaring the file gives.
+    Files that it does not name stay. Raises Forbidden, NoSpace, and Unprocessable when bytes that are there would be
+    replaced: that needs a ticket, which only declaring the file gives.
     """
     entry = await changing.locked(session, object_id, caller, None)
     held = {file.path: file for file in entry.files}
@@ -196,6 +202,9 @@ async def replace(session: AsyncSession, object_id: UUID, draft: validation.Draf
     fresh = [file for file in draft.files if file.path not in held or not _same(file, held[file.path])]
     if not fresh:
         return entry
+    await ended.must_take_files(session, object_id, entry.kind)
+    await uploads.supersede_other_content(session, object_id, fresh)
+    await quotas.take(session, entry.project, Amount(bytes=_growth(entry, fresh)), caller)
     await _declare(session, entry, fresh)
     await changing.change(
         session, entry, caller, action="declare files", changes={"files": [file.path for file in fresh]}
@@ -209,8 +218,11 @@ def _same(declared: FileDeclaration, file: FileView) -> bool:
 
 async def withdraw(
     session: AsyncSession, object_id: UUID, reason: str, *, caller: Caller, revisions: Sequence[int] | None
-) -> None:
-    """Take the object out of every list and search, and say why; its row and history stay, as do its versions."""
+) -> int:
+    """Take the object out of every list and search, and say why; its row and history stay, as do its versions.
+
+    Returns its last revision.
+    """
     entry = await changing.locked(session, object_id, caller, revisions)
     labelled = naming.labelled(await naming.named_now(session, entry.id))
     await changing.change(
@@ -225,6 +237,7 @@ async def withdraw(
     )
     # Their records name what is not there any more: their quality is another.
     await changing.write_documents_anew(session, await naming.naming_it(session, entry.id))
+    return entry.revision + 1
 
 
 async def declare_files(
@@ -236,12 +249,16 @@ async def declare_files(
     revisions: Sequence[int] | None,
     placement: Placement,
 ) -> Registered:
-    """Add files, or replace those at the same paths; replaced bytes are served until the new ones have arrived."""
+    """Add files, or replace those at the same paths; replaced bytes are served until the new ones have arrived.
+
+    Raises NoSpace, QuotaFull, TooLarge, and what every change does.
+    """
     entry = await changing.locked(session, object_id, caller, revisions)
+    await ended.must_take_files(session, object_id, entry.kind)
+    await uploads.supersede_other_content(session, object_id, files)
+    beside = {file.path for file in entry.files if file.state == FileState.AVAILABLE}
+    tickets = await _tickets(session, entry, files, caller, placement, more_bytes=_growth(entry, files), beside=beside)
     await _declare(session, entry, files)
-    tickets = await uploads.issue(
-        session, object_id, entry.project, files, principal_id=caller.must_be_known(), placement=placement
-    )
     await changing.change(
         session, entry, caller, action="declare files", changes={"files": [file.path for file in files]}
     )
@@ -252,8 +269,10 @@ async def _declare(session: AsyncSession, entry: Entry, files: Sequence[FileDecl
     object_id = entry.id
     held = {file.path: file for file in entry.files}
     fresh = [file for file in files if file.path not in held]
-    if len(held) + len(fresh) > FILES_MAX:
-        raise TooLarge(f"An object has at most {FILES_MAX} files; this one would have {len(held) + len(fresh)}.")
+    if len(held) + len(fresh) > OBJECT_FILES_MAX:
+        raise TooLarge(
+            f"An object has at most {OBJECT_FILES_MAX:,} files; this one would have {len(held) + len(fresh):,}."
+        )
     if fresh:
         await _expect(session, object_id, fresh)
     for file in files:
@@ -276,16 +295,51 @@ async def _declare(session: AsyncSession, entry: Entry, files: Sequence[FileDecl
                     found_sha256=None,
                 )
             )
-    await uploads.supersede_other_content(session, object_id, files)
+
+
+def _growth(entry: Entry, files: Sequence[FileDeclaration]) -> int:
+    """Return how many bytes more there will be with these files; what is available stays until it is replaced."""
+    instead_of = {file.path: file.size for file in entry.files if file.state != FileState.AVAILABLE}
+    return sum(file.size - instead_of.get(file.path, 0) for file in files)
+
+
+async def _tickets(
+    session: AsyncSession,
+    entry: Entry,
+    files: Sequence[FileDeclaration],
+    caller: Caller,
+    placement: Placement,
+    *,
+    more_bytes: int = 0,
+    beside: Collection[str] = (),
+    at: str = "/files",
+) -> list[Upload]:
+    """Return an upload for each of these files of a locked object, where they and their bytes fit into the quota."""
+    who = caller.must_be_known()
+    going_on = await uploads.going_on(session, entry.id, files, principal_id=who, placement=placement)
+    asked = Amount(bytes=more_bytes, uploads=len(files) - len(going_on))
+    await quotas.take(session, entry.project, asked, caller, at=at)
+    return await uploads.issue(
+        session,
+        entry.id,
+        entry.project,
+        files,
+        principal_id=who,
+        placement=placement,
+        going_on=going_on,
+        beside=beside,
+        at=at,
+    )
 
 
 async def remove_file(
     session: AsyncSession, object_id: UUID, path: str, *, caller: Caller, revisions: Sequence[int] | None
-) -> None:
-    """Take a file out of the object; raises NotFound when it has none at that path."""
+) -> int:
+    """Take a file out of the object and return its revision; raises NotFound when it has none at that path."""
     entry = await changing.locked(session, object_id, caller, revisions)
     if path not in {file.path for file in entry.files}:
         raise NotFound(f"The object has no file at {path!r}.")
+    await ended.must_take_files(session, object_id, entry.kind)
     await session.execute(_files.delete().where(_files.c.object_id == object_id, _files.c.path == path))
     await session.execute(
         _uploads.update()
@@ -293,10 +347,11 @@ async def remove_file(
         .values(state=UploadState.SUPERSEDED)
     )
     await changing.change(session, entry, caller, action="remove file", changes={"files": [path]})
+    return entry.revision + 1
 
 
 async def reissue(session: AsyncSession, object_id: UUID, path: str, *, caller: Caller, placement: Placement) -> Upload:
-    """Return a fresh upload for a file that is not available; raises NotFound, Forbidden, Conflict."""
+    """Return a fresh upload for a file that is not available; raises NotFound, Forbidden, Conflict, QuotaFull."""
     entry = await changing.locked(session, object_id, caller, None)
     file = next((file for file in entry.files if file.path == path), None)
     if file is None:
@@ -305,11 +360,9 @@ async def reissue(session: AsyncSession, object_id: UUID, path: str, *, caller: 
         raise Conflict(
             f"{path!r} is available already; to replace it, declare it again by POST to /api/objects/{object_id}/files."
         )
+    await ended.must_take_files(session, object_id, entry.kind)
     declared = FileDeclaration(path=file.path, size=file.size, sha256=file.sha256, media_type=file.media_type)
-    tickets = await uploads.issue(
-        session, object_id, entry.project, [declared], principal_id=caller.must_be_known(), placement=placement
-    )
-    return tickets[0]
+    return (await _tickets(session, entry, [declared], caller, placement, at="/object"))[0]
 
 
 async def _record_of(

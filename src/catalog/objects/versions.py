@@ -62,6 +62,7 @@ class FrozenFile:
     sha256: str
     media_type: str
     state: FrozenState
+    backend: str
     key: str
     store_version: str | None
     found_size: int | None
@@ -164,8 +165,11 @@ async def withdraw(
     *,
     caller: Caller,
     revisions: Sequence[int] | None,
-) -> None:
-    """Withdraw one version and say why; the newest that is left becomes the latest. Raises NotFound, Gone."""
+) -> int:
+    """Withdraw one version and say why; the newest that is left becomes the latest. Returns the object's revision.
+
+    Raises NotFound, Gone.
+    """
     entry = await changing.locked(session, object_id, caller, revisions)
     kept = await all_of(session, object_id)
     _there(object_id, next((one for one in kept if one.number == number), None), str(number))
@@ -183,6 +187,7 @@ async def withdraw(
         changes={"version": number, "reason": reason},
         version=max(left, default=None),
     )
+    return entry.revision + 1
 
 
 async def listed(session: AsyncSession, object_id: UUID, audience: Audience) -> tuple[Entry, list[VersionView]]:

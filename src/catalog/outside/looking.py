@@ -7,26 +7,21 @@ passes the same door. Nothing of an answer but its status is kept (OWASP, "Serve
 
 import asyncio
 import re
-import socket
 import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urljoin, urlsplit
 
 import httpx2
 
 from catalog import __version__
+from catalog.outside.door import Door, Network, NoSuchHost, NotAdmitted
 from catalog.outside.tables import Look, State
-
-Network = IPv4Network | IPv6Network
 
 LOOK_SECONDS_MAX = 10.0
 REDIRECTS_MAX = 5
 ANSWER_BYTES_MAX = 64 * 1024
-# RFC 6052: an IPv4 address inside an IPv6 one, which a gateway may take us to.
-_NAT64 = IPv6Network("64:ff9b::/96")
 # A manifest is named by its digest in any of these forms (OCI Image Specification, "media types").
 _MANIFESTS = (
     "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
@@ -54,9 +49,11 @@ class Looker:
     def _judge(self, address: str, ends: float) -> Look:
         try:
             with httpx2.Client(verify=self.tls or True, trust_env=False, follow_redirects=False) as client:
-                return _Visit(client, self.networks, ends).look(address)
-        except _Refused as why:
+                return _Visit(client, Door(self.networks), ends).look(address)
+        except (_Refused, NotAdmitted) as why:
             return Look(State.REFUSED, str(why))
+        except NoSuchHost as absent:
+            return Look(State.UNREACHABLE, str(absent))
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as fault:
             return Look(State.UNREACHABLE, _told(fault))
 
@@ -66,7 +63,7 @@ class _Visit:
     """One look, until it is over or its time is."""
 
     client: httpx2.Client
-    networks: Sequence[Network]
+    door: Door
     ends: float
 
     def look(self, address: str) -> Look:
@@ -124,7 +121,7 @@ class _Visit:
         if parts.scheme != "https" or not parts.hostname or parts.username or parts.password:
             raise _Refused("only https addresses without a user are asked")
         host = parts.hostname
-        found = self._resolved(host, parts.port or 443)
+        found = self.door.admitted(host, parts.port or 443)
         pinned = httpx2.URL(url).copy_with(host=str(found))
         request = self.client.build_request(
             method,
@@ -145,34 +142,11 @@ class _Visit:
         kept = [(name, value) for name, value in response.headers.multi_items() if name.lower() in _KEPT_HEADERS]
         return httpx2.Response(response.status_code, headers=kept, content=body[:ANSWER_BYTES_MAX])
 
-    def _resolved(self, host: str, port: int) -> IPv4Address | IPv6Address:
-        try:
-            rows = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (socket.gaierror, UnicodeError):
-            raise httpx2.ConnectError(f"there is no host called {host[:100]}") from None
-        found = [ip_address(row[4][0]) for row in rows]
-        # All of them: one private address among public ones would be enough to get in at the next try.
-        for one in found:
-            if not self._public(one):
-                raise _Refused(f"{host[:100]} lies in a network that is not public")
-        return found[0]
-
     def _left(self) -> float:
         left = self.ends - time.monotonic()
         if left <= 0:
             raise httpx2.ReadTimeout("over")
         return left
-
-    def _public(self, one: IPv4Address | IPv6Address) -> bool:
-        if any(one in network for network in self.networks if network.version == one.version):
-            return True
-        if isinstance(one, IPv6Address):
-            inner = one.ipv4_mapped or one.sixtofour or (one.teredo or (None, None))[1]
-            if one in _NAT64:
-                inner = IPv4Address(int(one) & 0xFFFFFFFF)
-            if inner is not None:
-                return self._public(inner)
-        return one.is_global and not one.is_multicast
 
 
 _KEPT_HEADERS = {"location", "www-authenticate", "content-type"}

@@ -13,7 +13,7 @@ from catalog.errors import NotFound
 from catalog.objects import reading
 from catalog.provenance import agents
 from catalog.provenance.agents import ShownAgent
-from catalog.provenance.graph import Node, shown
+from catalog.provenance.graph import Node, activity_node, shown
 from catalog.provenance.reader import Reader
 from catalog.provenance.statements import AGENTS_MAX
 from catalog.provenance.tables import Way
@@ -73,12 +73,8 @@ async def activity_of(session: AsyncSession, activity_id: UUID, audience: Audien
     for one in involved:
         hidden += one.object_id not in seen
         nodes[one.way].append(shown(one.object_id, seen, hidden))
-    facts = {"person": "orcid", "organization": "ror", "instrument": "identifier"}
     parts = [
-        {"type": one.type, "name": one.name}
-        | ({facts[one.type]: one.identifier} if one.identifier else {})
-        | ({"version": one.version} if one.version else {})
-        | ({"role": one.role} if one.role else {})
+        msgspec.to_builtins(agents.shown(one)) | ({"role": one.role} if one.role else {})
         for one in await ask.rows(PARTS, ids=[activity_id], most=AGENTS_MAX)
     ]
     delegations = await ask.rows(
@@ -114,18 +110,7 @@ async def _informants(ask: Reader, activity_id: UUID, hidden: int) -> list[Node]
     nodes = []
     for row in rows:
         hidden += not row.seen
-        nodes.append(
-            Node(
-                id=str(row.id),
-                state="there",
-                type="activity",
-                kind=row.type,
-                title=row.label,
-                href=f"/api/activities/{row.id}",
-            )
-            if row.seen
-            else Node(id=f"hidden-{hidden}", state="hidden", type="activity")
-        )
+        nodes.append(activity_node(row) if row.seen else Node(id=f"hidden-{hidden}", state="hidden", type="activity"))
     return nodes
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from catalog.objects.reading import Outline
 from catalog.objects.references import Bond
-from catalog.provenance.graph import Dependents, Edge, Node, shown
+from catalog.provenance.graph import Dependents, Edge, Node, activity_node, shown
 from catalog.provenance.statements import BONDS, REVISIONS, SUBJECT_IS_LATER, RelationType
 from catalog.provenance.tables import Way
 
@@ -60,13 +60,8 @@ class Drawing:
 
     def activity(self, row: Any) -> None:
         """Draw an activity."""
-        self.nodes[str(row.id)] = Node(
-            id=str(row.id),
-            state="there",
-            type="activity",
-            kind=row.type,
-            title=row.label,
-            href=f"/api/activities/{row.id}",
+        self.nodes[str(row.id)] = activity_node(
+            row,
             started=row.started_at,
             ended=row.ended_at,
             parameters=row.parameters or None,

@@ -97,6 +97,19 @@ class Graph(msgspec.Struct, frozen=True):
     edges: list[Edge]
 
 
+def activity_node(row: Any, **facts: Any) -> Node:
+    """Return an activity as a node, with as many of its facts as are told beside what it is called."""
+    return Node(
+        id=str(row.id),
+        state="there",
+        type="activity",
+        kind=row.type,
+        title=row.label,
+        href=f"/api/activities/{row.id}",
+        **facts,
+    )
+
+
 def shown(object_id: UUID, seen: Mapping[UUID, Outline], number: int) -> Node:
     """Return an object as a node: whole, as a tombstone, or as the hidden one of this number."""
     if object_id not in seen:

@@ -39,8 +39,11 @@ class Reader:
             sa.bindparam(name, value, type_=ARRAY(sa.Uuid) if name in {"ids", "among"} else None)
             for name, value in values.items()
         ]
-        if ":audience" in filled:
-            parameters.append(sa.bindparam("audience", self.audience.sorted_tokens, type_=ARRAY(sa.Text)))
+        parameters += [
+            sa.bindparam(name, tokens, type_=ARRAY(sa.Text))
+            for name, tokens in self.audience.parameters.items()
+            if f":{name}" in filled
+        ]
         return list(await self.session.execute(sa.text(filled).bindparams(*parameters)))
 
     def _seen(self, readers: str) -> str:

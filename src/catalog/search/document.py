@@ -17,6 +17,8 @@ Document: TypeAlias = dict[str, Any]
 PATHS_CHARS_MAX = 200_000
 MEMBERS_CHARS_MAX = 200_000
 TERMS_CHARS_MAX = 200_000
+# Of its first files by path: whoever looks for a file by its hash mostly has one of few.
+HASHES_MAX = 1_000
 # A longer name is found by its words and stands in no facet: Lucene refuses a document with a term over 32,766 bytes.
 NAME_CHARS_MAX = 1_000
 
@@ -27,6 +29,15 @@ class CreatorProjection(msgspec.Struct, frozen=True):
     name: str
     orcid: str | None = None
     ror: str | None = None
+
+
+class Own(msgspec.Struct, frozen=True):
+    """The concepts that an object names itself, without broader ones."""
+
+    concepts: Sequence[str] = ()
+    terms: Sequence[str] = ()
+    subjects: Sequence[str] = ()
+    tasks: Sequence[str] = ()
 
 
 class Projection(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,14 +52,25 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     keywords: Sequence[str]
     creators: Sequence[CreatorProjection]
+    name: str | None = None
+    # DOIs of it and of its versions.
+    dois: Sequence[str] = ()
+    # What it is called elsewhere.
+    identifiers: Sequence[str] = ()
     licence: str | None
     year: int | None
     visibility: str
     created_at: datetime
     updated_at: datetime
     formats: Sequence[str]
+    # Of its files that are there.
+    stages: Sequence[str] = ()
     member_texts: Sequence[str]
     file_paths: Sequence[str]
+    # SHA-256 of its files, how many these are, and how large together, in bytes.
+    hashes: Sequence[str] = ()
+    files: int = 0
+    bytes: int = 0
     state: str
     quality: str | None
     # Who may see that it has labels: the readers of any labels that name it, its own if they are in it.
@@ -59,11 +81,15 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
     terms: Sequence[str] = ()
     subjects: Sequence[str] = ()
     tasks: Sequence[str] = ()
+    # The same of those concepts alone that the object names.
+    own: "Own" = Own()
     sensors: Sequence[str] = ()
     # Software that it runs on: name, and the versions from here on and below there as texts that sort like versions.
     runtimes: Sequence[tuple[str, str, str]] = ()
     # From when to when it holds; without an end it goes on.
     holds: tuple[datetime, datetime | None] | None = None
+    # Where, as GeoJSON or as the engine's envelope.
+    place: Sequence[Document] = ()
 
 
 def document_from(entry: Projection) -> Document:
@@ -84,25 +110,42 @@ def document_from(entry: Projection) -> Document:
         "description": entry.description,
         "keywords": entry.keywords,
         "creators": [creator.name for creator in entry.creators],
+        "name": entry.name,
+        "doi": entry.dois,
+        "identifiers": [*entry.dois, *entry.identifiers, *([entry.name] if entry.name else [])],
         "creator_ids": [known for creator in entry.creators for known in (creator.orcid, creator.ror) if known],
         "licence": entry.licence,
         "year": entry.year,
         "format": entry.formats,
+        "stage": entry.stages,
         "members": _within(entry.member_texts, MEMBERS_CHARS_MAX),
         "paths": _within(entry.file_paths, PATHS_CHARS_MAX),
+        "hashes": entry.hashes[:HASHES_MAX],
+        "files": entry.files,
+        "bytes": entry.bytes,
         "concepts": entry.concepts,
         "terms": _within(entry.terms, TERMS_CHARS_MAX),
         "subject": entry.subjects,
         "task": entry.tasks,
+        "concepts_own": entry.own.concepts,
+        "terms_own": _within(entry.own.terms, TERMS_CHARS_MAX),
+        "subject_own": entry.own.subjects,
+        "task_own": entry.own.tasks,
         "sensor": entry.sensors,
         "runtime": [{"name": name, "low": low, "high": high} for name, low, high in entry.runtimes],
         "holds": _holds(entry.holds),
+        "place": _place(entry.place),
         "visibility": entry.visibility,
         "state": entry.state,
         "quality": entry.quality,
         "created_at": entry.created_at,
         "updated_at": entry.updated_at,
     }
+
+
+def _place(shapes: Sequence[Document]) -> list[Document]:
+    """Return one shape: the engine refuses a document that has several in one field."""
+    return [{"type": "geometrycollection", "geometries": list(shapes)}] if shapes[1:] else list(shapes)
 
 
 def _holds(span: tuple[datetime, datetime | None] | None) -> Document | None:
@@ -144,6 +187,30 @@ _SPLITS: dict[str, Any] = {
 }
 
 
+# Plurals that rules for English miss and science uses. They stand before the stemmer, in the index and in questions.
+IRREGULAR = {
+    "algae": "alga",
+    "axes": "axis",
+    "criteria": "criterion",
+    "fungi": "fungus",
+    "genera": "genus",
+    "halves": "half",
+    "hypotheses": "hypothesis",
+    "indices": "index",
+    "larvae": "larva",
+    "leaves": "leaf",
+    "matrices": "matrix",
+    "nuclei": "nucleus",
+    "phenomena": "phenomenon",
+    "spectra": "spectrum",
+    "stimuli": "stimulus",
+    "strata": "stratum",
+    "taxa": "taxon",
+    "vertices": "vertex",
+    "wolves": "wolf",
+}
+
+
 def _analyzer(*filters: str) -> dict[str, Any]:
     return {"tokenizer": "standard", "filter": ["split", *filters]}
 
@@ -153,11 +220,17 @@ ANALYSIS: dict[str, Any] = {
         # Identifiers are written bare or as links; both mean the same.
         "links_are_identifiers": {"type": "pattern_replace", "pattern": "^https?://[^/]+/", "replacement": ""},
     },
-    "filter": {**_SPLITS, "stem": {"type": "kstem"}},
+    "filter": {
+        **_SPLITS,
+        "irregular": {"type": "stemmer_override", "rules": [f"{many} => {one}" for many, one in IRREGULAR.items()]},
+        "stem": {"type": "kstem"},
+    },
     "analyzer": {
         # `keyword_repeat` keeps each word beside its stem: a beginning* is compared with words as they were written.
-        "prose": _analyzer("parts", "asciifolding", "lowercase", "keyword_repeat", "stem", "remove_duplicates"),
-        "prose_asked": _analyzer("asciifolding", "lowercase", "stem"),
+        "prose": _analyzer(
+            "parts", "asciifolding", "lowercase", "keyword_repeat", "irregular", "stem", "remove_duplicates"
+        ),
+        "prose_asked": _analyzer("asciifolding", "lowercase", "irregular", "stem"),
         # Names are not stemmed: "Hastings" is nobody called "Hasting".
         "names": _analyzer("parts", "asciifolding", "lowercase", "remove_duplicates"),
         "names_asked": _analyzer("asciifolding", "lowercase"),
@@ -196,13 +269,17 @@ def _names(**more: Any) -> dict[str, Any]:
     return {"type": "text", "analyzer": "names", "search_analyzer": "names_asked", "similarity": "short", **more}
 
 
+def _identifier() -> dict[str, Any]:
+    return {"type": "keyword", "normalizer": "identifier", "ignore_above": NAME_CHARS_MAX}
+
+
 # Marking words in a long text is most of a search's time; with offsets in the index it is not analysed again.
 _LONG = {"index_options": "offsets"}
 
 MAPPING: dict[str, Any] = {
     "dynamic": "strict",
     "properties": {
-        "id": {"type": "keyword", "normalizer": "identifier"},
+        "id": _identifier(),
         "revision": {"type": "long", "index": False},
         "tombstone": {"type": "boolean"},
         "kind": _FACET,
@@ -215,18 +292,29 @@ MAPPING: dict[str, Any] = {
         "description": _prose(**_LONG | {"similarity": "long"}),
         "keywords": _prose(fields={"exact": _FACET}),
         "creators": _names(fields={"exact": _FACET}),
-        "creator_ids": {"type": "keyword", "normalizer": "identifier", "ignore_above": NAME_CHARS_MAX},
+        "creator_ids": _identifier(),
+        "name": _identifier(),
+        "doi": _identifier(),
+        "identifiers": _identifier(),
         "licence": _FACET,
         "year": {"type": "short"},
         "format": _FACET,
+        "stage": _FACET,
         # Without norms: an object is no worse an answer for having many files or members.
         "members": _names(norms=False, **_LONG),
         "paths": _names(norms=False, **_LONG),
+        "hashes": {"type": "keyword", "normalizer": "folded"},
+        "files": {"type": "integer"},
+        "bytes": {"type": "long"},
         "concepts": {"type": "keyword"},
         # Without norms, as above: many languages make a concept no worse an answer.
         "terms": _prose(norms=False, **_LONG),
         "subject": _FACET,
         "task": _FACET,
+        "concepts_own": {"type": "keyword"},
+        "terms_own": _prose(norms=False),
+        "subject_own": _FACET,
+        "task_own": _FACET,
         "sensor": _FACET,
         # Nested: name and versions of one requirement belong together.
         "runtime": {
@@ -239,6 +327,7 @@ MAPPING: dict[str, Any] = {
         },
         # In seconds since 1970.
         "holds": {"type": "long_range"},
+        "place": {"type": "geo_shape"},
         "visibility": {"type": "keyword"},
         "state": _FACET,
         "quality": _FACET,

@@ -6,7 +6,7 @@ never repeats a write: the queue does that.
 
 import asyncio
 import importlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -17,9 +17,10 @@ from uuid import UUID
 import msgspec
 
 from catalog.errors import CatalogError, Fault, Invalid, Unavailable
-from catalog.search import query
+from catalog.search import answers, query
+from catalog.search.answers import Found
 from catalog.search.document import MAPPING_VERSION, Document, index_body
-from catalog.search.query import Found, Question
+from catalog.search.query import Question
 
 if TYPE_CHECKING:
     from catalog.search.connection import Connection
@@ -80,6 +81,17 @@ class Written:
     document: Document
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What an index is made for: the version of its mapping, and the body that creates it."""
+
+    version: str
+    body: Callable[..., dict[str, Any]]
+
+
+OBJECTS = Shape(MAPPING_VERSION, index_body)
+
+
 class _Fault(msgspec.Struct):
     type: str = ""
     reason: str | None = None
@@ -112,6 +124,7 @@ class _Row(msgspec.Struct):
     id: str = msgspec.field(name="_id")
     found: bool = False
     version: int = msgspec.field(name="_version", default=0)
+    source: Document = msgspec.field(name="_source", default_factory=dict)
 
 
 class _Rows(msgspec.Struct):
@@ -124,6 +137,9 @@ _rows_decoder = msgspec.json.Decoder(_Rows)
 _standing_decoder = msgspec.json.Decoder(dict[str, dict[str, Any]])
 _encode = msgspec.json.Encoder().encode
 
+# Nothing is kept of an answer: how soon one comes tells nobody what others have asked.
+_ASKING = {"allow_partial_search_results": "false", "request_cache": "false"}
+
 WRITTEN = Outcome(Verdict.WRITTEN)
 STALE = Outcome(Verdict.STALE)
 
@@ -131,8 +147,9 @@ STALE = Outcome(Verdict.STALE)
 class Index:
     """The documents behind one alias. Nothing is opened before the first call."""
 
-    def __init__(self, url: str, alias: str, refresh: timedelta = timedelta(seconds=1)) -> None:
+    def __init__(self, url: str, alias: str, refresh: timedelta = timedelta(seconds=1), shape: Shape = OBJECTS) -> None:
         self.alias = alias
+        self._shape = shape
         self._url = url
         self._refresh_interval = f"{max(1, round(refresh.total_seconds() * 1000))}ms"
         self._opening: asyncio.Task[Connection] | None = None
@@ -141,10 +158,25 @@ class Index:
 
     async def find(self, body: Mapping[str, Any], question: Question) -> Found:
         """Return what answers the question; raises Invalid when the engine refuses it, Unavailable when it is away."""
+        return answers.found_from(await self._search(body), question.limit)
+
+    async def explained(self, body: Mapping[str, Any]) -> tuple[set[str], dict[str, list[str]]] | None:
+        """Return the named parts that hold of the one hit, and its marked words; None without one. Raises as `find`."""
+        return answers.explained_from(await self._search(body))
+
+    async def named(self, body: Mapping[str, Any]) -> dict[UUID, set[str]]:
+        """Return which named parts of a request hold of each of its hits; raises as `find` does."""
+        return answers.named_from(await self._search(body))
+
+    async def ids(self, body: Mapping[str, Any]) -> list[UUID]:
+        """Return the ids alone of what answers a request, in its order; raises as `find` does."""
+        return answers.ids_from(await self._search(body))
+
+    async def _search(self, body: Mapping[str, Any]) -> bytes:
         status, answer = await self._ask(
             "POST",
             "/_search",
-            params={"allow_partial_search_results": "false"},
+            params=_ASKING,
             body=_encode(body),
             seconds=FIND_SECONDS_MAX,
         )
@@ -153,13 +185,13 @@ class Index:
             raise Invalid("The search engine refuses the question.", faults=[fault]) from EngineSays(_reason(answer))
         if status != HTTPStatus.OK:
             self._refuse(status, answer)
-        return query.found_from(answer, question)
+        return answer
 
     async def count(self) -> int:
         """Return how many objects a search could find: tombstones do not count."""
         body = _encode({"query": {"bool": {"must_not": {"term": {"tombstone": True}}}}})
         answer = await self._told("POST", "/_count", body=body, seconds=FIND_SECONDS_MAX)
-        return query.read(_count_decoder, answer).count
+        return answers.read(_count_decoder, answer).count
 
     async def versions(self, ids: Sequence[UUID]) -> dict[UUID, int]:
         """Return the revision that the index holds of each of these objects, searchable yet or not, tombstones too."""
@@ -167,8 +199,21 @@ class Index:
             return {}
         body = _encode({"ids": ids})
         answer = await self._told("POST", "/_mget", params={"_source": "false"}, body=body, seconds=FIND_SECONDS_MAX)
-        rows = query.read(_rows_decoder, answer).docs
+        rows = answers.read(_rows_decoder, answer).docs
         return {UUID(row.id): row.version for row in rows if row.found}
+
+    async def documents(self, ids: Sequence[UUID]) -> list[Document]:
+        """Return the documents of these objects, searchable yet or not, where there are any: never for an answer."""
+        if not ids:
+            return []
+        body = _encode({"ids": ids})
+        answer = await self._told("POST", "/_mget", params={"_source": "true"}, body=body, seconds=FIND_SECONDS_MAX)
+        return [row.source for row in answers.read(_rows_decoder, answer).docs if row.found]
+
+    async def seen_revisions(self, ids: Sequence[UUID]) -> dict[UUID, int]:
+        """Return the revision of each of these objects that searches see, tombstones too: never for an answer."""
+        body = {"query": {"ids": {"values": ids}}, "_source": ["revision"], "size": len(ids)}
+        return answers.revisions_from(await self._search(body))
 
     # Writing
 
@@ -213,7 +258,7 @@ class Index:
             return {**await self._send(batch[:half]), **await self._send(batch[half:])}
         if status != HTTPStatus.OK:
             self._refuse(status, answer)
-        told = query.read(_bulk_decoder, answer)
+        told = answers.read(_bulk_decoder, answer)
         if not told.errors:
             return dict.fromkeys((place for place, _ in batch), WRITTEN)
         items = [next(iter(item.values())) for item in told.items]
@@ -251,8 +296,8 @@ class Index:
     async def _create(self) -> bool:
         # Named by its mapping: of processes that create at once, the engine hears one and refuses the others. The alias
         # comes with the index, so nobody meets one without the other.
-        name = f"{self.alias}-{MAPPING_VERSION}"
-        body = _encode(index_body(refresh_interval=self._refresh_interval) | {"aliases": {self.alias: {}}})
+        name = f"{self.alias}-{self._shape.version}"
+        body = _encode(self._shape.body(refresh_interval=self._refresh_interval) | {"aliases": {self.alias: {}}})
         status, answer = await self._ask("PUT", "", target=name, body=body, seconds=MANAGE_SECONDS_MAX)
         if status != HTTPStatus.OK and "resource_already_exists_exception" not in _reason(answer):
             self._refuse(status, answer)
@@ -265,7 +310,7 @@ class Index:
             return None
         if status != HTTPStatus.OK:
             self._refuse(status, answer)
-        return query.read(_standing_decoder, answer)
+        return answers.read(_standing_decoder, answer)
 
     def _checked(self, standing: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         if not standing:
@@ -280,10 +325,10 @@ class Index:
             raise CatalogError(f"The alias {self.alias!r} points to several indices: {', '.join(sorted(standing))}.")
         ((name, found),) = standing.items()
         version = found["mappings"].get("_meta", {}).get("version")
-        if version != MAPPING_VERSION:
+        if version != self._shape.version:
             raise MappingChanged(
-                f"Index {name!r} was made for mapping {version}, this version needs {MAPPING_VERSION}: remove the index"
-                " and start the indexer, which creates it anew and fills it from the database."
+                f"Index {name!r} was made for mapping {version}, this version needs {self._shape.version}: remove the"
+                " index and start the indexer, which creates it anew and fills it from the database."
             )
         return name, found
 

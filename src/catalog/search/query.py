@@ -1,71 +1,63 @@
-"""What a caller may ask of the index, how that becomes a request body, and what its answer says.
+"""What a caller may ask of the index, and how that becomes a request body.
 
 Pure. Knows field names and boosts. Knows nothing of HTTP, clients, or who may see what it finds: the audience's filter
 is taken as it is and stands in the query itself, so hits, totals and facets are all under it.
 """
 
-import re
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
-import msgspec
-
 from catalog.access.audience import Audience
-from catalog.errors import Fault, Invalid, Unavailable
-from catalog.objects.kinds.labels import DATA_SETS
+from catalog.errors import Fault, Invalid
 from catalog.objects.telling import nearest
+from catalog.search import conditions, facets, language
+from catalog.search.answers import Place, Value
+from catalog.search.conditions import Clause, Condition, Every, labelled
 from catalog.search.document import epoch_seconds
+from catalog.search.facets import ASKABLE, COUNTABLE, FACET_VALUES, FACETS, OF_CONCEPTS, RANGED, RUNTIME, Level
+from catalog.search.fields import FIELDS, HAS_LABELS, YES_OR_NO
+from catalog.search.language import Term, Typed
 
 # Where words are looked for, and how much a match there counts.
-SEARCHED = (
+IDENTIFIERS = (
     "id^8",  # Who pastes an identifier wants that one object.
+    "identifiers^8",  # As above: DOIs, the name, and what it is called elsewhere.
+    "hashes^8",  # As above, for the bytes of a file.
     "creator_ids^8",  # As above, for an ORCID or ROR.
-    "concepts^8",  # As above, for the URI of a concept, which may be a broader one.
+)
+TEXTS = (
     "title^4",  # What an object is called says best what it is.
     "keywords^2",  # Chosen by a person to be found by.
     "creators^2",  # A surname is rarely meant as a topic.
     "description",
     "members",
-    "terms",  # What its concepts and all broader ones are called, in any language.
     "paths",
 )
+# What its concepts and all broader ones are called, in any language; the URI as an identifier is.
+WITH_NARROWER = ("concepts^8", "terms")
+# The same without the broader ones: then who asks for one is not shown what is described by a narrower one.
+WITHOUT_NARROWER = ("concepts_own^8", "terms_own")
+SEARCHED = (*IDENTIFIERS, *TEXTS, *WITH_NARROWER)
+
 # A word in several fields counts a little more than in its best field alone; a full sum would let long texts win.
 OTHER_FIELDS_SHARE = 0.3
 # Exact title first: otherwise "soil" ranks below an archive that repeats the word.
 EXACT_TITLE_BOOST = 20
-
-# Not asked for unless nothing else is: "the data of penguins" shall find a table whose text has no "the".
-UNASKED = frozenset(
-    (
-        *("a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "from", "if", "in", "into", "is", "it", "no"),
-        *("not", "of", "on", "or", "such", "that", "the", "their", "then", "there", "these", "they", "this", "to"),
-        *("was", "were", "will", "with"),
-    )
-)
-
-FACETS: Mapping[str, str] = {
-    "kind": "kind",
-    "project": "project",
-    "licence": "licence",
-    "year": "year",
-    "creator": "creators.exact",
-    "format": "format",
-    "state": "state",
-    "quality": "quality",
-    "sensor": "sensor",
-    "subject": "subject",
-    "task": "task",
-}
-# Whether a data set has labels that the caller may see: asked of readers, not of values.
-HAS_LABELS = "has_labels"
-YES_OR_NO = ("yes", "no")
-ASKABLE = (*FACETS, HAS_LABELS)
-# Every object has these, so nothing is ever missing there and nobody has to count.
-ALWAYS_PRESENT = frozenset({"kind", "project", "creator", "state", "quality"})
+# Words that stand side by side as they were written mean more than the same words apart: "sea surface temperature" is
+# not a text on the sea in which the temperature of a surface comes up. So are the parts of a file's name.
+TOGETHER = ("title^4", "keywords^2", "description", "paths")
+# Where nothing has the words as they are written, similar ones are looked for: a word that goes on first, as half a
+# word is commoner than a wrong one.
+BEGINNING_SHARE = 0.5
+MISTYPED_SHARE = 0.25
+# And one of three words may be absent, two of six: of many words one is often called otherwise where it is meant.
+WORDS_FOR_ONE_LEFT_OUT = 3
+# One letter may be wrong from four on, two from eight on; the first is right nearly always, and without it a search
+# would go through every word there is.
+MISTYPED = {"fuzziness": "AUTO:4,8", "prefix_length": 1}
 
 # Each sort ends in the id, which makes it total: paging visits every hit once.
 SORTS: Mapping[str, list[dict[str, str]]] = {
@@ -75,36 +67,17 @@ SORTS: Mapping[str, list[dict[str, str]]] = {
     "title": [{"title.sort": "asc"}, {"id": "asc"}],
 }
 
-Q_CHARS_MAX = 1_000
-# Parts of words: each becomes one clause per searched field, and the engine takes 1,024 clauses.
-Q_WORDS_MAX = 50
-# A shorter beginning matches so many words that it says nothing and costs much.
-PREFIX_CHARS_MIN = 2
+# Counted year by year, and chosen so, or in ranges.
+YEAR = "year"
 FILTER_VALUES_MAX = 100
-FACET_VALUES_MAX = 20
 LIMIT_DEFAULT = 20
 LIMIT_MAX = 100
 TIMEOUT_SECONDS = 10
+# Each word in each field is a clause, and the engine refuses a query of more than 1,024, the default of its setting
+# indices.query.bool.max_clause_count.
+CLAUSES_MAX = 1_000
 FRAGMENTS_MAX = 3
 FRAGMENT_CHARS = 160
-
-Value = str | int
-Place = Sequence[int | float | str]
-
-_TERM = re.compile(r'(?P<excluded>-)?(?:"(?P<phrase>[^"]*)"|(?P<word>[^\s"]+))')
-_QUOTES = str.maketrans("“”„«»", '"' * 5)
-# Chinese and Japanese characters are words by themselves, as the tokenizer takes them.
-_IDEOGRAPHS = r"\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_PART = re.compile(rf"[^\W_{_IDEOGRAPHS}]+|[{_IDEOGRAPHS}]")
-
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """One thing the text asks for: a word, the beginning of one, or a phrase; or that it be absent."""
-
-    text: str
-    how: str = "word"
-    excluded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +98,16 @@ class Question:
 
     text: str | None = None
     filters: Mapping[str, Sequence[Value]] = field(default_factory=dict)
+    # What else has to hold, beside the filters and what the text says of fields.
+    condition: Condition | None = None
     facets: Sequence[str] = ()
+    # How many values of each facet are told, and what each must contain.
+    facet_values: int = FACET_VALUES
+    facet_contains: str = ""
+    # Or which values these are, where it is known before.
+    facet_among: Sequence[str] | None = None
+    # Facets of concepts that are told level by level.
+    levels: Mapping[str, Level] = field(default_factory=dict)
     sort: str | None = None
     limit: int = LIMIT_DEFAULT
     after: Place | None = None
@@ -133,19 +115,29 @@ class Question:
     runtimes: Sequence[Runtime] = ()
     # Only what holds at this moment.
     valid_at: datetime | None = None
-    terms: Sequence[Term] = field(init=False)
+    # Whether words may also go on, or be mistyped.
+    similar: bool = False
+    # Whether a concept stands for all that are narrower.
+    narrower: bool = True
+    # What the text asks for, where it was read before; made of the text otherwise.
+    typed: Typed | None = None
 
     def __post_init__(self) -> None:
-        terms, faults = _terms_of(self.text or "")
-        faults += self._faults()
+        typed, faults = (self.typed, []) if self.typed is not None else language.read(self.text or "")
+        faults = [*faults, *self._faults()]
         if faults:
             raise Invalid("The question has faults.", faults=faults)
-        object.__setattr__(self, "terms", terms)
+        object.__setattr__(self, "typed", typed)
+
+    @property
+    def read(self) -> Typed:
+        """What the text asks for."""
+        return self.typed or Typed()
 
     @property
     def wants_words(self) -> bool:
         """Whether anything must be found in a text, so that there is something to rank and to mark."""
-        return any(not term.excluded for term in self.terms)
+        return bool(self.read.words) or any(not term.excluded for term in self.read.terms)
 
     @property
     def order(self) -> str:
@@ -162,8 +154,8 @@ class Question:
                 yield Fault(f"/{name}", f"{len(values)} values are too many: at most {FILTER_VALUES_MAX}.")
             yield from _wrong_values(name, values)
         for place, name in enumerate(self.facets):
-            if name not in ASKABLE:
-                yield _unknown(f"/facet/{place}", "facet", name, ASKABLE)
+            if name not in COUNTABLE:
+                yield _unknown(f"/facet/{place}", "facet", name, COUNTABLE)
         if self.sort is not None and self.sort not in SORTS:
             yield _unknown("/sort", "sort", self.sort, SORTS)
         if not 1 <= self.limit <= LIMIT_MAX:
@@ -172,10 +164,13 @@ class Question:
 
 def _wrong_values(name: str, values: Sequence[Value]) -> Iterable[Fault]:
     for place, value in enumerate(values):
-        if name == "year" and not isinstance(value, int):
-            yield Fault(f"/year/{place}", f"{value!r} is not a year.", "Write it in digits, like 2024.")
         if name == HAS_LABELS and value not in YES_OR_NO:
             yield _unknown(f"/{HAS_LABELS}/{place}", "answer", str(value), YES_OR_NO)
+        if name in RANGED or (name == YEAR and not isinstance(value, int)):
+            try:
+                language.measured(FIELDS[name], str(value))
+            except ValueError as wrong:
+                yield Fault(f"/{name}/{place}", f"{value!r}: {wrong}.", f"For example {FIELDS[name].examples[0]}")
 
 
 def _unknown(pointer: str, what: str, name: str, known: Iterable[str]) -> Fault:
@@ -184,129 +179,203 @@ def _unknown(pointer: str, what: str, name: str, known: Iterable[str]) -> Fault:
     return Fault(pointer, f"There is no {what} called {name!r}.", suggestion)
 
 
-def _terms_of(text: str) -> tuple[tuple[Term, ...], list[Fault]]:
-    """Read what a person typed: words, "phrases", beginnings* and -exclusions. Nothing else has a meaning."""
-    if len(text) > Q_CHARS_MAX:
-        return (), [Fault("/q", f"{len(text)} characters are too many: at most {Q_CHARS_MAX}.", "Use fewer words.")]
-    text = text.translate(_QUOTES)
-    if text.count('"') % 2:
-        place = text.rindex('"') + 1
-        return (), [
-            Fault(
-                "/q",
-                f"The quote at character {place} is not closed.",
-                "Close it, or leave it out to ask for the words.",
-            )
-        ]
-    terms, symbols, faults, parts = [], [], [], 0
-    for found in _TERM.finditer(text):
-        word, phrase = found["word"], found["phrase"]
-        asked = word if phrase is None else phrase
-        in_it = _PART.findall(asked)
-        if not in_it:
-            # Punctuation alone has nothing to be found by; a single * asks for everything, as no word does.
-            if any(unicodedata.category(character).startswith("S") for character in asked):
-                symbols.append(Term(asked, excluded=bool(found["excluded"])))
-            continue
-        parts += len(in_it)
-        how = "phrase" if phrase is not None else "prefix" if word.endswith("*") else "word"
-        if how == "prefix" and sum(map(len, in_it)) < PREFIX_CHARS_MIN:
-            message = f"{word!r} is the beginning of too many words."
-            faults.append(Fault("/q", message, f"Write at least {PREFIX_CHARS_MIN} characters before the *."))
-        terms.append(Term(asked.rstrip("*") if how == "prefix" else asked, how, bool(found["excluded"])))
-    if parts > Q_WORDS_MAX:
-        faults.append(Fault("/q", f"{parts} words are too many: at most {Q_WORDS_MAX}.", "Keep the rarest words."))
-    if not terms:
-        # Beside words a symbol is left out, like "20 °C" without its "°". Alone it is what was asked for: it finds what
-        # the index has of it (an emoji is a word there), and else nothing.
-        terms = symbols[:Q_WORDS_MAX]
-    telling = [term for term in terms if term.how != "word" or term.excluded or term.text.lower() not in UNASKED]
-    return tuple(telling if any(not term.excluded for term in telling) else terms), faults
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Where a walk over everything stands: after which id, and how many are taken next.
+
+    What is registered after `registered_until` is left out, or a walk need never end.
+    """
+
+    registered_until: datetime
+    after: UUID | None
+    size: int
+
+
+def under(
+    audience: Audience, *, filters: Iterable[Clause] = (), must_not: Iterable[Clause] = (), **more: list[Clause] | int
+) -> Clause:
+    """Return the one way to ask anything: under the audience's filter, and never of what is withdrawn."""
+    withdrawn = {"term": {"tombstone": True}}
+    return {"bool": {"filter": [audience.search_filter(), *filters], "must_not": [withdrawn, *must_not], **more}}
+
+
+def request(asked: Clause, **how: Any) -> dict[str, Any]:
+    """Return a request body: only ids come back, and in time."""
+    return {"query": asked, "_source": False, "timeout": f"{TIMEOUT_SECONDS}s", **how}
 
 
 def body_of(question: Question, audience: Audience) -> dict[str, Any]:
-    """Return the request body that answers this question for this audience."""
-    chosen = {name: _chosen(name, values, audience) for name, values in question.filters.items() if values}
+    """Return the request body that answers this question for this audience.
+
+    Raises Invalid where the engine would refuse so much at once.
+    """
+    chosen = choices(question, audience)
     # A facet is not narrowed by its own choice: a choice in an asked facet is applied after the counting.
     counted = {name: clause for name, clause in chosen.items() if name in question.facets}
     before = [clause for name, clause in chosen.items() if name not in counted]
-    if question.runtimes:
-        before.append({"bool": {"should": [_runs_on(one) for one in question.runtimes]}})
-    if question.valid_at is not None:
-        before.append({"term": {"holds": epoch_seconds(question.valid_at)}})
-    body: dict[str, Any] = {
-        "query": {"bool": _asked(question, [audience.search_filter(), *before])},
-        "sort": SORTS[question.order],
+    beside = [clause for _, clause in narrowing(question, audience)]
+    of_text = [conditions.clause(one, audience) for one in question.read.conditions]
+    asked = _asked(question, audience, [*before, *beside, *of_text])
+    if (count := clauses(asked)) > CLAUSES_MAX:
+        message = f"The question asks for {count:,} things at once, each word in each field: at most {CLAUSES_MAX:,}."
+        raise Invalid("The query has faults.", faults=[Fault("", message, "Use fewer words or conditions.")])
+    body = request(
+        asked,
+        sort=SORTS[question.order],
         # One more than shown: whether there is a next page is then known, not guessed.
-        "size": question.limit + 1,
-        "_source": False,
-        "track_total_hits": True,
-        "timeout": f"{TIMEOUT_SECONDS}s",
-    }
+        size=question.limit + 1,
+        track_total_hits=True,
+    )
     if question.after is not None:
         body["search_after"] = list(question.after)
     if counted:
         body["post_filter"] = {"bool": {"filter": list(counted.values())}}
     if question.facets:
-        body["aggs"] = {name: _count(name, counted, audience) for name in question.facets}
+        body["aggs"] = {name: facets.count(name, counted, audience, question) for name in question.facets}
     if question.wants_words:
         body["highlight"] = HIGHLIGHT
     return body
 
 
-def _runs_on(one: Runtime) -> dict[str, Any]:
+def clauses(asked: Clause) -> int:
+    """Return how many clauses the engine makes of a query, at most."""
+    ((kind, said),) = asked.items()
+    match kind:
+        case "bool":
+            return sum(clauses(one) for part in said.values() if isinstance(part, list) for one in part)
+        case "dis_max":
+            return sum(map(clauses, said["queries"]))
+        case "nested":
+            return clauses(said["query"])
+        case "constant_score":
+            return clauses(said["filter"])
+        case "multi_match":
+            return len(said["fields"]) * (1 if said["type"] == "phrase" else language.parts(said["query"]))
+        case "match" | "match_bool_prefix":
+            return sum(language.parts(one["query"]) for one in said.values())
+        case _:
+            return 1
+
+
+def walk_body_of(question: Question, audience: Audience, walk: Walk) -> dict[str, Any]:
+    """Return the request body for the next ids of everything that answers this question.
+
+    In the order of ids, which never change, and strictly after the last one. So an object that answers the question
+    from the beginning of a walk to its end is met once, whatever is written meanwhile, and nothing is held open.
+    """
+    whole = body_of(replace(question, facets=(), sort="oldest", after=None), audience)
+    begun = {"range": {"created_at": {"lte": walk.registered_until.isoformat()}}}
+    whole["query"]["bool"]["filter"].append(begun)
+    body = {name: whole[name] for name in ("query", "_source", "timeout")}
+    body |= {"sort": [{"id": "asc"}], "size": walk.size, "track_total_hits": False}
+    return body if walk.after is None else body | {"search_after": [str(walk.after)]}
+
+
+def choices(question: Question, audience: Audience) -> dict[str, Clause]:
+    """Return the filters that facets count, by name."""
+    chosen = {
+        name: _chosen(name, values, audience, narrower=question.narrower)
+        for name, values in question.filters.items()
+        if values
+    }
+    if question.runtimes:
+        chosen[RUNTIME] = {"bool": {"should": [_runs_on(one) for one in question.runtimes]}}
+    return chosen
+
+
+def narrowing(question: Question, audience: Audience) -> Iterator[tuple[str, Clause]]:
+    """Yield the filters beside those of the facets and of the text, each with what it asks."""
+    if question.condition is not None:
+        yield "filter", conditions.clause(question.condition, audience)
+    if question.valid_at is not None:
+        yield f"valid_at: {question.valid_at.isoformat()}", {"term": {"holds": epoch_seconds(question.valid_at)}}
+
+
+def _runs_on(one: Runtime) -> Clause:
     """Return the filter for what runs on one of these versions: both ranges have some in common."""
     asked: list[dict[str, Any]] = [{"term": {"runtime.name": one.name}}, {"range": {"runtime.high": {"gt": one.low}}}]
     asked.append({"range": {"runtime.low": {"lt": one.high}}})
     return {"nested": {"path": "runtime", "query": {"bool": {"filter": asked}}}}
 
 
-def _chosen(name: str, values: Sequence[Value], audience: Audience) -> dict[str, Any]:
+def _chosen(name: str, values: Sequence[Value], audience: Audience, *, narrower: bool) -> dict[str, Any]:
     if name == HAS_LABELS:
-        return {"bool": {"should": [_labelled(str(value), audience) for value in values]}}
+        return {"bool": {"should": [labelled(str(value), audience) for value in values]}}
+    if name in RANGED or (name == YEAR and any(isinstance(value, str) for value in values)):
+        ranges = [conditions.clause(language.measured(FIELDS[name], str(value)), audience) for value in values]
+        return {"bool": {"should": ranges}}
+    if name in OF_CONCEPTS and not narrower:
+        return {"terms": {f"{name}_own": list(values)}}
     return {"terms": {FACETS[name]: list(values)}}
 
 
-def _labelled(answer: str, audience: Audience) -> dict[str, Any]:
-    """Return the filter for data sets with labels that this audience may see, or without any such."""
-    readers = {"exists": {"field": "label_readers"}}
-    seen = readers if audience.everything else {"terms": {"label_readers": audience.sorted_tokens}}
-    if answer == "yes":
-        return seen
-    return {"bool": {"filter": [{"terms": {"kind": list(DATA_SETS)}}], "must_not": [seen]}}
+def _asked(question: Question, audience: Audience, filters: Iterable[Clause]) -> Clause:
+    terms = question.read.terms
+    wanted = [term for term in terms if not term.excluded]
+    found: dict[str, list[Clause]] = {}
+    if question.wants_words:
+        found["must"] = [
+            *_wanted(wanted, similar=question.similar, narrower=question.narrower),
+            *map(conditions.of_words, question.read.words),
+        ]
+        if better := list(_better(question, wanted)):
+            found["should"] = better
+    absent = (term_clause(term, narrower=question.narrower) for term in terms if term.excluded)
+    return under(audience, filters=filters, must_not=absent, **found)
 
 
-def _asked(question: Question, filters: list[dict[str, Any]]) -> dict[str, Any]:
-    asked: dict[str, Any] = {
-        "filter": filters,
-        "must_not": [{"term": {"tombstone": True}}, *(_clause(term) for term in question.terms if term.excluded)],
-    }
-    wanted = [term for term in question.terms if not term.excluded]
+def _wanted(wanted: Sequence[Term], *, similar: bool, narrower: bool) -> Iterable[dict[str, Any]]:
+    """Yield what has to be found: every term, or where similar ones will do, every phrase and most of the words."""
+    clauses = [(term.how, term_clause(term, similar=similar, narrower=narrower)) for term in wanted]
+    words = [clause for how, clause in clauses if how != "phrase"]
+    left_out = len(words) // WORDS_FOR_ONE_LEFT_OUT if similar else 0
+    if not left_out:
+        yield from (clause for _, clause in clauses)
+        return
+    yield from (clause for how, clause in clauses if how == "phrase")
+    yield {"bool": {"should": words, "minimum_should_match": len(words) - left_out}}
+
+
+def _better(question: Question, wanted: Sequence[Term]) -> Iterable[dict[str, Any]]:
+    """Yield what makes a hit better that is one already: its title is the question, or has words side by side."""
     if wanted:
-        asked["must"] = [_clause(term) for term in wanted]
         title = " ".join((question.text or "").split())
-        asked["should"] = [{"term": {"title.sort": {"value": title, "boost": EXACT_TITLE_BOOST}}}]
-    return asked
+        yield {"term": {"title.sort": {"value": title, "boost": EXACT_TITLE_BOOST}}}
+    words = " ".join(term.text for term in wanted if term.how == "word")
+    if language.parts(words) > 1:
+        fields = (*TOGETHER, (WITH_NARROWER if question.narrower else WITHOUT_NARROWER)[1])
+        yield {"multi_match": {"query": words, "type": "phrase", "fields": fields}}
+    for one in question.read.words:
+        if one.how == "word" and language.parts(one.text) > 1:
+            yield conditions.of_words(replace(one, how="phrase"))
 
 
 _MATCH_TYPES = {"word": "best_fields", "prefix": "bool_prefix", "phrase": "phrase"}
 
 
-def _clause(term: Term) -> dict[str, Any]:
+def term_clause(term: Term, *, similar: bool = False, narrower: bool = True) -> Clause:
     """Return the query for one term in any field.
 
     Term by term, so that words of one question may stand in different fields; the parts of one word
     (silero_vad.onnx) must stand in one field.
     """
+    of_concepts = WITH_NARROWER if narrower else WITHOUT_NARROWER
     match: dict[str, Any] = {
         "query": term.text,
         "type": _MATCH_TYPES[term.how],
-        "fields": SEARCHED,
+        "fields": (*IDENTIFIERS, *TEXTS, *of_concepts),
         "tie_breaker": OTHER_FIELDS_SHARE,
     }
     if term.how != "phrase":
         match["operator"] = "and"
-    return {"multi_match": match}
+    if not similar or term.how == "phrase":
+        return {"multi_match": match}
+    texts = (*TEXTS, of_concepts[1])
+    goes_on = match | {"type": "bool_prefix", "boost": BEGINNING_SHARE}
+    # All words within reach, not the commonest: which those are, hidden documents would have a say in.
+    mistyped = match | MISTYPED | {"type": "best_fields", "fields": texts, "boost": MISTYPED_SHARE}
+    mistyped["fuzzy_rewrite"] = "constant_score"
+    return {"dis_max": {"queries": [{"multi_match": one} for one in (match, goes_on, mistyped)]}}
 
 
 HIGHLIGHT: dict[str, Any] = {
@@ -328,130 +397,6 @@ HIGHLIGHT: dict[str, Any] = {
 }
 
 
-def _count(name: str, counted: Mapping[str, dict[str, Any]], audience: Audience) -> dict[str, Any]:
-    others = [clause for other, clause in counted.items() if other != name]
-    if name == HAS_LABELS:
-        answers = {answer: {"filter": _labelled(answer, audience)} for answer in YES_OR_NO}
-        return {"filter": {"bool": {"filter": others}}, "aggs": answers}
-    inside: dict[str, Any] = {"values": {"terms": {"field": FACETS[name], "size": FACET_VALUES_MAX}}}
-    if name not in ALWAYS_PRESENT:
-        inside["missing"] = {"missing": {"field": FACETS[name]}}
-    return {"filter": {"bool": {"filter": others}}, "aggs": inside}
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """An object that answers the question, and where its words are: escaped HTML with <mark> and nothing else."""
-
-    id: UUID
-    highlights: dict[str, list[str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Facet:
-    """The most frequent values with their counts, what all others add up to, and how many hits have no value."""
-
-    buckets: list[tuple[Value, int]]
-    rest: int
-    missing: int
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What answers a question. `last` is where the next page begins; None where there is none.
-
-    `last` holds a score when sorted by relevance: seal it so that nobody reads it before it leaves the process.
-    """
-
-    total: int
-    hits: list[Hit]
-    facets: dict[str, Facet]
-    last: Place | None
-
-
-class _Total(msgspec.Struct):
-    value: int
-
-
-class _EngineHit(msgspec.Struct):
-    id: UUID = msgspec.field(name="_id")
-    sort: tuple[int | float | str, ...] = ()
-    highlight: dict[str, list[str]] = {}
-
-
-class _Hits(msgspec.Struct):
-    total: _Total
-    hits: list[_EngineHit]
-
-
-class _Bucket(msgspec.Struct):
-    key: int | str
-    doc_count: int
-
-
-class _Values(msgspec.Struct, frozen=True):
-    buckets: list[_Bucket]
-    sum_other_doc_count: int
-
-
-class _Missing(msgspec.Struct, frozen=True):
-    doc_count: int
-
-
-class _Count(msgspec.Struct):
-    # Of HAS_LABELS there are `yes` and `no`, of every other facet `values`.
-    values: _Values = _Values([], 0)
-    missing: _Missing = _Missing(0)
-    yes: _Missing = _Missing(0)
-    no: _Missing = _Missing(0)
-
-    def buckets(self) -> list[tuple[Value, int]]:
-        """Return the values that were counted, none of them without a hit."""
-        answers = ((answer, getattr(self, answer).doc_count) for answer in YES_OR_NO)
-        return [(bucket.key, bucket.doc_count) for bucket in self.values.buckets] + [one for one in answers if one[1]]
-
-
-class _Shards(msgspec.Struct):
-    failed: int
-
-
-class _Answer(msgspec.Struct):
-    timed_out: bool
-    hits: _Hits
-    shards: _Shards = msgspec.field(name="_shards")
-    aggregations: dict[str, _Count] = {}
-
-
-_decoder = msgspec.json.Decoder(_Answer)
-
-
-T = TypeVar("T")
-
-
-def read(decoder: msgspec.json.Decoder[T], answer: bytes) -> T:
-    """Return the engine's answer decoded; raises Unavailable when something else answered in its place."""
-    try:
-        return decoder.decode(answer)
-    except msgspec.DecodeError as fault:
-        raise Unavailable("What answers is not the search engine.") from fault
-
-
-def found_from(answer: bytes, question: Question) -> Found:
-    """Read the engine's answer; raises Unavailable when it is not about all of the index."""
-    told = read(_decoder, answer)
-    if told.timed_out or told.shards.failed:
-        raise Unavailable("The search engine answered in part only; try again later.")
-    shown = told.hits.hits[: question.limit]
-    return Found(
-        total=told.hits.total.value,
-        hits=[Hit(hit.id, hit.highlight) for hit in shown],
-        facets={
-            name: Facet(
-                count.buckets(),
-                count.values.sum_other_doc_count,
-                count.missing.doc_count,
-            )
-            for name, count in told.aggregations.items()
-        },
-        last=shown[-1].sort if len(told.hits.hits) > len(shown) else None,
-    )
+def every(parts: Sequence[Condition]) -> Condition | None:
+    """Return what holds when all of these do; None where there are none."""
+    return None if not parts else parts[0] if len(parts) == 1 else Every(tuple(parts))

@@ -7,7 +7,7 @@ snapshot over those of its members in their order. Whoever has the objects can c
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -81,7 +81,7 @@ async def found(index: Index, question: Question) -> list[UUID]:
     ids: list[UUID] = []
     after = None
     while True:
-        asked = Question(question.text, filters=question.filters, sort="oldest", limit=PAGE, after=after)
+        asked = replace(question, sort="oldest", limit=PAGE, after=after)
         page = await index.find(query.body_of(asked, ANONYMOUS), asked)
         if page.total > MEMBERS_MAX:
             raise TooLarge(

@@ -30,6 +30,7 @@ class SnapshotMember(SQLModel, table=True):
     """One object as it was found."""
 
     __tablename__ = "snapshot_member"
+    __table_args__ = (sa.Index("ix_snapshot_member_object_id", "object_id"),)
 
     snapshot_id: UUID = Field(foreign_key="snapshot.id", primary_key=True)
     position: int = Field(sa_type=sa.Integer, primary_key=True)

@@ -12,13 +12,13 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from urllib.parse import urlencode, urlsplit
-from xml.etree.ElementTree import Element, ParseError, fromstring
 
 import httpx2
 from minio.credentials.credentials import Credentials
 from minio.signer import sign_v4_sts
 
 from catalog.errors import Conflict, Unavailable
+from catalog.storage import answers
 from catalog.storage.s3 import ANSWER_TIMEOUT, CONNECT_TIMEOUT
 from catalog.storage.signing import Signer
 
@@ -215,11 +215,11 @@ def _has_none(answer: httpx2.Response) -> bool:
 
 def _made_of(answer: bytes) -> Temporary | None:
     """Read what AssumeRole answers; None for anything else, such as the page of a server that knows no tokens."""
-    root = _root(answer)
+    root = answers.root_of(answer, bytes_max=ANSWER_BYTES_MAX)
     told = None if root is None else root.find(f".//{_NAMESPACE}Credentials")
     if told is None:
         return None
-    said = {child.tag.removeprefix(_NAMESPACE): child.text or "" for child in told}
+    said = {answers.name_of(child): child.text or "" for child in told}
     try:
         return Temporary(
             said["AccessKeyId"],
@@ -232,17 +232,7 @@ def _made_of(answer: bytes) -> Temporary | None:
 
 
 def _code_of(answer: bytes) -> str:
-    root = _root(answer)
-    found = None if root is None else next((one.text for one in root.iter() if one.tag.endswith("Code")), None)
+    root = answers.root_of(answer, bytes_max=ANSWER_BYTES_MAX)
+    found = None if root is None else next((one.text for one in root.iter() if answers.name_of(one) == "Code"), None)
     # A short word of the store's; anything longer is a page of something else.
     return f" ({found})" if found and found.isascii() and found.isalnum() else ""
-
-
-def _root(answer: bytes) -> Element | None:
-    if b"<!" in answer or len(answer) > ANSWER_BYTES_MAX:
-        return None
-    try:
-        # No declarations of entities get this far.
-        return fromstring(answer)  # ruff: ignore[S314]
-    except ParseError:
-        return None

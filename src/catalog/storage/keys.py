@@ -1,5 +1,8 @@
 """How the bucket is laid out: `<prefix>/<org>/<project>/uploads/<object id>/<upload id>/<file path>`.
 
+Beside `uploads/` a project has `source/`, where others deliver, and `harmonized/`, where processing puts its results:
+the place tells the stage.
+
 Every upload has its own id in the key, so a key is never used twice and holds one file. A prefix always means
 prefix plus slash: `proj1` never reaches into `proj10`. File paths are kept byte for byte, in whatever Unicode
 normal form they came.
@@ -8,6 +11,7 @@ normal form they came.
 import re
 import unicodedata
 from dataclasses import dataclass
+from enum import StrEnum
 from uuid import UUID
 
 from catalog.errors import Invalid
@@ -23,10 +27,34 @@ MULTIPART_FOLDER = ".uploads"
 PART_BYTES_MAX = 255 - len(VERSIONS_SUFFIX)
 
 # Embeddings, overrides and isolates (Unicode, section 23.2): `a\u202Egpj.exe` is shown as if it were a picture.
-REORDERING = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
+REORDERING = re.compile("[\u202a-\u202e\u2066-\u2069]")
+
+# What locations call the catalog's own store.
+OWN = "default"
+# The folder there of what the application keeps for itself: no organization is called so, and nothing in it is data.
+APPLICATION = "app"
+# Where trying a store leaves its few bytes for a moment. No project is called so: names begin with a letter or digit.
+PROBES = ".probe"
 
 _UPLOADS = "uploads"
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9-]{1,62}/[a-z0-9][a-z0-9-]{1,62}", re.ASCII)
+
+
+class Stage(StrEnum):
+    """How far bytes have come in a project."""
+
+    SOURCE = "source"
+    UPLOADED = "uploaded"
+    HARMONIZED = "harmonized"
+
+
+# The longest first: what was uploaded into the source is uploaded.
+STAGES = {
+    "source/uploads/": Stage.UPLOADED,
+    f"{_UPLOADS}/": Stage.UPLOADED,
+    "source/": Stage.SOURCE,
+    "harmonized/": Stage.HARMONIZED,
+}
 
 
 class WrongPath(Invalid, ValueError):
@@ -96,10 +124,11 @@ def _keeping_fault(path: str, room_bytes: int) -> str | None:
 
 
 def _reordering_fault(path: str) -> str | None:
-    for place, character in enumerate("" if path.isascii() else path, 1):
-        if character in REORDERING:
-            return f"remove the character U+{ord(character):04X} at place {place}: it reorders what is shown of a name"
-    return None
+    found = REORDERING.search(path)
+    if found is None:
+        return None
+    place = found.start() + 1
+    return f"remove the character U+{ord(found[0]):04X} at place {place}: it reorders what is shown of a name"
 
 
 def _character_fault(path: str) -> str | None:
@@ -149,6 +178,18 @@ def _size_fault(path: str, room_bytes: int) -> str | None:
             f"key, with project and ids, is limited to {KEY_BYTES_MAX}"
         )
     return None
+
+
+def stage_of(prefix: str, project: str, key: str) -> Stage | None:
+    """Return the stage that a key's place in its project tells; None where it lies in none of these folders."""
+    folder = f"{prefix}/{project}/" if prefix else f"{project}/"
+    below = key.removeprefix(folder)
+    return None if below == key else stage_below(below)
+
+
+def stage_below(below: str) -> Stage | None:
+    """Return the stage that a place tells, written from where the folders of the stages lie."""
+    return next((stage for place, stage in STAGES.items() if below.startswith(place)), None)
 
 
 def place_of(prefix: str, project: str, place: str) -> str:

@@ -3,13 +3,14 @@
 Pure. Format: Amazon S3 API, CreateMultipartUpload, ListParts, CompleteMultipartUpload.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
-from xml.etree.ElementTree import Element, ParseError, fromstring
+from xml.etree.ElementTree import Element
 
 from catalog.errors import Unavailable
+from catalog.storage import answers
+from catalog.storage.answers import children, name_of, text_of
 
 _MIB = 1024 * 1024
 # What a broken line costs at most; S3 takes parts from 5 MiB on.
@@ -83,7 +84,7 @@ def ranges(numbers: Collection[int]) -> str:
 
 def upload_id(answer: bytes) -> str:
     """Read the id that CreateMultipartUpload answers; raises Unavailable for anything else."""
-    found = _text(_root(answer), "UploadId")
+    found = text_of(_root(answer), "UploadId")
     if not found:
         raise Unavailable("The store's answer to CreateMultipartUpload names no upload.")
     return found
@@ -95,15 +96,15 @@ def listing(answer: bytes) -> Listing:
     try:
         parts = [
             Part(
-                int(_text(one, "PartNumber")),
-                int(_text(one, "Size")),
-                _text(one, "ETag").strip('"'),
-                datetime.fromisoformat(_text(one, "LastModified")),
+                int(text_of(one, "PartNumber")),
+                int(text_of(one, "Size")),
+                text_of(one, "ETag").strip('"'),
+                datetime.fromisoformat(text_of(one, "LastModified")),
             )
-            for one in _children(root, "Part")
+            for one in children(root, "Part")
         ]
-        truncated = _text(root, "IsTruncated") == "true"
-        after = int(_text(root, "NextPartNumberMarker")) if truncated else None
+        truncated = text_of(root, "IsTruncated") == "true"
+        after = int(text_of(root, "NextPartNumberMarker")) if truncated else None
     except ValueError:
         raise Unavailable("The store's answer to ListParts has a part without number, size or date.") from None
     return Listing(parts, after)
@@ -133,7 +134,7 @@ def completion(parts: Iterable[Part]) -> bytes:
 def refusal(answer: bytes) -> str | None:
     """Return the code of an error that comes with status 200, as CompleteMultipartUpload may; None for success."""
     root = _root(answer)
-    return (_text(root, "Code") or "unknown") if _name(root) == "Error" else None
+    return (text_of(root, "Code") or "unknown") if name_of(root) == "Error" else None
 
 
 def _etag(part: Part) -> str:
@@ -143,24 +144,7 @@ def _etag(part: Part) -> str:
 
 
 def _root(answer: bytes) -> Element:
-    if b"<!" in answer[:ANSWER_BYTES_MAX] or len(answer) > ANSWER_BYTES_MAX:
-        raise Unavailable("The store's answer is no plain XML as S3 servers send it.")
-    try:
-        # No declarations of entities get this far.
-        return fromstring(answer)  # ruff: ignore[S314]
-    except ParseError:
-        raise Unavailable("The store's answer is no XML as S3 servers send it.") from None
-
-
-def _children(element: Element, name: str) -> Iterator[Element]:
-    # Servers differ in whether they name S3's namespace.
-    return (one for one in element if _name(one) == name)
-
-
-def _text(element: Element, name: str) -> str:
-    return next((one.text or "" for one in _children(element, name)), "")
-
-
-def _name(element: Any) -> str:
-    name: str = element.tag.rpartition("}")[2]
-    return name
+    root = answers.root_of(answer, bytes_max=ANSWER_BYTES_MAX)
+    if root is None:
+        raise Unavailable("The store's answer is no XML as S3 servers send it.")
+    return root

@@ -1,38 +1,28 @@
 """One bucket of an S3-compatible store: what is there, take it away, and links for clients to move the bytes.
 
-The minio SDK, which is synchronous, serves what is rare (bucket, versions, notifications, listing) on a thread. What
-every upload and every event needs goes out on our own signed URLs over one async client. Bytes never pass
-through here, except to be hashed when a store kept no checksum.
+Everything goes out on our own signed URLs over one async client. Bytes never pass through here, except to be hashed
+when a store kept no checksum, and as a stream to another store. How a bucket is set up is its owner's: `own` does it
+for the catalog's.
 """
 
 import base64
 import hashlib
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from itertools import islice
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
-from xml.etree.ElementTree import ParseError
 
-import anyio
 import httpx2
-import urllib3
-from minio import Minio
-from minio.commonconfig import ENABLED
-from minio.error import MinioException, S3Error
-from minio.notificationconfig import NotificationConfig, PrefixFilterRule, QueueConfig
-from minio.versioningconfig import VersioningConfig
 
 from catalog.errors import Conflict, NotFound, Unavailable
-from catalog.storage import parts
+from catalog.storage import listings, parts
+from catalog.storage.listings import Listed, Page
 from catalog.storage.parts import Part
-from catalog.storage.signing import Link, Signer, encoded
+from catalog.storage.signing import Addressing, Link, Signer, encoded
 
 CONNECT_TIMEOUT = timedelta(seconds=3)
 ANSWER_TIMEOUT = timedelta(seconds=15)
@@ -44,8 +34,6 @@ CHUNK_BYTES = 256 * 1024
 PAGE_KEYS = 1_000
 # Our own requests are sent at once; the allowance is for clocks that differ, as large as S3's own (15 minutes).
 REQUEST_LIFETIME = timedelta(minutes=15)
-
-EVENTS = ("s3:ObjectCreated:*", "s3:ObjectRemoved:*")
 
 _OPAQUE = "application/octet-stream"
 _ATTACHMENT, _QUOTE = 'attachment; filename="', '"'
@@ -59,10 +47,8 @@ _META = "x-amz-meta-"
 
 # A version that is a delete marker answers 405 (S3 API, HeadObject).
 _NOTHING_THERE = frozenset({404, 405})
-# What a store answers to a rule it does not understand: the rest of 4xx is about credentials.
-_REFUSALS = frozenset({400, 404, 405, 409, 501})
-
-Answer = TypeVar("Answer")
+# What lies there was not to be replaced (RFC 9110, section 13.1.2).
+_TAKEN = frozenset({412})
 
 
 class StoreRefused(Unavailable):
@@ -72,8 +58,12 @@ class StoreRefused(Unavailable):
     retry_after_seconds = 60
 
 
-class NotificationsRefused(Conflict):
-    """The store cannot be told to notify us."""
+class Taken(Conflict):
+    """Something lies under this key already."""
+
+
+class ReadOnly(Conflict):
+    """This store is for reading and listing alone: the catalog writes nothing there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +80,6 @@ class Stat:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """One key as a listing shows it."""
-
-    key: str
-    size: int
-    etag: str
-    modified_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Ticket:
     """One PUT that the store will accept: exactly these headers, exactly the declared bytes, once. Never log `url`."""
 
@@ -108,8 +88,22 @@ class Ticket:
     expires_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """Who mends what a store refuses, as a person is told."""
+
+    # Whose keys they are, and who must do what.
+    keys: str = "the catalog's own credentials"
+    refused: str = "Whoever runs the catalog must check the access and secret key"
+    absent: str = "run `catalog migrate` to create it"
+
+
 class Store:
-    """One bucket with the endpoint as we reach it and as clients do. Close it."""
+    """One bucket with the endpoint as we reach it and as clients do. Close it.
+
+    `transport` is how connections are made, for endpoints that others named. One that is not `writable` refuses
+    whatever would write before any call.
+    """
 
     def __init__(
         self,
@@ -121,12 +115,20 @@ class Store:
         prefix: str,
         access_key: str,
         secret_key: str,
+        addressing: Addressing = Addressing.PATH,
+        writable: bool = True,
+        transport: httpx2.AsyncBaseTransport | None = None,
+        remedy: Remedy = Remedy(),
     ) -> None:
         self.bucket = bucket
         self.prefix = prefix
-        self._endpoint = endpoint
-        self._inside = Signer(endpoint=endpoint, region=region, access_key=access_key, secret_key=secret_key)
-        self._outside = Signer(endpoint=public_endpoint, region=region, access_key=access_key, secret_key=secret_key)
+        self.endpoint = endpoint
+        self.writable = writable
+        self._remedy = remedy
+        keys = {"region": region, "access_key": access_key, "secret_key": secret_key}
+        virtual = bucket if addressing is Addressing.VIRTUAL else None
+        self._inside = Signer(endpoint=endpoint, virtual_bucket=virtual, **keys)
+        self._outside = Signer(endpoint=public_endpoint, virtual_bucket=virtual, **keys)
         # httpx2 logs each request's URL at INFO, and ours carry signatures that work for whoever reads the log.
         logging.getLogger("httpx2").setLevel(logging.WARNING)
         self._client = httpx2.AsyncClient(
@@ -136,22 +138,11 @@ class Store:
             limits=httpx2.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX),
             # Hashes and sizes are of the bytes as stored.
             headers={"accept-encoding": "identity"},
-        )
-        parts = urlsplit(endpoint)
-        self._admin = Minio(
-            parts.netloc,
-            access_key=access_key,
-            secret_key=secret_key,
-            secure=parts.scheme == "https",
-            region=region,
-            http_client=urllib3.PoolManager(
-                timeout=urllib3.Timeout(CONNECT_TIMEOUT.total_seconds(), read=ANSWER_TIMEOUT.total_seconds()),
-                retries=urllib3.Retry(total=1, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]),
-            ),
+            transport=transport,
         )
 
     def __repr__(self) -> str:
-        return f"Store(endpoint={self._endpoint!r}, bucket={self.bucket!r}, prefix={self.prefix!r})"
+        return f"{type(self).__name__}(endpoint={self.endpoint!r}, bucket={self.bucket!r}, prefix={self.prefix!r})"
 
     async def close(self) -> None:
         """Close the connections; the store is of no use afterwards."""
@@ -161,44 +152,6 @@ class Store:
         """Return when the bucket answers; raises Unavailable, NotFound or StoreRefused when it does not."""
         async with self._request("HEAD", "", patience=PING_TIMEOUT) as response:
             self._there(response)
-
-    async def ensure_bucket(self, *, versioned: bool = True) -> None:
-        """Create the bucket, with versions, unless it is there; may run anywhere, any number of times at once."""
-
-        def ensure() -> None:
-            if not self._admin.bucket_exists(self.bucket):
-                try:
-                    self._admin.make_bucket(self.bucket)
-                except S3Error as refused:
-                    # Another process was faster. If the bucket belongs to somebody else, the next call is refused.
-                    if refused.code not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
-                        raise
-            if versioned and self._admin.get_bucket_versioning(self.bucket).status != ENABLED:
-                self._admin.set_bucket_versioning(self.bucket, VersioningConfig(ENABLED))
-
-        await self._administer(ensure)
-
-    async def set_notification(self, arn: str) -> None:
-        """Have the bucket tell the target `arn` of every object made or removed under our prefix.
-
-        Replaces the bucket's notifications. Raises NotificationsRefused where the store knows no such target, or
-        cannot be told over S3 at all: SeaweedFS reads its target from notification.toml.
-        """
-        under = PrefixFilterRule(f"{self.prefix}/") if self.prefix else None
-        target = QueueConfig(list(EVENTS), queue=arn, prefix_filter_rule=under)
-        wanted = NotificationConfig(queue_config_list=[target])
-
-        def put() -> None:
-            try:
-                self._admin.set_bucket_notification(self.bucket, wanted)
-            except S3Error as refused:
-                if refused.code == "NoSuchBucket" or refused.response.status not in _REFUSALS:
-                    raise
-                raise NotificationsRefused(
-                    f"The store at {self._endpoint} does not take {arn} as a target of notifications: {refused.message}"
-                ) from None
-
-        await self._administer(put)
 
     async def stat(self, key: str, *, version_id: str | None = None) -> Stat | None:
         """Say what is stored under `key`, or None when nothing is (any more)."""
@@ -220,19 +173,127 @@ class Store:
                 digest.update(chunk)
         return digest.hexdigest()
 
-    async def list(self, prefix: str) -> AsyncIterator[Listed]:
-        """List the keys under `prefix`, which ends in a slash (or is empty), page by page in key order."""
+    async def beginning(self, key: str, *, version_id: str | None = None, most_bytes: int) -> bytes:
+        """Read at most so many bytes from the start; NotFound when it is not there."""
+        query = {"versionId": version_id} if version_id else {}
+        taken = bytearray()
+        async with self._request("GET", key, query=query, headers={"range": f"bytes=0-{most_bytes - 1}"}) as response:
+            if response.status_code in _NOTHING_THERE:
+                raise NotFound("The store has no bytes under this key.")
+            # A store may answer with all of it (RFC 9110, section 14.2).
+            async for chunk in response.aiter_raw(CHUNK_BYTES):
+                taken += chunk
+                if len(taken) >= most_bytes:
+                    break
+        return bytes(taken[:most_bytes])
+
+    async def first_byte(self, key: str) -> bytes:
+        """Return the first byte under a key, or nothing of an empty one: that it can be read; raises NotFound."""
+        async with self._request("GET", key) as response:
+            if response.status_code in _NOTHING_THERE:
+                raise NotFound("The store has no bytes under this key.")
+            async for chunk in response.aiter_raw(CHUNK_BYTES):
+                # The rest is given up with the connection.
+                return chunk[:1]
+            return b""
+
+    async def list(self, prefix: str, *, most: int | None = None) -> AsyncIterator[Listed]:
+        """List the keys under `prefix`, which ends in a slash (or is empty), page by page in the store's order.
+
+        `most` of them are enough for whoever asks only whether it may.
+        """
+        count = 0
+        async for page in self.pages(prefix, most=most):
+            for item in page.items:
+                if most is not None and count >= most:
+                    return
+                count += 1
+                yield item
+            if most is not None and count >= most:
+                return
+
+    async def pages(self, prefix: str, *, after: str | None = None, most: int | None = None) -> AsyncIterator[Page]:
+        """List the keys under `prefix` in pages of at most 1,000, or `most`; a page's `after` goes on behind it.
+
+        Pages follow the store's own order, which S3 says is that of bytes and SeaweedFS makes that of folders: only the
+        store's own mark leads to the next page, no key does (on 4.48 `start-after` leaves some out and repeats others).
+        """
         if prefix and not prefix.endswith("/"):
             raise ValueError("a prefix to list ends in a slash: proj1 must never reach into proj10")
-        found: Iterator[Any] = self._admin.list_objects(self.bucket, prefix=prefix or None, recursive=True)
-        while page := await self._administer(lambda: list(islice(found, PAGE_KEYS))):
-            for item in page:
-                if item.object_name is None or item.last_modified is None or item.is_dir:
-                    continue
-                yield Listed(item.object_name, item.size or 0, item.etag or "", item.last_modified)
+        asked = {"list-type": "2", "encoding-type": "url", "max-keys": str(min(most or PAGE_KEYS, PAGE_KEYS))}
+        asked |= {"prefix": prefix} if prefix else {}
+        while True:
+            further = {"continuation-token": after} if after else {}
+            async with self._request("GET", "", query=asked | further) as response:
+                self._there(response)
+                page = listings.page_of(await response.aread())
+            yield page
+            after = page.after
+            if after is None:
+                return
+
+    async def write(self, key: str, content: bytes, *, now: datetime) -> None:
+        """Put a few bytes of our own, as the holder of a ticket would: whole, hashed, and only where nothing lies."""
+        told = hashlib.sha256(content).hexdigest()
+        await self.bring(key, content, size=len(content), sha256=told, media_type=_OPAQUE, now=now)
+
+    async def bring(
+        self,
+        key: str,
+        content: bytes | AsyncIterable[bytes],
+        *,
+        size: int,
+        sha256: str,
+        media_type: str,
+        now: datetime,
+    ) -> None:
+        """Put bytes as the holder of a ticket would; raises Taken where something lies, Unavailable for others."""
+        ticket = self.upload_ticket(
+            key, size=size, sha256=sha256, media_type=media_type, lifetime=REQUEST_LIFETIME, now=now
+        )
+        async with self._request("PUT", key, headers=ticket.headers, content=content, also=_TAKEN) as response:
+            if response.status_code in _TAKEN:
+                raise Taken
+            self._there(response)
+
+    async def bring_part(
+        self, key: str, upload_id: str, number: int, content: AsyncIterable[bytes], *, size: int, now: datetime
+    ) -> None:
+        """Put one part; raises NotFound when the store knows no such upload (any more)."""
+        ticket = self.part_ticket(key, upload_id, number, size=size, lifetime=REQUEST_LIFETIME, now=now)
+        query = {"partNumber": str(number), "uploadId": upload_id}
+        async with self._request("PUT", key, query=query, headers=ticket.headers, content=content) as response:
+            if response.status_code in _NOTHING_THERE:
+                raise NotFound("The store knows no such upload in parts.")
+
+    @asynccontextmanager
+    async def reading(
+        self, key: str, *, version_id: str | None, span: tuple[int, int] | None = None
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open the bytes under a key as a stream, all or those of a `span`: from which on, and how many.
+
+        Raises NotFound; the stream raises Unavailable.
+        """
+        query = {"versionId": version_id} if version_id else {}
+        headers = {} if span is None else {"range": f"bytes={span[0]}-{span[0] + span[1] - 1}"}
+        async with self._request("GET", key, query=query, headers=headers) as response:
+            if response.status_code in _NOTHING_THERE:
+                raise NotFound("The store has no bytes under this key.")
+            if span is not None and response.status_code != httpx2.codes.PARTIAL_CONTENT:
+                raise Unavailable(f"The store at {self.endpoint} does not give a part of a file.")
+            yield self._chunks(response)
+
+    async def _chunks(self, response: httpx2.Response) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in response.aiter_raw(CHUNK_BYTES):
+                yield chunk
+        except httpx2.HTTPError as failure:
+            # Said here: whoever passes the bytes on talks to another store.
+            raise Unavailable(f"The store at {self.endpoint} broke off: {type(failure).__name__}.") from None
 
     async def remove(self, key: str, version_id: str | None = None) -> None:
         """Remove the object; with versions on and no `version_id`, it is only hidden. Nothing there is fine."""
+        self.must_be_writable()
         query = {"versionId": version_id} if version_id else {}
         async with self._request("DELETE", key, query=query):
             return
@@ -252,6 +313,18 @@ class Store:
             query += f"&versionId={encoded(version_id)}"
         return self._outside.sign("GET", self.bucket, key, expires=lifetime, now=now, query=query)
 
+    def inline_link(
+        self, key: str, *, version_id: str | None, media_type: str, lifetime: timedelta, now: datetime
+    ) -> Link:
+        """Sign a link that a page shows in its place. Offline.
+
+        Only for types that run nothing: the caller has a list of them, and the store is told to say this type.
+        """
+        query = f"response-content-disposition=inline&response-content-type={_encoded_media_type(media_type)}"
+        if version_id:
+            query += f"&versionId={encoded(version_id)}"
+        return self._outside.sign("GET", self.bucket, key, expires=lifetime, now=now, query=query)
+
     def upload_ticket(
         self, key: str, *, size: int, sha256: str, media_type: str, lifetime: timedelta, now: datetime
     ) -> Ticket:
@@ -260,6 +333,7 @@ class Store:
         The store refuses another length (403), other bytes (400), another type (403), a missing header, and a
         second PUT (412).
         """
+        self.must_be_writable()
         headers = {
             "content-length": str(size),
             "content-type": media_type,
@@ -271,6 +345,7 @@ class Store:
 
     async def begin_multipart(self, key: str, *, media_type: str) -> str:
         """Begin an upload in parts and return the store's id for it; nothing is under `key` until it is completed."""
+        self.must_be_writable()
         headers = {"content-type": media_type}
         async with self._request("POST", key, query={"uploads": ""}, headers=headers) as response:
             self._there(response)
@@ -280,6 +355,7 @@ class Store:
         self, key: str, upload_id: str, number: int, *, size: int, lifetime: timedelta, now: datetime
     ) -> Ticket:
         """Sign the PUT of one part of exactly this size; sent again, it replaces what came before. Offline."""
+        self.must_be_writable()
         headers = {"content-length": str(size)}
         query = {"partNumber": str(number), "uploadId": upload_id}
         link = self._outside.sign("PUT", self.bucket, key, expires=lifetime, now=now, query=query, headers=headers)
@@ -308,6 +384,7 @@ class Store:
         Completing it twice makes nothing twice: some stores then answer as before, others know it no more.
         Raises Unavailable, with the store's code, when it takes the parts for no whole.
         """
+        self.must_be_writable()
         query, body = {"uploadId": upload_id}, parts.completion(held)
         async with self._request("POST", key, query=query, content=body, patience=JOIN_TIMEOUT) as response:
             if response.status_code in _NOTHING_THERE:
@@ -317,17 +394,26 @@ class Store:
         if code == "NoSuchUpload":
             return False
         if code is not None:
-            raise Unavailable(f"The store at {self._endpoint} did not join the parts: {code}.")
+            raise Unavailable(f"The store at {self.endpoint} did not join the parts: {code}.")
         return True
 
     async def abort_multipart(self, key: str, upload_id: str) -> None:
         """Drop the parts; nothing there is fine."""
+        self.must_be_writable()
         async with self._request("DELETE", key, query={"uploadId": upload_id}):
             return
 
+    def must_be_writable(self) -> None:
+        """Raise ReadOnly for a store that the catalog only reads."""
+        if not self.writable:
+            raise ReadOnly(
+                f"The store at {self.endpoint} is for data: the catalog reads and lists bucket {self.bucket}, and "
+                "writes nothing there."
+            )
+
     def _there(self, response: httpx2.Response) -> None:
         if response.status_code in _NOTHING_THERE:
-            raise NotFound(f"The store has no bucket {self.bucket}; run `catalog migrate` to create it.")
+            raise NotFound(f"The store has no bucket {self.bucket}; {self._remedy.absent}.")
 
     @asynccontextmanager
     async def _request(
@@ -337,10 +423,11 @@ class Store:
         *,
         query: Mapping[str, str] = {},
         headers: Mapping[str, str] = {},
-        content: bytes | None = None,
+        content: bytes | AsyncIterable[bytes] | None = None,
         patience: timedelta = ANSWER_TIMEOUT,
+        also: frozenset[int] = _NOTHING_THERE,
     ) -> AsyncIterator[httpx2.Response]:
-        """Send one signed request; success, 404 and 405 come back, everything else is raised as our own error."""
+        """Send one signed request; success, 404, 405 and `also` come back, all else is raised as our own error."""
         link = self._inside.sign(
             method, self.bucket, key, expires=REQUEST_LIFETIME, now=datetime.now(UTC), query=query, headers=headers
         )
@@ -349,46 +436,31 @@ class Store:
             async with self._client.stream(
                 method, link.href, headers=headers, content=content, timeout=limits
             ) as response:
-                self._check(response.status_code)
+                if response.status_code not in also:
+                    self._check(response.status_code)
                 yield response
         except httpx2.TimeoutException:
-            raise Unavailable(f"The store at {self._endpoint} did not answer in time.") from None
+            raise Unavailable(f"The store at {self.endpoint} did not answer in time.") from None
         except httpx2.HTTPError as failure:
             # Its text and its request may hold the signed URL: only its kind is told.
-            raise Unavailable(f"The store at {self._endpoint} cannot be reached: {type(failure).__name__}.") from None
+            raise Unavailable(f"The store at {self.endpoint} cannot be reached: {type(failure).__name__}.") from None
 
     def _check(self, status: int) -> None:
         # Redirects are refused with the rest: a store that moved needs another endpoint, and would be sent our links.
         if httpx2.codes.is_success(status) or status in _NOTHING_THERE:
             return
         if status in {httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN}:
-            raise self._refused()
-        raise Unavailable(f"The store at {self._endpoint} answered {status}.")
+            raise self.refused()
+        raise Unavailable(f"The store at {self.endpoint} answered {status}.")
 
-    def _refused(self, code: str | None = None) -> StoreRefused:
+    def refused(self, code: str | None = None) -> StoreRefused:
+        """Return what is raised where the store refuses our keys."""
         named = f" ({code})" if code else ""
         return StoreRefused(
-            f"The store at {self._endpoint} refuses the catalog's own credentials{named} on bucket {self.bucket}. "
-            "Whoever runs the catalog must check the access and secret key, the clock of the catalog's machine, and "
-            "that the store's policy allows these keys to get, put, delete and list there."
+            f"The store at {self.endpoint} refuses {self._remedy.keys}{named} on bucket {self.bucket}. "
+            f"{self._remedy.refused}, the clock of the catalog's machine, and that the store's policy allows these "
+            "keys to get, put, delete and list there."
         )
-
-    async def _administer(self, act: Callable[[], Answer]) -> Answer:
-        """Run a call of the SDK on a thread and give its failures our own names."""
-        try:
-            return await anyio.to_thread.run_sync(act)
-        except S3Error as refused:
-            if refused.code == "NoSuchBucket":
-                raise NotFound(f"The store has no bucket {self.bucket}; run `catalog migrate` to create it.") from None
-            if refused.response.status in {httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN}:
-                raise self._refused(refused.code) from None
-            raise Unavailable(f"The store at {self._endpoint} answered {refused.code}: {refused.message}") from None
-        except (MinioException, ParseError) as nonsense:
-            raise Unavailable(
-                f"What listens at {self._endpoint} does not answer as an S3 server does: {type(nonsense).__name__}."
-            ) from None
-        except urllib3.exceptions.HTTPError as failure:
-            raise Unavailable(f"The store at {self._endpoint} cannot be reached: {type(failure).__name__}.") from None
 
 
 def disposition(filename: str) -> str:

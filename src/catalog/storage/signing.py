@@ -1,4 +1,4 @@
-"""Signed links: SigV4 query-string signing for path-style S3 URLs, offline and fast.
+"""Signed links: SigV4 query-string signing for S3 URLs, offline and fast.
 
 One link costs a SHA-256, an HMAC and some string building; all that is the same for a whole day (scope,
 credential, key) is kept. Format: AWS "Authenticating Requests: Using Query Parameters (Signature Version 4)".
@@ -10,6 +10,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from functools import lru_cache
 from types import MappingProxyType
 from urllib.parse import urlsplit
@@ -30,6 +31,13 @@ _ESCAPES = [(bytes((byte,)), b"%%%02X" % byte) for byte in range(256)]
 _BLOCK_BYTES = hashlib.sha256().block_size
 _INNER = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER = bytes(byte ^ 0x5C for byte in range(256))
+
+
+class Addressing(StrEnum):
+    """Where an S3 URL names the bucket (S3 User Guide, "Virtual hosting of general purpose buckets")."""
+
+    PATH = "path"
+    VIRTUAL = "virtual"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +73,17 @@ class _Key:
 class Signer:
     """Signs URLs of one endpoint with one pair of keys; never shows the secret.
 
-    `endpoint` is scheme, host and perhaps a port: links are bound to that host as clients spell it.
+    `endpoint` is scheme, host and perhaps a port: links are bound to that host as clients spell it. Where a bucket is
+    addressed as a host below it, `virtual_bucket` names that bucket, and nothing else is signed.
     """
 
-    __slots__ = ("_access_key", "_host", "_host_line", "_origin", "_region", "_secret_key", "_terms")
+    __slots__ = ("_access_key", "_host", "_host_line", "_origin", "_region", "_secret_key", "_terms", "_virtual")
 
-    def __init__(self, *, endpoint: str, region: str, access_key: str, secret_key: str) -> None:
-        self._origin, self._host = _origin_of(endpoint)
+    def __init__(
+        self, *, endpoint: str, region: str, access_key: str, secret_key: str, virtual_bucket: str | None = None
+    ) -> None:
+        self._virtual = virtual_bucket
+        self._origin, self._host = origin_of(endpoint, virtual_bucket)
         self._host_line = f"host:{self._host}\n"
         self._region = region
         self._access_key = access_key
@@ -103,7 +115,12 @@ class Signer:
         if terms is None or terms.now != now or terms.expires != expires:
             terms = self._agree(now, expires)
 
-        path = encoded(f"/{bucket}/{key}" if key else f"/{bucket}", _UNRESERVED_IN_PATHS)
+        if self._virtual is not None:
+            if bucket != self._virtual:
+                raise ValueError(f"this signer is for bucket {self._virtual}")
+            path = encoded(f"/{key}", _UNRESERVED_IN_PATHS)
+        else:
+            path = encoded(f"/{bucket}/{key}" if key else f"/{bucket}", _UNRESERVED_IN_PATHS)
         names, lines = self._canonical(headers) if headers else ("host", self._host_line)
         ours = f"{terms.query}&X-Amz-SignedHeaders={names.replace(';', '%3B') if headers else names}"
         if not query:
@@ -216,7 +233,7 @@ def _sorted(query: str) -> str:
     return "&".join(["=".join(pair) for pair in sorted(pair.split("=") for pair in query.split("&"))])
 
 
-def _origin_of(endpoint: str) -> tuple[str, str]:
+def origin_of(endpoint: str, virtual_bucket: str | None = None) -> tuple[str, str]:
     """Split an endpoint into its origin and the Host that clients will send; raises ValueError for any other URL."""
     parts = urlsplit(endpoint)
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or not endpoint.isascii():
@@ -224,6 +241,8 @@ def _origin_of(endpoint: str) -> tuple[str, str]:
     if parts.path not in {"", "/"} or parts.query or parts.fragment or "@" in parts.netloc:
         raise ValueError("a store's endpoint has no path, query, fragment or credentials")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    if virtual_bucket is not None:
+        host = f"{virtual_bucket}.{host}"
     # Clients leave the scheme's own port out of the Host header, so it must not be signed either.
     if parts.port is not None and parts.port != _DEFAULT_PORTS[parts.scheme]:
         host = f"{host}:{parts.port}"

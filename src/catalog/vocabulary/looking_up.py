@@ -126,6 +126,7 @@ async def scheme(session: AsyncSession, name: str) -> SchemeView:
 _PAGE = """
     SELECT uri FROM concept
     WHERE scheme = :scheme
+    AND (NOT :top OR broader = '{}')
     AND (CAST(:pattern AS text) IS NULL OR EXISTS (
         SELECT 1 FROM concept_label WHERE concept_label.concept = concept.uri AND folded LIKE :pattern))
     AND (CAST(:label AS text) IS NULL OR (label COLLATE "C", uri COLLATE "C") > (:label, :uri))
@@ -134,13 +135,22 @@ _PAGE = """
 
 
 async def page(
-    session: AsyncSession, name: str, *, text: str | None, after: tuple[str, str] | None, limit: int
+    session: AsyncSession,
+    name: str,
+    *,
+    text: str | None,
+    top: bool = False,
+    after: tuple[str, str] | None,
+    limit: int,
 ) -> list[ConceptView]:
-    """Return concepts of a scheme by label, those that have the text in a label or notation, after a label and URI."""
+    """Return concepts of a scheme by label, those that have the text in a label or notation, after a label and URI.
+
+    `top`: only those that have no broader one.
+    """
     label, uri = after or (None, None)
     rows = await session.execute(
         sa.text(_PAGE),
-        {"scheme": name, "pattern": _pattern(text), "label": label, "uri": uri, "limit": limit},
+        {"scheme": name, "pattern": _pattern(text), "top": top, "label": label, "uri": uri, "limit": limit},
     )
     uris = [row.uri for row in rows]
     found = {concept.uri: concept for concept in await concepts(session, uris)}
@@ -197,12 +207,43 @@ async def every_concept(session: AsyncSession, name: str) -> AsyncIterator[Conce
         after = uris[-1]
 
 
-async def labels(database: Database, uris: Collection[str]) -> dict[str, str]:
-    """Return what the concepts of these URIs are called, as far as they are there."""
+async def labels_and_broader(database: Database, uris: Collection[str]) -> dict[str, tuple[str, list[str]]]:
+    """Return what the concepts of these URIs are called and which are broader, as far as they are there."""
     if not uris:
         return {}
-    rows = await database.rows("SELECT uri, label FROM concept WHERE uri = ANY (%(uris)s)", {"uris": sorted(set(uris))})
-    return dict(rows)
+    rows = await database.rows(
+        "SELECT uri, label, broader FROM concept WHERE uri = ANY (%(uris)s)", {"uris": sorted(set(uris))}
+    )
+    return {uri: (label, broader) for uri, label, broader in rows}
+
+
+_BEGUN = """
+    SELECT DISTINCT ON (concept) concept, concept_label.scheme, text
+    FROM concept_label JOIN concept ON concept.uri = concept_label.concept
+    WHERE concept_label.scheme = ANY (%(schemes)s) AND folded LIKE %(pattern)s AND NOT deprecated
+    ORDER BY concept, length(text), text
+    """
+_CONTAINING = """
+    SELECT DISTINCT concept FROM concept_label WHERE scheme = %(scheme)s AND folded LIKE %(pattern)s
+    ORDER BY concept LIMIT %(most)s
+    """
+CONTAINING_MAX = 500
+
+
+async def begun(database: Database, schemes: Sequence[str], text: str, *, most: int) -> list[tuple[str, str, str]]:
+    """Return concepts with a label that begins so: URI, scheme and that label, the shortest first."""
+    pattern = str(_pattern(text)).removeprefix("%")
+    rows = await database.rows(
+        f"SELECT * FROM ({_BEGUN}) AS begun ORDER BY length(text), text LIMIT %(most)s",  # ruff: ignore[S608] - ours.
+        {"schemes": list(schemes), "pattern": pattern, "most": most},
+    )
+    return [(uri, scheme, label) for uri, scheme, label in rows]
+
+
+async def containing(database: Database, scheme: str, text: str) -> list[str]:
+    """Return the URIs of concepts with a label that contains the text, up to CONTAINING_MAX."""
+    rows = await database.rows(_CONTAINING, {"scheme": scheme, "pattern": _pattern(text), "most": CONTAINING_MAX})
+    return [uri for (uri,) in rows]
 
 
 _NAMED = """

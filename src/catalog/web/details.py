@@ -73,6 +73,11 @@ def entries_of(values: Mapping[str, Any], *, labelled: bool = True) -> list[tupl
     ]
 
 
+def detail_of(key: str, value: Any) -> Detail:
+    """Return one value by its shape, whatever it is."""
+    return _detail(key, value, DEPTH_MAX)
+
+
 def _unsaid(value: Any) -> bool:
     return value is None or value in ("", [], {})
 

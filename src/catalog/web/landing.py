@@ -10,7 +10,7 @@ from catalog.exchange import citation
 from catalog.exchange.work import Work
 from catalog.web import rendering, wording
 from catalog.web.details import entries_of
-from catalog.web.search import FACETS, State
+from catalog.web.state import FACETS, State
 
 LINKED_CREATORS_MAX = 20
 # What a question's parts are called beside the search, too.

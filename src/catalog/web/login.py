@@ -20,9 +20,9 @@ from litestar.datastructures import Cookie
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 
-from catalog.access import identities, login, sessions
+from catalog.access import identities, login, principals, sessions
 from catalog.access.login import Answer, Begun, Client, LoginRefused
-from catalog.access.principals import NOBODY, Caller
+from catalog.access.principals import Caller
 from catalog.access.provider import Provider
 from catalog.api import requests
 from catalog.api.requests import AnyRequest
@@ -48,6 +48,8 @@ class Account:
     name: str | None
     form_key: str | None
     login_address: str
+    # Whether there is a desk for this visitor.
+    registers: bool = False
 
 
 # Of the request at hand; None where nobody can log in.
@@ -55,18 +57,19 @@ account: ContextVar[Account | None] = ContextVar("account", default=None)
 
 
 async def recognise(request: AnyRequest) -> None:
-    """Find out who looks at a page, before it is made."""
+    """Find out whether somebody is logged in, before a page is made."""
     account.set(None)
-    request.state.visitor = NOBODY
+    request.state.visitor = None
     client = requests.engines(request).login
     if client is None:
         return
     secret = _cookie(request, _SESSION)
     if secret is not None and _SECRET.fullmatch(secret):
         visitor = await sessions.visitor(requests.engines(request).database, secret)
-        if visitor.id is not None:
+        if visitor is not None:
             request.state.visitor = visitor
-            account.set(Account(visitor.name, sessions.form_key_of(secret), LOGIN_PATH))
+            key = sessions.form_key_of(secret)
+            account.set(Account(visitor.name, key, LOGIN_PATH, registers=visitor.may_register()))
             return
     here = quote(request.scope["path"])
     if request.scope["query_string"]:
@@ -74,9 +77,25 @@ async def recognise(request: AnyRequest) -> None:
     account.set(Account(None, None, f"{LOGIN_PATH}?next={quote(here, safe='')}"))
 
 
-def visitor(request: AnyRequest) -> Caller:
-    """Return who looks at a page."""
-    known: Caller = request.state.visitor
+async def form_key(request: AnyRequest) -> str | None:
+    """Return the key that a form of this browser's session must have; None where nobody is logged in."""
+    secret = _cookie(request, _SESSION)
+    return None if secret is None or (await visitor(request)).id is None else sessions.form_key_of(secret)
+
+
+def is_our_origin(request: AnyRequest) -> bool:
+    """Whether a form comes from a page of ours, as far as the browser says."""
+    client = requests.engines(request).login
+    origin = request.headers.get("origin")
+    # Browsers say where a form was shown; what says otherwise is of another site, whatever it holds.
+    return client is not None and (origin is None or origin == _origin(client))
+
+
+async def visitor(request: AnyRequest) -> Caller:
+    """Return who looks at a page: what nobody in particular may see is asked once, and only where it matters."""
+    known: Caller | None = request.state.visitor
+    if known is None:
+        known = request.state.visitor = await principals.nobody(requests.engines(request).database)
     return known
 
 
@@ -122,10 +141,7 @@ async def log_out(request: AnyRequest) -> Response[bytes]:
     if secret is None:
         return _sent_to("/")
     key = parse_qs(sent.decode("ascii", "replace")).get("key", [""])[0]
-    # Browsers say where a form was shown; what says otherwise is of another site, whatever it holds.
-    origin = request.headers.get("origin")
-    ours = origin is None or origin == _origin(client)
-    if not ours or not secrets.compare_digest(key.encode(), sessions.form_key_of(secret).encode()):
+    if not is_our_origin(request) or not secrets.compare_digest(key.encode(), sessions.form_key_of(secret).encode()):
         raise Forbidden("This form is not of your session; go back to a page of the catalog and log out there.")
     async with requests.engines(request).database.transaction() as session:
         await sessions.end(session, secret)

@@ -12,20 +12,34 @@ from urllib.parse import quote
 import msgspec
 from markupsafe import Markup
 
+from catalog.api.previews import FOLDER, form_of
 from catalog.exchange import citation, schema_org
 from catalog.exchange.formats import FORMATS
 from catalog.exchange.work import Work
 from catalog.web import rendering, wording
 from catalog.web.details import Detail, Listing, Text, entries_of
+from catalog.web.drawing import lineage_address
 from catalog.web.lineage import Traced
-from catalog.web.search import State
+from catalog.web.state import State
 
 MEMBER_TYPES = {"object": "Object of this catalog", "git": "Git commit", "image": "Container image", "url": "Address"}
 DIGEST_CHARS_SHOWN = 12
+# Enough to go on with; `catalog similar` tells more.
+SIMILAR_SHOWN = 5
+SIMILAR_TRAITS_SHOWN = 4
 # What a description may leave out, and the page asks for.
 DESCRIBED = ("name", "licence", "coverage", "external")
 # States in which the bytes of a file are had.
 SERVED = frozenset({"available", "overwritten"})
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """That an object is about to be removed: when at the earliest, and by which rule, standing where."""
+
+    at: str
+    rule: str
+    place: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +52,16 @@ class Creator:
     identifier_address: str | None
     affiliation: str | None
     affiliation_address: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Similar:
+    """Another object, and what the two share."""
+
+    title: str
+    address: str
+    kind_label: str
+    shared: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +79,19 @@ class File:
     state: str
     state_label: str
     address: str | None
+    preview_address: str | None
     found: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """The files of one folder; `depth` is how many folders it lies in, and the size that of all below it."""
+
+    path: str
+    depth: int
+    files: Sequence[File]
+    total: str
+    size: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +100,8 @@ class Version:
 
     name: str
     address: str | None
+    changes_address: str | None
+    since_address: str | None
     current: bool
     published_at: str
     note: str | None
@@ -98,12 +136,17 @@ def render_object(
     *,
     versions: Sequence[Mapping[str, Any]] = (),
     traced: Traced | None = None,
+    similar: Sequence[Mapping[str, Any]] = (),
+    edit_address: str | None = None,
     titles: Mapping[str, str] = MappingProxyType({}),
+    removal: Removal | None = None,
 ) -> str:
     """Return the page of an object as `GET /api/objects/{id}` answers it; `work` is the same as others are told of it.
 
     `versions` are those of `GET …/versions`; `as_published` makes the entry of one of them. `traced` is what it came
-    from, and what came of it. `titles` are those of objects that its metadata names and the reader may see, by id.
+    from, and what came of it; `similar` what `GET …/similar` lists. `edit_address` is where the reader may change it.
+    `titles` are those of objects that its metadata names and the reader may see, by id. `removal` is what those are
+    told who may change it.
     """
     kind_label = wording.kind_title(entry["kind"])
     today = wording.object_address(entry["id"])
@@ -130,16 +173,26 @@ def render_object(
         subjects=[
             (terms.get(uri, uri), State(chosen={"subject": (uri,)}).address()) for uri in entry.get("subjects") or ()
         ],
-        project_address=State(chosen={"project": (entry["project"],)}).address(),
+        project_address=f"/projects/{entry['project']}",
         kind_address=State(chosen={"kind": (entry["kind"],)}).address(),
         licence=entry.get("licence"),
         year=work.year,
         files=files,
+        folders=folders_of(entry.get("files") or ()),
         files_total=entry.get("files_total", len(files)),
         files_size=_total(entry.get("files") or ()),
         members=members,
         traced=traced or None,
-        provenance_address=f"/api/objects/{entry['id']}/provenance?direction=both",
+        similar=[
+            Similar(
+                one["title"],
+                wording.object_address(one["id"]),
+                wording.kind_title(one["kind"]),
+                one["shared"][:SIMILAR_TRAITS_SHOWN],
+            )
+            for one in similar
+        ],
+        lineage_address=lineage_address(entry["id"]),
         specifics=entries_of(metadata),
         coverage=_coverage(entry.get("coverage") or {}),
         dates=[(dated["type"], wording.date_text(dated["date"]), dated["date"]) for dated in entry.get("dates") or ()],
@@ -156,15 +209,33 @@ def render_object(
         cited=work.address,
         json_address=api_address,
         shown_version=shown_version,
-        versions=[_version(version, today, shown_version) for version in reversed(versions)],
+        versions=_versions(versions, today, shown_version),
         today_address=today,
+        edit_address=edit_address,
+        removal=removal,
     )
 
 
-def _version(version: Mapping[str, Any], today: str, shown: Mapping[str, Any] | None) -> Version:
+def _versions(versions: Sequence[Mapping[str, Any]], today: str, shown: Mapping[str, Any] | None) -> Sequence[Version]:
+    """Return the versions, newest first, each with what leads to the difference from the one before that is left."""
+    listed: list[Version] = []
+    before: Mapping[str, Any] | None = None
+    for version in versions:
+        listed.append(_version(version, today, shown, before))
+        if version["state"] == "published":
+            before = version
+    return list(reversed(listed))
+
+
+def _version(
+    version: Mapping[str, Any], today: str, shown: Mapping[str, Any] | None, before: Mapping[str, Any] | None
+) -> Version:
+    there = version["state"] == "published"
     return Version(
         name=f"Version {version['number']}" + (f" ({version['label']})" if version["label"] else ""),
-        address=f"{today}/versions/{version['number']}" if version["state"] == "published" else None,
+        address=f"{today}/versions/{version['number']}" if there else None,
+        changes_address=f"{today}/versions/{before['number']}/diff/{version['number']}" if there and before else None,
+        since_address=f"{today}/versions/{version['number']}/diff/draft" if there else None,
         current=shown is not None and shown["number"] == version["number"],
         published_at=version["published_at"],
         note=version["note"],
@@ -246,8 +317,34 @@ def _file(file: Mapping[str, Any]) -> File:
         state_label=wording.STATES.get(file["state"], file["state"]),
         # Of the pages, not of the API: whoever is logged in here is nobody there.
         address=wording.safe_address(file["href"].removeprefix("/api")) if available else None,
+        preview_address=_preview(file) if available else None,
         found=_found(found) if found else None,
     )
+
+
+def _preview(file: Mapping[str, Any]) -> str | None:
+    """Return the page that shows a file, unless it is one of a version or of a type that is not shown."""
+    before, files, path = file["href"].removeprefix("/api").partition("/files/")
+    if not files or "/versions/" in before or form_of(file["media_type"], file["size"]) is None:
+        return None
+    return wording.safe_address(f"{before}/{FOLDER}/{path}")
+
+
+def folders_of(files: Sequence[Mapping[str, Any]]) -> list[Folder]:
+    """Return all folders as they come in files that are sorted by path: each before what lies in it."""
+    inside: dict[str, list[Mapping[str, Any]]] = {}
+    for file in files:
+        folder = file["path"].rpartition("/")[0]
+        parts = folder.split("/") if folder else []
+        for count in range(1, len(parts) + 1):
+            inside.setdefault("/".join(parts[:count]), [])
+        inside.setdefault(folder, []).append(file)
+    told = []
+    for path, own in inside.items():
+        below = [file for file in files if not path or file["path"].startswith(f"{path}/")]
+        total = wording.counted(len(below), "file", "files")
+        told.append(Folder(path, path.count("/"), [_file(file) for file in own], total, _total(below)))
+    return told
 
 
 def _found(found: Mapping[str, Any]) -> str:

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 
 from catalog.errors import Fault, SnapshotGone, VersionGone
 from catalog.web import rendering
-from catalog.web.search import State
+from catalog.web.state import State
 
 # For people; the title of a problem document is for programs.
 HEADINGS = {
     400: "This address cannot be read",
-    401: "Your sign-in is not known",
+    401: "Log in to see this",
     403: "This is not yours to see",
     404: "Nothing here",
     405: "This page cannot do that",
@@ -21,6 +21,13 @@ HEADINGS = {
     500: "Something failed on our side",
     503: "A part of the catalog does not answer",
 }
+FOR_PEOPLE = "This page is for people who are logged in."
+NO_LOGIN = (
+    "This page is for people who are logged in, and this catalog has no login: whoever runs it names an OpenID "
+    "provider (CATALOG_OIDC_ISSUER, CATALOG_OIDC_CLIENT_ID). Until then a token does the same through the API and the "
+    "command line."
+)
+NO_LOGIN_HEADING = "Nobody can log in here"
 ADVICE = {
     404: "The address may be mistyped, or the object may not be public.",
     410: "Its record is closed and its files are no longer offered. Whoever gave you the address may know more.",
@@ -50,17 +57,19 @@ def render_problem(
     request_id: str | None = None,
     gone: type[Exception] | None = None,
     left_address: str | None = None,
+    titled: str | None = None,
 ) -> str:
     """Return the page for an error of that status; `detail` is the catalog's own sentence about it.
 
-    `gone` tells what was withdrawn; `left_address` leads to the object of which only a version was.
+    `gone` tells what was withdrawn; `left_address` leads to the object of which only a version was; `titled` is the
+    heading where the one of the status does not fit.
     """
     heading, advice = GONE.get(gone, (HEADINGS.get(status, "This did not work"), ADVICE.get(status)))
     return rendering.render(
         "problem.html",
         state=State(),
         status=status,
-        heading=heading,
+        heading=titled or heading,
         detail=detail,
         advice=advice,
         left_address=left_address,

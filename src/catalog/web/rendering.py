@@ -16,11 +16,19 @@ SITE_NAME = "Science Catalog"
 STATIC_FOLDER = Path(__file__).parent / "static"
 STATIC_PATH = "/static"
 
-# No script at all, nothing from elsewhere, no framing. `data:` carries the arrows and ticks in Pico's style sheet.
+# Our own scripts as files, none within a page; nothing from elsewhere, no framing. `data:` carries the arrows and ticks
+# in Pico's style sheet. No page needs a script: what they do is help.
 CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+
+
+def policy_with(origin: str) -> str:
+    """Return the policy of a page that shows pictures or plays sounds which lie at one other origin."""
+    return CONTENT_SECURITY_POLICY.replace("img-src 'self' data:", f"img-src 'self' data: {origin}; media-src {origin}")
+
+
 # Beside what every answer has (`X-Content-Type-Options`).
 SECURITY_HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
@@ -54,6 +62,8 @@ def _environment() -> Environment:
     )
     environment.globals.update(asset=asset, site_name=SITE_NAME, account=login.account.get)
     environment.filters.update(
+        coded=wording.coded,
+        licence=wording.licence_text,
         counted=wording.counted,
         day=wording.day_text,
         instant=wording.instant_text,

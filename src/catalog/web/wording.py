@@ -11,10 +11,13 @@ from urllib.parse import quote, urlsplit
 from markupsafe import Markup, escape
 
 from catalog.objects import kinds
+from catalog.storage.backends import Health
+from catalog.storage.health import Standing
 
 # Abbreviations that a plain capital would spoil, and units that a key carries in its name.
 _SPELLED = {
     "doi": "DOI",
+    "dois": "DOIs",
     "dtype": "data type",
     "ecr": "ECR",
     "hz": "(Hz)",
@@ -56,6 +59,17 @@ def size_text(size: int) -> str:
         if amount < _UNIT_STEP - 0.05:
             return f"{amount:.1f} {unit}"
     return f"{amount:.1f} PB"
+
+
+def size_range(text: str) -> str:
+    """Return a range of sizes in bytes as people read it: 1000..999999 is 1.0 kB to 1.0 MB; anything else as it is."""
+    low, dots, high = text.partition("..")
+    if not dots or not (low or "0").isascii() or not (low or "0").isdigit() or not (high or "0").isdigit():
+        return text
+    if not high:
+        return f"{size_text(int(low or '0'))} or more"
+    above = size_text(int(high) + 1)
+    return f"{size_text(int(low))} to {above}" if low else f"less than {above}"
 
 
 def number_text(number: float) -> str:
@@ -158,6 +172,31 @@ def marked(highlight: str) -> Markup:
     )
 
 
+_CODE = re.compile("`([^`]+)`")
+
+
+def coded(text: str) -> Markup:
+    """Return a text of ours in which `such` words are code, as they are in the file that it comes from."""
+    pieces = _CODE.split(text)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(piece) if place % 2 else escape(piece) for place, piece in enumerate(pieces)
+    )
+
+
+# Licences of Creative Commons are named by an address, which says which one it is.
+_CREATIVE_COMMONS = re.compile(
+    r"https?://creativecommons[.]org/(?:licenses/([a-z-]+)|publicdomain/(zero))/([0-9.]+)/?.*"
+)
+
+
+def licence_text(licence: str) -> str:
+    """Return what a licence is called that may be named by an address: CC BY 4.0; anything else as it stands."""
+    found = _CREATIVE_COMMONS.fullmatch(licence)
+    if found is None:
+        return licence
+    return f"CC {found[1].upper()} {found[3]}" if found[1] else f"CC0 {found[3]}"
+
+
 def unmarked(highlight: str) -> str:
     """Return the plain text of a search highlight."""
     return html.unescape(_TAG.sub("", highlight))
@@ -180,3 +219,12 @@ def safe_address(address: str | None) -> str | None:
 def object_address(object_id: str) -> str:
     """Return the path of an object's page."""
     return f"/objects/{quote(object_id, safe='')}"
+
+
+def health_text(standing: Standing | None) -> str:
+    """Say how a store was found, where it was tried at all."""
+    if standing is None:
+        return "not tried yet"
+    if standing.state is Health.FAILING:
+        return "fails"
+    return "works" if standing.suspected_at is None else "failed just now"

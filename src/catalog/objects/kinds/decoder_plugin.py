@@ -28,7 +28,7 @@ class DecoderPlugin(Metadata):
         """Tell what it decodes and where its source is."""
         yield from self.sensors
         yield from (value.name for value in self.values)
-        yield from (self.language, self.source.url)
+        yield from (self.language, self.source.url, self.source.commit)
 
 
 KIND = Kind(

@@ -48,7 +48,7 @@ class DockerImage(Metadata):
         yield self.reference
         yield from self.platforms
         if self.source is not None:
-            yield self.source.url
+            yield from (self.source.url, self.source.commit)
 
 
 KIND = Kind(

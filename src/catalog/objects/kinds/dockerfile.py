@@ -30,7 +30,7 @@ class Dockerfile(Metadata):
 
     def searchable(self) -> Iterator[str | None]:
         """Tell what it builds on and where it is."""
-        yield from (self.source.url, *self.base_images)
+        yield from (self.source.url, self.source.commit, *self.base_images)
 
 
 KIND = Kind(

@@ -106,7 +106,9 @@ class EcrBundle(Metadata):
         for member in self.members:
             yield from (member.name, member.role)
             match member:
-                case GitMember() | UrlMember():
+                case GitMember():
+                    yield from (member.url, member.commit)
+                case UrlMember():
                     yield member.url
                 case ImageMember():
                     yield member.reference

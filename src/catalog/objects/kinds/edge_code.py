@@ -30,7 +30,7 @@ class EdgeCode(Metadata):
     def searchable(self) -> Iterator[str | None]:
         """Tell what it runs on and where its source is."""
         yield from (need.name for need in self.runtime)
-        yield from (self.language, self.source.url)
+        yield from (self.language, self.source.url, self.source.commit)
 
 
 KIND = Kind(

@@ -39,7 +39,7 @@ class TriggerApp(Metadata):
     def searchable(self) -> Iterator[str | None]:
         """Tell what it watches and where its source is."""
         yield from (watched.name for watched in self.watches)
-        yield from (self.language, self.source.url)
+        yield from (self.language, self.source.url, self.source.commit)
 
 
 KIND = Kind(

@@ -1,0 +1,90 @@
+"""Read objects for their meaning: after their documents, apart from them, and again only where the text is another."""
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from catalog import queue
+from catalog.engines import Engines
+from catalog.errors import CatalogError
+from catalog.objects import reading
+from catalog.objects.reading import Entry
+from catalog.queue import Claim
+from catalog.search import vectors
+from catalog.search.embedding import Embedder, digest_of, text_of
+from catalog.search.vectors import EMBED
+
+log = structlog.get_logger("indexer.embedding")
+
+# A text takes a tenth of a second, on a busy machine half a one: far below a lease.
+BATCH = 16
+
+
+async def is_wanted(engines: Engines, session: AsyncSession) -> bool:
+    """Whether objects are read for their meaning here: it is not off, the model is there, and so is the table."""
+    return engines.embedder is not None and engines.embedder.is_there and await vectors.is_there(session)
+
+
+async def prepare(engines: Engines) -> None:
+    """Queue what has no vector, or one of an older state: written while nobody read, or cut short by a crash."""
+    if engines.embedder is None:
+        return
+    if not engines.embedder.is_there:
+        log.info("no language model", note="hybrid search answers by words; see requirements/hybrid.txt")
+        return
+    async with engines.database.transaction() as session:
+        if not await vectors.is_there(session):
+            log.warning("no vectors", note="hybrid search answers by words; install pgvector and run catalog migrate")
+            return
+        missing = await vectors.queue_missing(session)
+    engines.embedder.open()
+    if missing:
+        log.info("objects are to be read for their meaning", objects=missing)
+
+
+async def step(engines: Engines) -> int:
+    """Claim a batch of objects and bring their vectors up to date; returns how many were claimed."""
+    if engines.embedder is None:
+        return 0
+    async with engines.database.transaction() as session:
+        if not await is_wanted(engines, session):
+            return 0
+        claims = await queue.claim(session, EMBED, most=BATCH)
+        ids = [one for claim in claims if (one := _id_of(claim)) is not None]
+        entries = {entry.id: entry for entry in await reading.read_for_index(session, ids)} if ids else {}
+        known = await vectors.digests(session, ids)
+    if not claims:
+        return 0
+    there = [entry for entry in entries.values() if entry.withdrawn_at is None]
+    try:
+        kept = await _read(engines.embedder, there, known)
+    except CatalogError:
+        # Of the model, not of these objects.
+        async with engines.database.transaction() as session:
+            await queue.release(session, claims)
+        raise
+    async with engines.database.transaction() as session:
+        held = await queue.hold(session, claims)
+        mine = {_id_of(claim) for claim in held}
+        await vectors.keep(session, [one for one in kept if one.object_id in mine])
+        gone = [entry.id for entry in entries.values() if entry.withdrawn_at is not None and entry.id in mine]
+        await vectors.forget(session, gone)
+        await queue.finish(session, held)
+    return len(claims)
+
+
+async def _read(embedder: Embedder, entries: Sequence[Entry], known: Mapping[UUID, bytes]) -> list[vectors.Kept]:
+    texts = {entry.id: text_of(entry.record) for entry in entries}
+    digests = {one: digest_of(text) for one, text in texts.items()}
+    others = [entry.id for entry in entries if known.get(entry.id) != digests[entry.id]]
+    made = dict(zip(others, await embedder.vectors([texts[one] for one in others]) if others else [], strict=True))
+    return [vectors.kept(entry, digests[entry.id], made.get(entry.id)) for entry in entries]
+
+
+def _id_of(claim: Claim) -> UUID | None:
+    try:
+        return UUID(claim.subject)
+    except ValueError:
+        return None

@@ -1,0 +1,1 @@
+"""Saved searches: what fits them, and who is told."""

@@ -1,0 +1,1 @@
+"""The pages in a real browser: whether everybody can read them, in every light and width."""

@@ -1,0 +1,1 @@
+"""The evaluation of the search: what its figures mean, and a part of it on the engines of the tests."""

@@ -1,0 +1,194 @@
+"""A scan tells what lies in a backend, whatever was notified, and whatever happens to the process that walks."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any, cast
+from uuid import UUID
+
+import pytest
+
+from catalog import queue
+from catalog.errors import Unavailable
+from catalog.inventory import scanning
+from catalog.inventory.tables import Scan
+from catalog.objects import discovered
+from catalog.storage import s3
+from catalog.storage.keys import OWN
+from catalog.storage.listings import Page
+from catalog.storage.s3 import Store
+from indexer import hashes, keys, scans
+from tests.indexer.scene import Scene, declared, project
+
+CSV = b"depth,pH\n10,6.4\n"
+OTHER = b"depth,pH\n10,9.9\n"
+# SeaweedFS lists folder by folder, so that `a/b` comes before `a-b`, whose byte is the smaller one.
+ODD = ("a/b", "a-b/c", "a.b", "a b", "a/b c/d", "aß", "a%2Fb", "a+b", "zz/" + "y/" * 20 + "x")
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three keys a page, two pages a step."""
+    monkeypatch.setattr(s3, "PAGE_KEYS", 3)
+    monkeypatch.setattr(scans, "PAGES_AT_ONCE", 2)
+
+
+class Breaking:
+    """A store whose listing breaks off after some pages."""
+
+    def __init__(self, store: Store, pages: int) -> None:
+        self._store = store
+        self._left = pages
+
+    async def pages(self, prefix: str, *, after: str | None = None) -> AsyncIterator[Page]:
+        async for page in self._store.pages(prefix, after=after):
+            if not self._left:
+                raise Unavailable("The store went away.")
+            self._left -= 1
+            yield page
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+async def begun(scene: Scene) -> Scan:
+    async with scene.engines.database.transaction() as session:
+        return await scanning.begin(session, OWN, scope=None, caller=scene.caller)
+
+
+async def as_it_is(scene: Scene, scan: Scan) -> Scan:
+    async with scene.engines.database.transaction() as session:
+        found = await scanning.find(session, scan.id)
+    assert found is not None
+    return found
+
+
+async def scanned(scene: Scene) -> Scan:
+    """Scan all of the scene's store, and look at what has to be looked at."""
+    scan = await begun(scene)
+    while await scans.step(scene.engines):
+        pass
+    while await keys.step(scene.engines):
+        pass
+    return await as_it_is(scene, scan)
+
+
+async def found_in(scene: Scene, where: str) -> dict[str, tuple[str | None, int]]:
+    """Return stage and size of each file that was discovered in a project, by its place there."""
+    async with scene.engines.database.transaction() as session:
+        files = await discovered.page(session, project=where, after=None, limit=1_000)
+    prefix = scene.engines.placement.prefix
+    within = f"{prefix}/{where}/" if prefix else f"{where}/"
+    return {one.key.removeprefix(within): (one.stage, one.size) for one in files}
+
+
+async def bring(scene: Scene, where: str, *paths: str, content: bytes = CSV) -> list[str]:
+    prefix = scene.engines.placement.prefix
+    made = [f"{prefix}/{where}/{path}" if prefix else f"{where}/{path}" for path in paths]
+    for key in made:
+        await scene.overwrite(key, content)
+    return made
+
+
+@pytest.mark.req("DEWRANGLE-RFC-3", "DEWRANGLE-RFC-9")
+@pytest.mark.usefixtures("small_pages")
+async def test_a_scan_finds_every_file_that_nobody_told_of_once(scene: Scene) -> None:
+    where = project()
+    places = {f"source/{name}": ("source", len(CSV)) for name in ODD} | {"harmonized/all.csv": ("harmonized", len(CSV))}
+    await bring(scene, where, *places)
+
+    first = await scanned(scene)
+    found = await found_in(scene, where)
+    second = await scanned(scene)
+
+    assert found == places
+    assert (first.state, first.added >= len(places), first.ended_at is not None) == ("done", True, True)
+    assert (second.files, second.bytes, second.added, second.changed) == (first.files, first.bytes, 0, 0)
+    left = await scene.engines.database.rows("SELECT count(*) FROM scanned_key", {})
+    assert left == [(0,)]
+
+
+@pytest.mark.usefixtures("small_pages")
+async def test_a_scan_that_breaks_off_goes_on_where_it_was(scene: Scene) -> None:
+    where = project()
+    await bring(scene, where, *(f"source/{number:02}.csv" for number in range(20)))
+    whole = await scanned(scene)
+    scan = await begun(scene)
+
+    breaking = replace(scene.engines, store=cast("Any", Breaking(scene.engines.store, pages=3)))
+    while (await as_it_is(scene, scan)).reason is None:
+        await scans.step(breaking)
+    broken = await as_it_is(scene, scan)
+    async with scene.engines.database.transaction() as session:
+        # As if its wait were over.
+        await queue.put(session, scanning.SCAN, [str(scan.id)])
+    while await scans.step(scene.engines):
+        pass
+    ended = await as_it_is(scene, scan)
+
+    assert (broken.state, broken.files, broken.reason) == ("running", 9, "The store went away.")
+    assert (ended.state, ended.files, ended.bytes, ended.added, ended.reason) == (
+        "done",
+        whole.files,
+        whole.bytes,
+        0,
+        None,
+    )
+
+
+async def test_what_went_away_unheard_is_forgotten_or_missing_and_what_came_unheard_is_there(scene: Scene) -> None:
+    where = project()
+    foreign = await bring(scene, where, "source/a.csv", "source/b.csv")
+    held, (kept,) = await scene.register(declared("soil.csv", CSV), project=where)
+    await scene.upload(kept, CSV)
+    await scanned(scene)
+    available = [str(file.state) for file in (await scene.entry(held.id)).files]
+    await scene.engines.store.remove(foreign[0])
+    await scene.engines.store.remove(kept.key)
+    await scene.overwrite(foreign[1], CSV + CSV)
+
+    scan = await scanned(scene)
+
+    assert available == ["available"]
+    assert await found_in(scene, where) == {"source/b.csv": ("source", 2 * len(CSV))}
+    assert [str(file.state) for file in (await scene.entry(held.id)).files] == ["missing"]
+    assert (scan.added, scan.changed, scan.looks) == (0, 1, 2)
+
+
+async def test_one_scan_of_a_backend_runs_at_a_time(scene: Scene) -> None:
+    first, second = await begun(scene), await begun(scene)
+    while await scans.step(scene.engines):
+        pass
+    third = await begun(scene)
+    assert first.id == second.id
+    assert third.id != first.id
+    while await scans.step(scene.engines):
+        pass
+
+
+@pytest.mark.req("DEWRANGLE-RFC-3")
+async def test_a_file_that_was_found_is_read_for_its_hash_which_lasts_as_long_as_its_bytes(scene: Scene) -> None:
+    where = project()
+    (key,) = await bring(scene, where, "source/a.csv")
+    await scanned(scene)
+
+    async def told() -> list[tuple[UUID, str | None]]:
+        return await scene.engines.database.rows("SELECT id, sha256 FROM discovered_file WHERE key = %(k)s", {"k": key})
+
+    ((file_id, before),) = await told()
+    async with scene.engines.database.transaction() as session:
+        wanted = await discovered.want_hashes(session, [file_id])
+    while await hashes.step(scene.engines):
+        pass
+    ((_, read),) = await told()
+    async with scene.engines.database.transaction() as session:
+        again = await discovered.want_hashes(session, [file_id])
+    same = await scanned(scene)
+    ((_, kept),) = await told()
+    await scene.overwrite(key, OTHER)
+    await scanned(scene)
+    ((_, forgotten),) = await told()
+
+    assert (before, wanted, again, same.changed) == (None, 1, 0, 0)
+    assert read == kept == hashlib.sha256(CSV).hexdigest()
+    assert forgotten is None

@@ -1,0 +1,1 @@
+"""What somebody may not see changes no answer: random worlds, asked with it and without it."""
