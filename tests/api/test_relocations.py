@@ -49,6 +49,8 @@ async def told(lab: Lab, relocation_id: str) -> dict[str, Any]:
     answer = await lab.lead.get(f"/api/relocations/{relocation_id}")
     assert answer.status_code == 200, answer.text
     shown: dict[str, Any] = answer.json()
+    # Read while files move, it is of one moment.
+    assert (shown["removal_from"] is None) == (shown["amounts"]["switched"]["files"] == 0), shown
     return shown
 
 

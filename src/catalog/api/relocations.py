@@ -18,6 +18,7 @@ from catalog.access.scopes import Scope
 from catalog.api import requests, shapes
 from catalog.api.contract import Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
+from catalog.database import consistently
 from catalog.engines import Engines
 from catalog.errors import CatalogError, Fault, Unprocessable
 from catalog.objects import located, relocations
@@ -363,6 +364,7 @@ async def list_relocations(request: AnyRequest) -> Response[bytes]:
     caller.must_be_known()
     asked = requests.query(request, RelocationsQuery)
     async with requests.engines(request).database.transaction() as session:
+        await consistently(session)
         await relocations.must_administer(session, asked.scope, caller=caller)
         found = await relocations.of(session, asked.scope)
         items = [await _shown(session, request, one, caller) for one in found]
@@ -386,6 +388,8 @@ async def read_relocation(request: AnyRequest) -> Response[bytes]:
     caller = await requests.caller(request)
     caller.must_be_known()
     async with requests.engines(request).database.transaction() as session:
+        # Files move meanwhile: the counts, the moments and the state are told as of one.
+        await consistently(session)
         found = await relocations.find(session, requests.object_id(request, "relocation_id"), caller=caller)
         return await _answered(session, request, found, caller)
 

@@ -201,7 +201,7 @@ async def of(session: AsyncSession, scope: str) -> list[Relocation]:
 
 
 async def progress(session: AsyncSession, relocation: Relocation, *, audience: Audience) -> Progress:
-    """Return how far a relocation is, and which files are in trouble."""
+    """Return how far a relocation is, and which files are in trouble; call `consistently` before the first read."""
     mine = moves.c.relocation_id == relocation.id
     recently = moves.c.copied_at > sa.func.now() - timedelta(seconds=RATE_SECONDS)
     further = await session.execute(
