@@ -1,8 +1,9 @@
 """The loop: lanes that step while there is work, sleep until the bell rings, and outlive every engine's absence."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 
 import psycopg
@@ -15,7 +16,10 @@ from catalog.alerts import matches, topics
 from catalog.alerts import notices as told_notices
 from catalog.engines import Engines
 from catalog.errors import CatalogError, Unavailable
-from catalog.objects import changing, granting, remembering, uploads
+from catalog.inventory import fixity as inventory_fixity
+from catalog.inventory import scanning
+from catalog.objects import changing, discovered, granting, relocations, remembering, uploads
+from catalog.retention import clock, leftovers
 from catalog.search import unfound, vectors
 from catalog.storage import capacity, health
 from indexer import (
@@ -44,6 +48,8 @@ POLL_SECONDS = 1.0
 AWAY_SECONDS = 1.0
 # While one batch is on its way to the index, the next is read and projected.
 DOCUMENT_LANES = 2
+# The files of a folder arrive one by one, hundreds in a second, and cost a tenth when many are settled together.
+GATHER_SECONDS = 0.05
 DRAIN_POLL_SECONDS = 0.05
 HOUSEKEEPING_SECONDS = 3600.0
 # What is sent elsewhere may have to wait for others, and is not waited for.
@@ -60,20 +66,34 @@ DRAINED = (
 Step = Callable[[Engines], Awaitable[int]]
 
 
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One kind of work: the step that does some of it, and the queue's topic that says there is any.
+
+    One that gathers lets more come in where it just had fewer than so many: what comes one by one, thousands of times,
+    is then done in batches, and what comes alone is done at once.
+    """
+
+    step: Step
+    topic: str
+    gathers: int = 0
+
+
 class Wakener:
-    """Spreads each ring of the bell to every lane."""
+    """Spreads each ring of the bell to the lanes of its topics: all the others would look for nothing."""
 
     def __init__(self) -> None:
-        self._rung = asyncio.Event()
+        self._rings: dict[str, asyncio.Event] = {}
 
-    def wake(self) -> None:
-        """Let every waiting lane go on."""
-        self._rung.set()
-        self._rung = asyncio.Event()
+    def wake(self, topics: Collection[str] | None = None) -> None:
+        """Let the lanes of these topics go on, or all of them."""
+        for topic in list(self._rings) if topics is None else topics:
+            if (ring := self._rings.pop(topic, None)) is not None:
+                ring.set()
 
-    def next_ring(self) -> asyncio.Event:
+    def next_ring(self, topic: str) -> asyncio.Event:
         """Return what the next ring sets: take it before looking for work, or a ring in between is missed."""
-        return self._rung
+        return self._rings.setdefault(topic, asyncio.Event())
 
 
 async def _sleep(until: asyncio.Event, seconds: float) -> None:
@@ -106,6 +126,30 @@ async def prepare(engines: Engines) -> None:
             return
 
 
+LANES = (
+    Lane(keys.step, uploads.KEY, gathers=keys.BATCH),
+    *[Lane(documents.step, changing.INDEX)] * DOCUMENT_LANES,
+    Lane(documents.purge_step, documents.PURGE),
+    Lane(outside.step, changing.OUTSIDE),
+    Lane(dois.step, changing.DOI),
+    Lane(embargoes.step, granting.EMBARGO),
+    Lane(alerts.saved_step, topics.SAVED),
+    Lane(alerts.match_step, topics.MATCH),
+    Lane(alerts.alert_step, topics.ALERT),
+    Lane(telling.confirm_step, topics.CONFIRM),
+    Lane(telling.step, topics.TELL),
+    Lane(probes.step, health.PROBE),
+    Lane(notices.step, topics.NOTICE),
+    Lane(embedding.step, vectors.EMBED),
+    Lane(scans.step, scanning.SCAN),
+    Lane(hashes.step, discovered.HASH),
+    Lane(fixity.step, inventory_fixity.FIXITY),
+    Lane(retention.step, clock.RETENTION),
+    Lane(retention.leftover_step, leftovers.LEFTOVER),
+    Lane(relocating.step, relocations.RELOCATE),
+)
+
+
 async def run(engines: Engines, stop: asyncio.Event) -> None:
     """Work until asked to stop; the batch in hand is finished first."""
     wakener = Wakener()
@@ -117,31 +161,9 @@ async def run(engines: Engines, stop: asyncio.Event) -> None:
         if not stop.is_set():
             await preparing
             log.info("indexer running")
-            steps: list[Step] = [
-                keys.step,
-                *[documents.step] * DOCUMENT_LANES,
-                documents.purge_step,
-                outside.step,
-                dois.step,
-                embargoes.step,
-                alerts.saved_step,
-                alerts.match_step,
-                alerts.alert_step,
-                telling.confirm_step,
-                telling.step,
-                probes.step,
-                notices.step,
-                embedding.step,
-                scans.step,
-                hashes.step,
-                fixity.step,
-                retention.step,
-                retention.leftover_step,
-                relocating.step,
-            ]
             async with asyncio.TaskGroup() as lanes:
-                for step in steps:
-                    lanes.create_task(_lane(engines, step, wakener, stop))
+                for lane in LANES:
+                    lanes.create_task(_work(engines, lane, wakener, stop))
                 lanes.create_task(_keep_house(engines, stop))
                 await stop.wait()
                 wakener.wake()
@@ -152,22 +174,24 @@ async def run(engines: Engines, stop: asyncio.Event) -> None:
     log.info("indexer stopped")
 
 
-async def _lane(engines: Engines, step: Step, wakener: Wakener, stop: asyncio.Event) -> None:
+async def _work(engines: Engines, lane: Lane, wakener: Wakener, stop: asyncio.Event) -> None:
     while not stop.is_set():
-        ring = wakener.next_ring()
+        ring = wakener.next_ring(lane.topic)
         try:
-            handled = await step(engines)
+            handled = await lane.step(engines)
         except (CatalogError, sa.exc.SQLAlchemyError) as fault:
-            log.warning("lane waits", step=step.__module__, reason=_line(fault))
+            log.warning("lane waits", step=lane.step.__module__, reason=_line(fault))
             await _sleep(stop, AWAY_SECONDS)
             continue
         except Exception:
             # Nobody foresaw this: it is told, and the other lanes go on. Leases bring back what was claimed.
-            log.exception("lane failed", step=step.__module__)
+            log.exception("lane failed", step=lane.step.__module__)
             await _sleep(stop, AWAY_SECONDS)
             continue
         if not handled:
             await _sleep(ring, POLL_SECONDS)
+        elif handled < lane.gathers:
+            await _sleep(stop, GATHER_SECONDS)
 
 
 async def _listen(url: str, wakener: Wakener) -> None:
@@ -175,8 +199,7 @@ async def _listen(url: str, wakener: Wakener) -> None:
         try:
             async with queue.listening(url) as heard:
                 while True:
-                    await heard(POLL_SECONDS)
-                    wakener.wake()
+                    wakener.wake(await heard(POLL_SECONDS))
         except (psycopg.Error, OSError) as fault:
             log.warning("bell not heard, polling", reason=type(fault).__name__)
             await asyncio.sleep(AWAY_SECONDS)

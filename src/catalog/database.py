@@ -4,7 +4,7 @@ Knows nothing of tables: rooms declare theirs on `SQLModel.metadata`, whose nami
 every constraint has a name a migration can drop.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -25,7 +25,7 @@ SQLModel.metadata.naming_convention = {
     "pk": "pk_%(table_name)s",
 }
 
-# What a session leaves in `session.info` when it has put something into the queue.
+# The topics of which a session has put something into the queue, in `session.info`.
 QUEUED = "queued"
 
 # A statement that runs longer is a mistake or an attack; a lock that is not had in time is answered, not waited for.
@@ -119,7 +119,7 @@ class Database:
                 "application_name": "catalog reading",
             },
         )
-        self.on_queued: Callable[[], None] | None = None
+        self.on_queued: Callable[[Collection[str]], None] | None = None
 
     def __repr__(self) -> str:
         """Name the server, never the password."""
@@ -130,8 +130,9 @@ class Database:
         """Commit at the end of the block, roll back when it raises; ring for the indexer if something was queued."""
         async with AsyncSession(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
-        if self.on_queued is not None and session.info.get(QUEUED):
-            self.on_queued()
+        queued: Collection[str] = session.info.get(QUEUED, ())
+        if self.on_queued is not None and queued:
+            self.on_queued(queued)
 
     async def rows(self, statement: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Return the rows of one read that needs no transaction: one round trip, prepared when it is asked often.

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 import psycopg
@@ -154,7 +155,12 @@ async def put(session: AsyncSession, topic: str, subjects: Collection[str], *, a
     # By code point, as Postgres orders by the collation "C": one order for everybody who locks several entries.
     await session.execute(_PUT, {"topic": topic, "subjects": sorted(set(subjects)), "after": after})
     if not after:
-        session.info[QUEUED] = True
+        ring(session, topic)
+
+
+def ring(session: AsyncSession, topic: str) -> None:
+    """Have the bell rung for a topic once the transaction is committed, for whoever writes entries by itself."""
+    session.info.setdefault(QUEUED, set()).add(topic)
 
 
 async def claim(session: AsyncSession, topic: str, *, most: int, lease: timedelta = LEASE) -> list[Claim]:
@@ -278,6 +284,9 @@ async def any_of(session: AsyncSession, topic: str) -> bool:
     return bool((await session.execute(sa.select(sa.exists().where(_table.c.topic == topic)))).scalar_one())
 
 
+_NOTIFY = sa.text(f"SELECT pg_notify('{CHANNEL}', :told)")
+
+
 class Bell:
     """Wakes indexers soon after a commit, on a connection of its own: the write itself pays nothing.
 
@@ -287,9 +296,11 @@ class Bell:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._wanted = asyncio.Event()
+        self._topics: set[str] = set()
 
-    def ring(self) -> None:
-        """Ask for a ring; returns at once."""
+    def ring(self, topics: Collection[str]) -> None:
+        """Ask for a ring that says of which topics there is something; returns at once."""
+        self._topics.update(topics)
         self._wanted.set()
 
     async def run(self) -> None:
@@ -297,10 +308,11 @@ class Bell:
         while True:
             await self._wanted.wait()
             self._wanted.clear()
+            told, self._topics = " ".join(sorted(self._topics)), set()
             try:
                 async with self._database.engine.connect() as connection:
                     await connection.execution_options(isolation_level="AUTOCOMMIT")
-                    await connection.execute(sa.text(f"NOTIFY {CHANNEL}"))
+                    await connection.execute(_NOTIFY, {"told": told})
             except sa.exc.SQLAlchemyError as fault:
                 # The server is away, or all connections are in use. Indexers poll as well: nothing is lost but speed.
                 log.warning("bell not rung", reason=type(fault).__name__)
@@ -310,13 +322,16 @@ class Bell:
 
 @asynccontextmanager
 async def listening(url: str) -> AsyncGenerator[Any]:
-    """Yield a coroutine function `heard(seconds)` that returns when the bell rang or the time is over."""
+    """Yield a coroutine function `heard(seconds)` that returns the topics for which the bell rang, none if it did not.
+
+    None where it rang without naming any, as older processes do: there may be something of every topic.
+    """
     connection = await psycopg.AsyncConnection.connect(url, autocommit=True, connect_timeout=5)
     async with connection:
         await connection.execute(f"LISTEN {CHANNEL}")
 
-        async def heard(seconds: float) -> None:
-            async for _ in connection.notifies(timeout=seconds, stop_after=1):
-                pass
+        async def heard(seconds: float) -> frozenset[str] | None:
+            told = [notice.payload.split() async for notice in connection.notifies(timeout=seconds, stop_after=1)]
+            return frozenset(chain(*told)) if all(told) else None
 
         yield heard

@@ -46,9 +46,9 @@ class Ear:
             told.append(notice.payload)
         raise AssertionError(f"{text} was not heard, only {told}")
 
-    async def ring(self) -> None:
-        """Return when the bell rang once."""
-        assert [notice.payload async for notice in self._connection.notifies(timeout=20, stop_after=1)] == [""]
+    async def ring(self) -> list[str]:
+        """Return what the bell says when it rings once."""
+        return [notice.payload async for notice in self._connection.notifies(timeout=20, stop_after=1)]
 
 
 @pytest.fixture
@@ -89,23 +89,23 @@ async def test_a_write_is_told_after_its_commit_and_never_before(topic: Topic, e
             await queue.put(session, topic.name, ["a"])
             await ear.mark("before the commit")
             assert await ear.until("before the commit") == []
-        await ear.ring()
+        assert await ear.ring() == [topic.name]
 
     assert await topic.claimed() == ["a"]
 
 
 async def test_a_thousand_rings_at_once_are_told_once(database: Database, ear: Ear) -> None:
     async with ringing(database) as bell:
-        for _ in range(1_000):
-            bell.ring()
-        await ear.ring()
+        for number in range(1_000):
+            bell.ring([f"topic-{number % 3}"])
+        assert await ear.ring() == ["topic-0 topic-1 topic-2"]
         await ear.mark("after the rings")
         assert await ear.until("after the rings") == []
 
 
 async def test_what_is_rolled_back_rings_nobody(topic: Topic) -> None:
     rung: list[str] = []
-    topic.database.on_queued = lambda: rung.append("rung")
+    topic.database.on_queued = rung.extend
     try:
         async with abandoned(topic.database) as session:
             await queue.put(session, topic.name, ["a"])
@@ -118,12 +118,21 @@ async def test_an_indexer_that_listens_wakes_long_before_it_would_have_polled(to
     async with queue.listening(topic.database.url) as heard, ringing(topic.database):
         waiting = asyncio.create_task(heard(60))
         await topic.put("a")
-        await asyncio.wait_for(waiting, 5)
+        assert await asyncio.wait_for(waiting, 5) == {topic.name}
+
+
+async def test_a_ring_that_names_no_topic_is_one_for_all_as_older_processes_ring(
+    topic: Topic,
+) -> None:
+    async with queue.listening(topic.database.url) as heard:
+        waiting = asyncio.create_task(heard(60))
+        await topic.database.rows(f"SELECT pg_notify('{CHANNEL}', '')", {})
+        assert await asyncio.wait_for(waiting, 5) is None
 
 
 async def test_an_indexer_that_hears_nothing_goes_on_when_its_time_is_over(database: Database) -> None:
     async with queue.listening(database.url) as heard:
-        await asyncio.wait_for(heard(0.05), 5)
+        assert await asyncio.wait_for(heard(0.05), 5) == set()
 
 
 async def test_a_listener_whose_connection_is_ended_says_so_and_can_listen_anew(topic: Topic) -> None:
@@ -141,10 +150,10 @@ async def test_a_listener_whose_connection_is_ended_says_so_and_can_listen_anew(
 
 async def test_the_bell_rings_again_after_its_connections_were_ended(database: Database, ear: Ear) -> None:
     async with ringing(database) as bell:
-        bell.ring()
+        bell.ring(["topic"])
         await ear.ring()
         assert await database.rows(END_WRITERS, {})
-        bell.ring()
+        bell.ring(["topic"])
         await ear.ring()
 
 
@@ -160,8 +169,8 @@ async def test_the_bell_rings_again_after_all_connections_were_taken(
     with capture_logs() as logged:
         async with ringing(small) as bell:
             async with small.engine.connect():
-                bell.ring()
+                bell.ring(["topic"])
                 await eventually(told)
-            bell.ring()
+            bell.ring(["topic"])
             await ear.ring()
     await small.close()

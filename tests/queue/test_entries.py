@@ -132,14 +132,14 @@ async def test_putting_again_brings_an_entry_forward_and_never_back(topic: Topic
 
 async def test_only_what_is_due_now_rings_for_the_indexer(topic: Topic) -> None:
     rung: list[str] = []
-    topic.database.on_queued = lambda: rung.append("rung")
+    topic.database.on_queued = rung.extend
     try:
         await topic.put("later", after=HOUR)
         assert rung == []
         await topic.put("now")
     finally:
         topic.database.on_queued = None
-    assert rung == ["rung"]
+    assert rung == [topic.name]
 
 
 async def test_a_postponed_entry_says_why_and_comes_back(topic: Topic) -> None:

@@ -18,7 +18,6 @@ from uuid_utils.compat import uuid7
 from catalog import queue
 from catalog.access import audit
 from catalog.access.callers import Caller
-from catalog.database import QUEUED
 from catalog.inventory.tables import Scan, ScanState
 from catalog.objects import discovered, uploads
 from catalog.objects.discovered import Layout, Lying
@@ -165,7 +164,7 @@ async def end(session: AsyncSession, scan: Scan, bucket: str) -> None:
     """Have every key looked at that should have been listed and was not, and call the scan done."""
     told = {"topic": uploads.KEY, "scan": scan.id, "backend": scan.backend, "bucket": bucket, "began": scan.started_at}
     gone = len((await session.execute(_GONE, told)).all())
-    session.info[QUEUED] = True
+    queue.ring(session, uploads.KEY)
     await _end(session, scan, ScanState.DONE, looks=_scans.c.looks + gone, reason=None)
 
 

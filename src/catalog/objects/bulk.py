@@ -22,7 +22,7 @@ from catalog import queue
 from catalog.access import members, quotas
 from catalog.access.principals import Caller
 from catalog.access.quotas import Amount
-from catalog.database import QUEUED, driver_connection
+from catalog.database import driver_connection
 from catalog.errors import CatalogError, Fault
 from catalog.objects import changing, describing, granting, naming, remaining, resolving, validation, verbs
 from catalog.objects.references import Reference
@@ -413,7 +413,8 @@ async def _insert(session: AsyncSession, sound: Sequence[_Sound], owner_id: UUID
     for one in sound:
         await granting.await_embargo(session, one.new.id, _told(one))
     await describing.keep_new(session, [(one.new.id, uri) for one in sound for uri in one.uris.values()])
-    session.info[QUEUED] = True
+    queue.ring(session, changing.INDEX)
+    queue.ring(session, changing.OUTSIDE)
     labelled = {one for several in named.values() for one in naming.labelled(several)} - {new.id for new in news}
     await queue.put(session, changing.INDEX, [str(one) for one in labelled])
 
