@@ -26,7 +26,7 @@ from catalog.retention.deciding import Policy
 from catalog.search.embedding import Embedder
 from catalog.search.index import Index
 from catalog.search.percolator import Percolator
-from catalog.settings import Settings
+from catalog.settings import PREFIX, Settings, WrongSettings
 from catalog.storage.capacity import Told
 from catalog.storage.copying import Pace, Throttle
 from catalog.storage.credentials import TokenService
@@ -36,7 +36,8 @@ from catalog.storage.s3 import Store
 from catalog.storage.sealing import Pair
 from catalog.storage.signing import Addressing
 from catalog.storage.stores import Stores
-from catalog.storage.wrapping import LocalKeys
+from catalog.storage.transit import VaultKeys
+from catalog.storage.wrapping import KeyService, LocalKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +103,10 @@ async def opened(settings: Settings) -> AsyncGenerator[Engines]:
         secret_key=settings.store_secret_key.get_secret_value(),
         role=settings.store_role,
     )
+    keys = key_service(settings)
     stores = Stores(
         database,
-        LocalKeys(settings.key_file),
+        keys,
         Door(settings.backend_networks),
         identity=Pair(settings.store_access_key, settings.store_secret_key.get_secret_value()),
     )
@@ -164,10 +166,28 @@ async def opened(settings: Settings) -> AsyncGenerator[Engines]:
         await registry.close()
         await token_service.close()
         await stores.close()
+        await keys.close()
         await store.close()
         await percolator.close()
         await index.close()
         await database.close()
+
+
+def key_service(settings: Settings) -> KeyService:
+    """Return what wraps the keys of organizations' stores; close it. Raises WrongSettings for unusable certificates."""
+    if settings.key_vault_url is None or settings.key_vault_name is None or settings.key_vault_token is None:
+        return LocalKeys(settings.key_file)
+    try:
+        return VaultKeys(
+            str(settings.key_vault_url),
+            mount=settings.key_vault_mount,
+            name=settings.key_vault_name,
+            token=settings.key_vault_token,
+            token_file=settings.key_vault_token_file,
+            authorities=settings.key_vault_ca_file,
+        )
+    except OSError:
+        raise WrongSettings(f"{PREFIX}KEY_VAULT_CA_FILE: holds no certificates in PEM.") from None
 
 
 def _registry(settings: Settings) -> Registry:

@@ -109,6 +109,24 @@ def _first_token(value: SecretStr) -> SecretStr:
     return value
 
 
+def _vault(value: HttpUrl) -> HttpUrl:
+    """Refuse an address at which the token could be read by others."""
+    if value.scheme != "https" and not is_loopback(value.host):
+        raise ValueError("an https address (http on loopback alone)")
+    if value.username is not None or value.query is not None or value.fragment is not None:
+        raise ValueError("an address without user, query and fragment")
+    return value
+
+
+def _vault_token(value: SecretStr) -> SecretStr:
+    """Refuse what no header can carry."""
+    if re.fullmatch(r"[!-~]{1,8192}", value.get_secret_value()) is None:
+        raise ValueError("one word of ASCII characters")
+    return value
+
+
+VaultUrl = Annotated[Engine, AfterValidator(_vault)]
+VaultToken = Annotated[SecretStr, AfterValidator(_vault_token)]
 FirstToken = Annotated[SecretStr, AfterValidator(_first_token)]
 Issuer = Annotated[str, Field(max_length=2000), AfterValidator(_issuer)]
 
@@ -128,6 +146,7 @@ CONFIG = SettingsConfigDict(
 # What is of no use alone.
 TOGETHER = {
     "the registry of DOIs needs all three": ("doi_registry_url", "doi_registry_user", "doi_registry_password"),
+    "Vault's key service needs all three": ("key_vault_url", "key_vault_name", "key_vault_token"),
     "mail needs both": ("smtp_host", "smtp_sender"),
     "an account for mail needs both": ("smtp_user", "smtp_password"),
     "an OpenID provider needs both": ("oidc_issuer", "oidc_audience"),
@@ -220,6 +239,31 @@ class Settings(BaseSettings):
     key_file: Path | None = Field(
         default=None,
         description="The keys that wrap those of organizations' stores, one `ID KEY` a line; the first one wraps.",
+    )
+    key_vault_url: VaultUrl | None = Field(
+        default=None, description="Vault or OpenBao, whose Transit engine wraps those keys instead of a key file."
+    )
+    key_vault_mount: str = Field(
+        default="transit",
+        pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$",
+        max_length=200,
+        description="Where that engine is mounted; in a namespace, with its path before it.",
+    )
+    key_vault_name: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$",
+        max_length=100,
+        description="The key of that engine.",
+    )
+    key_vault_token: VaultToken | None = Field(
+        default=None, repr=False, description="Our token there, which may encrypt and decrypt with that key."
+    )
+    key_vault_token_file: FilePath | None = Field(
+        default=None, description="A file that holds the token and is read again when the token is refused."
+    )
+    key_vault_ca_file: FilePath | None = Field(
+        default=None,
+        description="Certificates of authorities, in PEM, that may vouch for that server beside the system's.",
     )
     notification_token: SecretStr = Field(
         min_length=16, description="The bearer token with which buckets notify us, 16 characters or more."
@@ -415,6 +459,8 @@ class Settings(BaseSettings):
             missing = [f"{PREFIX}{name.upper()}" for name in together if not getattr(found, name)]
             if 0 < len(missing) < len(together):
                 raise WrongSettings(f"{' and '.join(missing)}: not set, and {what}.")
+        if found.key_file is not None and found.key_vault_url is not None:
+            raise WrongSettings(f"{PREFIX}KEY_FILE: set it or {PREFIX}KEY_VAULT_URL, not both: one service wraps.")
         if found.oidc_client_id is not None:
             _must_be_fit_for_login(found)
         return found

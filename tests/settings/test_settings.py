@@ -105,6 +105,12 @@ def test_what_must_be_said_is_enough_and_the_rest_has_defaults(say: Say) -> None
         "cursor_key": SECRETS["CURSOR_KEY"],
         "first_admin_token": None,
         "key_file": None,
+        "key_vault_url": None,
+        "key_vault_mount": "transit",
+        "key_vault_name": None,
+        "key_vault_token": None,
+        "key_vault_token_file": None,
+        "key_vault_ca_file": None,
         "backend_networks": (),
         "backend_root": "catalog",
         "store_capacity_bytes": None,
@@ -406,7 +412,11 @@ def test_all_that_is_at_fault_is_told_in_one_error(say: Say, tmp_path: Path) -> 
 
 def test_the_secrets_are_these() -> None:
     assert secrets_of(Settings) == [
-        *(name.lower() for name in SECRETS),
+        "database_url",
+        "store_secret_key",
+        "key_vault_token",
+        "notification_token",
+        "cursor_key",
         "first_admin_token",
         "smtp_password",
         "doi_registry_password",
@@ -427,6 +437,47 @@ def test_a_secret_may_stand_in_a_file_whose_last_line_break_does_not_count(
     say(**REQUIRED | {name: "", f"{name}_FILE": str(tmp_path / "mounted")})
 
     assert plain(Settings.from_environment()) == said
+
+
+VAULT = {
+    "KEY_VAULT_URL": "https://vault.example.org:8200",
+    "KEY_VAULT_NAME": "catalog",
+    "KEY_VAULT_TOKEN": "hvs.the-token-of-the-catalog",
+}
+
+
+@pytest.mark.req("DEWRANGLE-RFC-37")
+def test_vault_may_wrap_keys_and_its_tokens_file_is_known_to_be_read_again(say: Say, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(f"{VAULT['KEY_VAULT_TOKEN']}\n")
+    say(**REQUIRED | VAULT)
+    said = plain(Settings.from_environment())
+    say(**REQUIRED | VAULT | {"KEY_VAULT_TOKEN": ""}, KEY_VAULT_TOKEN_FILE=str(file))
+
+    assert plain(Settings.from_environment()) == said | {"key_vault_token_file": file}
+    assert (said["key_vault_url"], said["key_vault_token"]) == (
+        "https://vault.example.org:8200/",
+        VAULT["KEY_VAULT_TOKEN"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"KEY_FILE": "keys.txt"}, "CATALOG_KEY_FILE: set it or CATALOG_KEY_VAULT_URL, not both: one service wraps."),
+        ({"KEY_VAULT_NAME": ""}, "CATALOG_KEY_VAULT_NAME: not set, and Vault's key service needs all three."),
+        ({"KEY_VAULT_TOKEN": ""}, "CATALOG_KEY_VAULT_TOKEN: not set, and Vault's key service needs all three."),
+        ({"KEY_VAULT_URL": "http://vault.example.org"}, "an https address (http on loopback alone)"),
+        ({"KEY_VAULT_URL": "https://vault.example.org/?token=x"}, "an address without user, query and fragment"),
+        ({"KEY_VAULT_TOKEN": "two words"}, "CATALOG_KEY_VAULT_TOKEN: Value error, one word of ASCII characters"),
+        ({"KEY_VAULT_NAME": "../keys"}, "CATALOG_KEY_VAULT_NAME: String should match pattern"),
+        ({"KEY_VAULT_MOUNT": "transit/"}, "CATALOG_KEY_VAULT_MOUNT: String should match pattern"),
+    ],
+)
+def test_one_service_wraps_keys_and_vault_is_named_as_a_whole(say: Say, changed: dict[str, str], told: str) -> None:
+    say(**REQUIRED | VAULT | changed)
+    refused = refusal()
+    assert (told in refused, "two words" in refused) == (True, False), refused
 
 
 @pytest.mark.parametrize("name", SECRETS)

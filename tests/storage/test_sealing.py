@@ -17,7 +17,7 @@ from catalog.access.audience import Role
 from catalog.database import Database
 from catalog.storage import sealing, wrapping
 from catalog.storage.sealing import Pair, Rotated
-from catalog.storage.wrapping import KeyMissing, LocalKeys, NoKeyService, Wrapped
+from catalog.storage.wrapping import KeyMissing, KeyService, LocalKeys, NoKeyService, Wrapped
 from tests import forked
 from tests.conftest import START_SECONDS_MAX, World, eventually
 from tests.forked import Forked
@@ -41,7 +41,7 @@ async def database(fresh_world: World) -> AsyncGenerator[Database]:
     await database.close()
 
 
-async def backends_with(database: Database, keys: LocalKeys, count: int) -> list[UUID]:
+async def backends_with(database: Database, keys: KeyService, count: int) -> list[UUID]:
     """Make backends with sealed pairs, straight in the database."""
     ids = [uuid4() for _ in range(count)]
     async with database.transaction() as session:
@@ -63,7 +63,7 @@ async def backends_with(database: Database, keys: LocalKeys, count: int) -> list
     return ids
 
 
-async def opened(database: Database, keys: LocalKeys, ids: list[UUID]) -> list[Pair]:
+async def opened(database: Database, keys: KeyService, ids: list[UUID]) -> list[Pair]:
     pairs = []
     for backend_id in ids:
         async with database.transaction() as session:

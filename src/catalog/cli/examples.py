@@ -263,7 +263,7 @@ EXAMPLES = MappingProxyType(
         "keys": ("catalog keys list",),
         "keys create": ("catalog keys create --file keys.json",),
         "keys list": ("catalog keys list",),
-        "keys rotate": ("catalog keys rotate",),
+        "keys rotate": ("catalog keys rotate", "catalog keys rotate --from-file keys.txt"),
         "completion": (
             "source <(catalog completion bash)",
             "catalog completion fish > ~/.config/fish/completions/catalog.fish",

@@ -161,7 +161,7 @@ class Stack:
         told = {"CATALOG_NOTIFICATION_TOKEN", "CATALOG_NOTIFICATION_TOKEN_FILE"} & inherited.keys()
         if not (told and self._given.store_url):
             ours["CATALOG_NOTIFICATION_TOKEN"] = self._secrets.notification_token
-        if "CATALOG_KEY_FILE" not in inherited:
+        if not {"CATALOG_KEY_FILE", "CATALOG_KEY_VAULT_URL"} & inherited.keys():
             ours["CATALOG_KEY_FILE"] = str(self.home.key_file)
         if "CATALOG_BACKEND_NETWORKS" not in inherited:
             # Whoever runs a stack on their own machine has their other stores there too.

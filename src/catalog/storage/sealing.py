@@ -59,7 +59,7 @@ class Sealed:
 
 
 async def seal(pair: Pair, backend_id: UUID, keys: KeyService) -> Sealed:
-    """Seal a pair for a backend under a fresh data key; asks the key service. Raises NoKeyService, KeyMissing."""
+    """Seal a pair for a backend under a fresh data key; asks the key service, and raises what it does."""
     data_key = secrets.token_bytes(KEY_BYTES)
     wrapped = await keys.wrap(data_key, bound_to=_row(backend_id))
     text = json.dumps([pair.access_key, pair.secret_key]).encode()
@@ -67,7 +67,7 @@ async def seal(pair: Pair, backend_id: UUID, keys: KeyService) -> Sealed:
 
 
 async def unseal(sealed: Sealed, backend_id: UUID, keys: KeyService) -> Pair:
-    """Open what was sealed for this backend, and for no other; asks the key service. Raises KeyMissing."""
+    """Open what was sealed for this backend and no other; asks the key service. Raises KeyMissing, KeyServiceAway."""
     data_key = await keys.unwrap(sealed.data_key, bound_to=_row(backend_id))
     try:
         access_key, secret_key = json.loads(wrapping.opened(data_key, sealed.text, bound_to=_row(backend_id)))
@@ -116,7 +116,7 @@ class Rotated:
 
 
 async def rotate(database: Database, keys: KeyService) -> Rotated:
-    """Wrap every data key with the current key that another one wraps; raises NoKeyService, KeyMissing.
+    """Wrap every data key with the current key that another one wraps; raises what the key service does.
 
     Each row moves by itself, in one statement, and can be read before and after: whoever is interrupted starts again
     and finds only what is left. A pair that was set anew meanwhile stays as it is.

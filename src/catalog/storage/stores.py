@@ -21,7 +21,7 @@ from catalog.storage.backends import Backend, Place, Tried, Use
 from catalog.storage.guarding import GuardedTransport
 from catalog.storage.s3 import Remedy, Store
 from catalog.storage.sealing import Pair, Sealed
-from catalog.storage.wrapping import KeyMissing, KeyService, NoKeyService
+from catalog.storage.wrapping import KeyMissing, KeyService, KeyServiceAway, NoKeyService
 
 log = structlog.get_logger("catalog.storage")
 
@@ -41,7 +41,7 @@ class NoSuchBackend(NotFound):
 
 
 class StoreAway(Unavailable):
-    """The store of these bytes cannot be used now; whoever runs the catalog must look at the key file."""
+    """The store of these bytes cannot be used now; whoever runs the catalog must look at the key service."""
 
     # A person has to mend it.
     retry_after_seconds = 60
@@ -108,6 +108,11 @@ class Stores:
             # Which key and which file is nothing to whoever wants a file.
             log.warning("backend keys not opened", backend=name, reason=fault.detail)
             raise StoreAway from None
+        except KeyServiceAway as fault:
+            log.warning("key service away", backend=name, reason=fault.detail)
+            away = StoreAway("The store of these bytes cannot be used now: the service that opens its keys is away.")
+            away.retry_after_seconds = fault.retry_after_seconds
+            raise away from None
         return await self._keep(name, backend, self.client(backend.place, backend.uses, pair, remedy=_remedy(backend)))
 
     def client(self, place: Place, uses: frozenset[Use], pair: Pair | None, *, remedy: Remedy) -> Store:

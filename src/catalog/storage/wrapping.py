@@ -1,7 +1,7 @@
-"""The keys that wrap other keys: a small service with one implementation, a file on this machine.
+"""The keys that wrap other keys: a small service, and the simplest there is, a file on this machine.
 
-A cloud's or Vault's key service fits behind the same three questions: it would be asked over the network, which is why
-all of them are awaited, and never inside a transaction. AES-256-GCM (NIST SP 800-38D) with a fresh nonce for each.
+The other one, Vault's, is in `transit`. It is asked over the network, which is why all questions are awaited, and never
+asked inside a transaction. AES-256-GCM (NIST SP 800-38D) with a fresh nonce for each.
 """
 
 import base64
@@ -29,13 +29,23 @@ _LINE = re.compile(r"([a-z0-9][a-z0-9-]{0,31})[ \t]+([A-Za-z0-9+/]{43}=)", re.AS
 
 
 class NoKeyService(Conflict):
-    """This catalog keeps no secrets of others: whoever runs it has to name a key file in CATALOG_KEY_FILE first."""
+    """This catalog keeps no secrets of others until whoever runs it sets CATALOG_KEY_FILE or CATALOG_KEY_VAULT_URL."""
 
 
 class KeyMissing(Unavailable):
     """The key that wraps a secret is not at hand."""
 
     # A person has to bring the key back.
+    retry_after_seconds = 60
+
+
+class KeyServiceAway(Unavailable):
+    """The key service does not answer; no key of it is lost."""
+
+
+class KeyServiceRefuses(KeyServiceAway):
+    """The key service answers, and does nothing for us until a person has mended something."""
+
     retry_after_seconds = 60
 
 
@@ -48,16 +58,22 @@ class Wrapped:
 
 
 class KeyService(Protocol):
-    """Wraps data keys under keys that never leave it. `bound_to` must be the same when one is opened again."""
+    """Wraps data keys under keys that never leave it. `bound_to` must be the same when one is opened again.
+
+    Every question raises NoKeyService, KeyMissing or KeyServiceAway where it has no answer.
+    """
 
     async def current(self) -> str:
-        """Return the id of the key that wraps now; raises NoKeyService, KeyMissing."""
+        """Return the id of the key that wraps now."""
 
     async def wrap(self, data_key: bytes, *, bound_to: bytes) -> Wrapped:
-        """Wrap a data key with the current key; raises NoKeyService, KeyMissing."""
+        """Wrap a data key with the current key."""
 
     async def unwrap(self, wrapped: Wrapped, *, bound_to: bytes) -> bytes:
-        """Open a data key with whichever key wrapped it; raises NoKeyService, KeyMissing."""
+        """Open a data key with whichever key wrapped it."""
+
+    async def close(self) -> None:
+        """Let go of connections."""
 
 
 class LocalKeys:
@@ -94,11 +110,41 @@ class LocalKeys:
         except InvalidTag:
             raise KeyMissing(f"The key {wrapped.key_id} of the key file does not open what it wrapped.") from None
 
+    async def close(self) -> None:
+        """Nothing is open."""
+
     async def _read(self) -> Mapping[str, bytes]:
         if self._path is None:
             raise NoKeyService
         self._known = await anyio.to_thread.run_sync(read_file, self._path)
         return self._known
+
+
+class Moving:
+    """Wraps with one service and opens what two have wrapped, for a rotation from the one to the other."""
+
+    def __init__(self, file: LocalKeys, other: KeyService, *, into_file: bool) -> None:
+        self._file = file
+        self._other = other
+        self._into: KeyService = file if into_file else other
+
+    async def current(self) -> str:
+        """Return the id of the key that wraps now; raises KeyMissing, KeyServiceAway."""
+        return await self._into.current()
+
+    async def wrap(self, data_key: bytes, *, bound_to: bytes) -> Wrapped:
+        """Wrap a data key with the service that it moves to; raises KeyMissing, KeyServiceAway."""
+        return await self._into.wrap(data_key, bound_to=bound_to)
+
+    async def unwrap(self, wrapped: Wrapped, *, bound_to: bytes) -> bytes:
+        """Open a data key with the service that wrapped it; raises KeyMissing, KeyServiceAway."""
+        # No key of a file has a colon in its id.
+        opener = self._other if ":" in wrapped.key_id else self._file
+        return await opener.unwrap(wrapped, bound_to=bound_to)
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._other.close()
 
 
 def read_file(path: Path) -> Mapping[str, bytes]:
