@@ -130,6 +130,32 @@ async def test_a_store_is_connected_once_every_action_was_tried_and_its_keys_are
     assert each_server.secret_key not in made.text
 
 
+@pytest.mark.req("DEWRANGLE-RFC-30")
+async def test_a_dry_run_tries_everything_is_refused_for_the_same_reasons_and_keeps_nothing(
+    archive: Archive, people: People, lead: httpx2.AsyncClient
+) -> None:
+    address = f"{backends(people)}?dry_run=true"
+    there = await connected(lead, people.organization, archive.wanted(name="Lab archive"))
+    kept = (await lead.get(backends(people))).json()
+
+    tried = await lead.post(address, json=archive.wanted(prefix="lab", uses=["data"]))
+    wrong = await lead.post(address, json=archive.wanted(prefix="b", uses=["data"], secret_key="wrong-" * 5))
+    taken = await lead.post(address, json=archive.wanted())
+    elsewhere = await lead.post(f"{backends(people)}?dry=true", json=archive.wanted(prefix="c"))
+
+    assert (tried.status_code, tried.json()) == (
+        200,
+        {
+            "endpoint": archive.server.endpoint,
+            "checks": [{"action": action, "ok": True, "reason": None} for action in ALL_ACTIONS[:2]],
+            "warnings": ["'Lab archive' lies within this place, or has it within: what is in one is in both"],
+        },
+    )
+    assert [one.status_code for one in (wrong, taken, elsewhere)] == [422, 409, 400]
+    assert (await lead.get(backends(people))).json() == kept
+    assert [one["id"] for one in kept["items"]] == [there["id"]]
+
+
 @pytest.mark.req("DEWRANGLE-RFC-37")
 async def test_keys_lie_sealed_in_a_table_of_their_own(
     archive: Archive,

@@ -1,6 +1,7 @@
 """`/api/organizations/…/backends`: stores that organizations bring. What a key is goes in and never comes out."""
 
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -102,6 +103,14 @@ class BackendChange(BaseModel):
     uses: Uses | None = None
 
 
+class CreationQuery(BaseModel):
+    """Whether it is kept."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dry_run: bool = Field(default=False, description="Try everything and keep nothing.")
+
+
 class DeletionQuery(BaseModel):
     """What becomes of files that lie there."""
 
@@ -163,6 +172,14 @@ class ShownBackend(msgspec.Struct, frozen=True):
     warnings: list[str]
 
 
+class Trial(msgspec.Struct, frozen=True):
+    """A store that would be kept, and what was tried of it."""
+
+    endpoint: str
+    checks: list[ShownTry]
+    warnings: list[str]
+
+
 class BackendList(msgspec.Struct, frozen=True):
     """Backends, by name."""
 
@@ -177,7 +194,6 @@ POLICY: dict[str, Any] = {
 
 
 def _shown(one: Backend, others: list[Backend]) -> ShownBackend:
-    overlaps = [other for other in backends.overlapping(others, one.place) if other.id != one.id]
     return ShownBackend(
         id=one.id,
         organization=one.organization,
@@ -195,14 +211,23 @@ def _shown(one: Backend, others: list[Backend]) -> ShownBackend:
         reserved_gb=one.size.reserved_gb,
         has_keys=one.has_keys,
         health=one.health.value,
-        checks=[ShownTry(tried.action, tried.reason is None, tried.reason) for tried in one.checks],
+        checks=_tries(one.checks),
         checked_at=one.checked_at,
         created_at=one.created_at,
         changed_at=one.changed_at,
-        warnings=[
-            f"{other.name!r} lies within this place, or has it within: what is in one is in both" for other in overlaps
-        ],
+        warnings=_overlaps([other for other in others if other.id != one.id], one.place),
     )
+
+
+def _tries(found: Sequence[Tried]) -> list[ShownTry]:
+    return [ShownTry(tried.action, tried.reason is None, tried.reason) for tried in found]
+
+
+def _overlaps(others: Sequence[Backend], place: Place) -> list[str]:
+    return [
+        f"{other.name!r} lies within this place, or has it within: what is in one is in both"
+        for other in backends.overlapping(others, place)
+    ]
 
 
 async def _answered(engines: Engines, organization: str, backend_id: UUID, *, status: int = 200) -> Response[bytes]:
@@ -242,13 +267,18 @@ async def list_backends(request: AnyRequest) -> Response[bytes]:
         summary="Connect a store",
         description=(
             "For admins of the organization. Every action that its uses need is tried with these keys first: it is "
-            "kept only if all went well, and else answered with 422 and what failed."
+            "kept only if all went well, and else answered with 422 and what failed. With `dry_run` it is refused for "
+            "the same reasons, and never kept."
         ),
         tag="access",
         token=True,
         scope=Scope.ADMIN,
+        query=CreationQuery,
         body=Body(BackendWanted),
-        answers={201: Answer("Connected, with what was tried.", ShownBackend, headers={"Location": "Its address."})},
+        answers={
+            200: Answer("It would be connected; nothing was kept.", Trial),
+            201: Answer("Connected, with what was tried.", ShownBackend, headers={"Location": "Its address."}),
+        },
         problems=(403, 404, 409, 413, 415, 422),
     ),
 )
@@ -256,6 +286,7 @@ async def create_backend(request: AnyRequest) -> Response[bytes]:
     """Try a store, and keep it."""
     caller = await requests.caller(request)
     caller.must_be_known()
+    asked = requests.query(request, CreationQuery)
     wanted = await requests.sent(request, BackendWanted)
     engines, organization = requests.engines(request), requests.organization(request)
     pair = _pair(wanted.access_key, wanted.secret_key)
@@ -270,6 +301,10 @@ async def create_backend(request: AnyRequest) -> Response[bytes]:
     sealed = None if pair is None else await sealing.seal(pair, backend_id, engines.stores.keys)
     since = time.monotonic()
     tried = await _must_work(engines, place, uses, pair)
+    if asked.dry_run:
+        async with engines.database.transaction() as session:
+            others = await backends.of(session, organization)
+        return shapes.json_response(Trial(place.endpoint, _tries(tried), _overlaps(others, place)))
     async with engines.database.transaction() as session:
         await backends.must_administer(session, organization, caller=caller, own_identity=pair is None)
         await backends.insert(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from catalog.cli import inventory, output, quotas
+from catalog.cli import connecting, inventory, output, quotas
 from catalog.cli.access import PANEL, Json
 from catalog.cli.manual import Commands
 from catalog.cli.output import Invocation
@@ -38,6 +38,7 @@ def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.add_typer(backends, name="backend", rich_help_panel=PANEL)
     inventory.register(backends)
+    connecting.register(backends)
     app.add_typer(storages, name="storages", rich_help_panel=PANEL)
 
 

@@ -218,6 +218,10 @@ EXAMPLES = MappingProxyType(
                 "--access-key soil-reader --secret-file secret"
             ),
         ),
+        "backend import": (
+            "catalog backend import buckets.csv --organization lab --dry-run",
+            "catalog backend import buckets.ndjson",
+        ),
         "backend change": (
             (
                 "catalog backend change lab 01a1fd1f-74a6-76f6-8383-4ced501143c7 --access-key soil-reader-2 "

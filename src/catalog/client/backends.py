@@ -44,6 +44,14 @@ class Backend(TypedDict):
     warnings: list[str]
 
 
+class Trial(TypedDict):
+    """A store that would be connected, and what was tried of it."""
+
+    endpoint: str
+    checks: list[Check]
+    warnings: list[str]
+
+
 class Fault(TypedDict):
     """An action that failed, and why."""
 
@@ -146,6 +154,18 @@ class Backends(Room[C]):
     def create(self, organization: str, wanted: Mapping[str, Any]) -> Call[Backend]:
         """Connect a store, once every action that its uses need went well; raises Problem with those that did not."""
         return Call("POST", _backends(organization), body=dict(wanted), answer_seconds=TRYING_SECONDS_MAX)
+
+    @request
+    def try_out(self, organization: str, wanted: Mapping[str, Any]) -> Call[Trial]:
+        """Try all that connecting a store would, and keep nothing; raises Problem where `create` would."""
+        return Call(
+            "POST",
+            _backends(organization),
+            said(dry_run=True),
+            body=dict(wanted),
+            repeatable=True,
+            answer_seconds=TRYING_SECONDS_MAX,
+        )
 
     @request
     def change(self, organization: str, backend_id: str, changes: Mapping[str, Any]) -> Call[Backend]:
