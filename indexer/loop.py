@@ -126,28 +126,30 @@ async def prepare(engines: Engines) -> None:
             return
 
 
-LANES = (
-    Lane(keys.step, uploads.KEY, gathers=keys.BATCH),
-    *[Lane(documents.step, changing.INDEX)] * DOCUMENT_LANES,
-    Lane(documents.purge_step, documents.PURGE),
-    Lane(outside.step, changing.OUTSIDE),
-    Lane(dois.step, changing.DOI),
-    Lane(embargoes.step, granting.EMBARGO),
-    Lane(alerts.saved_step, topics.SAVED),
-    Lane(alerts.match_step, topics.MATCH),
-    Lane(alerts.alert_step, topics.ALERT),
-    Lane(telling.confirm_step, topics.CONFIRM),
-    Lane(telling.step, topics.TELL),
-    Lane(probes.step, health.PROBE),
-    Lane(notices.step, topics.NOTICE),
-    Lane(embedding.step, vectors.EMBED),
-    Lane(scans.step, scanning.SCAN),
-    Lane(hashes.step, discovered.HASH),
-    Lane(fixity.step, inventory_fixity.FIXITY),
-    Lane(retention.step, clock.RETENTION),
-    Lane(retention.leftover_step, leftovers.LEFTOVER),
-    Lane(relocating.step, relocations.RELOCATE),
-)
+def lanes() -> tuple[Lane, ...]:
+    """Return all kinds of work."""
+    return (
+        Lane(keys.step, uploads.KEY, gathers=keys.BATCH),
+        *[Lane(documents.step, changing.INDEX)] * DOCUMENT_LANES,
+        Lane(documents.purge_step, documents.PURGE),
+        Lane(outside.step, changing.OUTSIDE),
+        Lane(dois.step, changing.DOI),
+        Lane(embargoes.step, granting.EMBARGO),
+        Lane(alerts.saved_step, topics.SAVED),
+        Lane(alerts.match_step, topics.MATCH),
+        Lane(alerts.alert_step, topics.ALERT),
+        Lane(telling.confirm_step, topics.CONFIRM),
+        Lane(telling.step, topics.TELL),
+        Lane(probes.step, health.PROBE),
+        Lane(notices.step, topics.NOTICE),
+        Lane(embedding.step, vectors.EMBED),
+        Lane(scans.step, scanning.SCAN),
+        Lane(hashes.step, discovered.HASH),
+        Lane(fixity.step, inventory_fixity.FIXITY),
+        Lane(retention.step, clock.RETENTION),
+        Lane(retention.leftover_step, leftovers.LEFTOVER),
+        Lane(relocating.step, relocations.RELOCATE),
+    )
 
 
 async def run(engines: Engines, stop: asyncio.Event) -> None:
@@ -161,11 +163,13 @@ async def run(engines: Engines, stop: asyncio.Event) -> None:
         if not stop.is_set():
             await preparing
             log.info("indexer running")
-            async with asyncio.TaskGroup() as lanes:
-                for lane in LANES:
-                    lanes.create_task(_work(engines, lane, wakener, stop))
-                lanes.create_task(_keep_house(engines, stop))
+            async with asyncio.TaskGroup() as working:
+                for lane in lanes():
+                    working.create_task(_work(engines, lane, wakener, stop))
+                working.create_task(_keep_house(engines, stop))
+                polling = working.create_task(_poll(engines, wakener), name="poll")
                 await stop.wait()
+                polling.cancel()
                 wakener.wake()
     finally:
         for task in (listener, preparing, stopping):
@@ -189,9 +193,18 @@ async def _work(engines: Engines, lane: Lane, wakener: Wakener, stop: asyncio.Ev
             await _sleep(stop, AWAY_SECONDS)
             continue
         if not handled:
-            await _sleep(ring, POLL_SECONDS)
+            await ring.wait()
         elif handled < lane.gathers:
             await _sleep(stop, GATHER_SECONDS)
+
+
+async def _poll(engines: Engines, wakener: Wakener) -> None:
+    """Look for all lanes what has come due without a ring: what was postponed, and rings that were lost."""
+    wanted = {lane.topic for lane in lanes()}
+    while True:
+        with suppress(psycopg.Error, CatalogError):
+            wakener.wake(await queue.topics_due(engines.database, wanted))
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def _listen(url: str, wakener: Wakener) -> None:

@@ -21,7 +21,7 @@ from catalog.inventory.fixity import Allowance
 from catalog.objects.uploads import Placement
 from catalog.outside.door import Door
 from catalog.outside.looking import Looker
-from catalog.queue import Bell
+from catalog.queue import Bell, Notes
 from catalog.retention.deciding import Policy
 from catalog.search.embedding import Embedder
 from catalog.search.index import Index
@@ -53,6 +53,7 @@ class Engines:
     stores: Stores
     token_service: TokenService
     bell: Bell
+    notes: Notes
     placement: Placement
     # None: addresses outside the catalog are not looked at.
     looker: Looker | None
@@ -139,6 +140,7 @@ async def opened(settings: Settings) -> AsyncGenerator[Engines]:
             stores,
             token_service,
             bell,
+            Notes(database),
             placement,
             looker,
             registry,

@@ -141,6 +141,11 @@ _RELEASE = (
     _table.update().where(_mine).values(ready_at=sa.func.now(), attempts=sa.func.greatest(_table.c.attempts - 1, 0))
 )
 
+_TOPICS_DUE = """
+SELECT asked.topic FROM unnest(%(topics)s::text[]) AS asked (topic) WHERE EXISTS (
+    SELECT FROM queue WHERE queue.topic = asked.topic AND parked_at IS NULL AND ready_at <= now())
+"""
+
 _RENEW = (
     _table.update()
     .where(_mine)
@@ -279,9 +284,98 @@ async def due(session: AsyncSession, topics: Sequence[str]) -> int:
     return int(found.scalar_one())
 
 
+async def topics_due(database: Database, topics: Collection[str]) -> list[str]:
+    """Return those of the topics of which something can be claimed now: one look for as many workers as there are.
+
+    Raises psycopg.OperationalError when the server does not answer.
+    """
+    rows = await database.rows(_TOPICS_DUE, {"topics": list(topics)})
+    return [topic for (topic,) in rows]
+
+
 async def any_of(session: AsyncSession, topic: str) -> bool:
     """Return whether there is anything of this topic, due or not."""
     return bool((await session.execute(sa.select(sa.exists().where(_table.c.topic == topic)))).scalar_one())
+
+
+# As `_PUT`, for what is due now; the rows that come back are nobody's.
+_NOTE = """
+INSERT INTO queue (topic, subject) SELECT %(topic)s, subject FROM unnest(%(subjects)s::text[]) AS subject
+ON CONFLICT (topic, subject) DO UPDATE
+SET touched = queue.touched + 1, ready_at = LEAST(queue.ready_at, excluded.ready_at),
+    attempts = 0, parked_at = NULL, reason = NULL
+RETURNING 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """What one caller wants noted, and how it is told that it was."""
+
+    topic: str
+    subjects: Collection[str]
+    kept: asyncio.Future[None]
+
+
+class Notes:
+    """Entries for callers who have nothing else to write: what many bring at once is one statement, and one commit.
+
+    While one batch is on its way, the next comes together; alone, a caller waits for its own statement only.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: list[_Note] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    async def put(self, topic: str, subjects: Collection[str]) -> None:
+        """Return when the subjects are in the queue, due now; raises psycopg.Error when they are not."""
+        if not subjects:
+            return
+        note = _Note(topic, subjects, asyncio.get_running_loop().create_future())
+        self._waiting.append(note)
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write(), name="notes")
+        await note.kept
+
+    async def _write(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            for topic in {note.topic for note in batch}:
+                mine = [note for note in batch if note.topic == topic]
+                try:
+                    await self._keep(topic, mine)
+                except psycopg.DataError:
+                    # What one of them brought cannot be kept, and the others have nothing to do with it.
+                    for note in mine:
+                        await self._keep_alone(note)
+                except Exception as fault:  # ruff: ignore[BLE001] - raised where it is awaited.
+                    for note in mine:
+                        _tell(note, fault)
+
+    async def _keep_alone(self, note: _Note) -> None:
+        try:
+            await self._keep(note.topic, [note])
+        except Exception as fault:  # ruff: ignore[BLE001] - raised where it is awaited.
+            _tell(note, fault)
+
+    async def _keep(self, topic: str, notes: Sequence[_Note]) -> None:
+        subjects = sorted({subject for note in notes for subject in note.subjects})
+        await self._database.rows(_NOTE, {"topic": topic, "subjects": subjects})
+        for note in notes:
+            _tell(note, None)
+        if self._database.on_queued is not None:
+            self._database.on_queued([topic])
+
+
+def _tell(note: _Note, fault: Exception | None) -> None:
+    # Whoever gave up has a future that is over already.
+    if note.kept.done():
+        return
+    if fault is None:
+        note.kept.set_result(None)
+    else:
+        note.kept.set_exception(fault)
 
 
 _NOTIFY = sa.text(f"SELECT pg_notify('{CHANNEL}', :told)")

@@ -55,6 +55,7 @@ class Server:
     url: str
     script: Script
     seen: list[Seen] = field(default_factory=list)
+    connections: int = 0
     release: threading.Event = field(default_factory=threading.Event)
 
 
@@ -64,6 +65,12 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     told: Server
     lock: threading.Lock
+
+    def setup(self) -> None:
+        """Count the connection that begins."""
+        with self.lock:
+            self.told.connections += 1
+        super().setup()
 
     def answer(self) -> None:
         """Answer one request."""

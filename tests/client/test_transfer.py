@@ -1,6 +1,7 @@
 """How bytes are moved when stores, networks and disks misbehave."""
 
 import hashlib
+import json
 import os
 import re
 import signal
@@ -19,6 +20,7 @@ from catalog.errors import CatalogError
 from tests.client.scripted import Answer, Seen, Server, serving
 
 CONTENT = bytes(range(256)) * 8192
+JSON = {"content-type": "application/json"}
 
 
 def ticket(server: Server, size: int) -> Any:
@@ -70,6 +72,36 @@ def test_a_file_is_sent_as_its_ticket_says_and_without_our_token(tmp_path: Path)
     assert (seen.headers["content-type"], seen.headers["if-none-match"]) == ("text/csv", "*")
     assert not {"transfer-encoding", "authorization"} & seen.headers.keys()
     assert sum(moved) == len(CONTENT)
+
+
+def test_files_that_are_sent_one_after_the_other_share_a_connection(tmp_path: Path) -> None:
+    (tmp_path / "data.bin").write_bytes(CONTENT)
+
+    with serving(lambda _, __: Answer(200, b"<Stored/>")) as server, Catalog(server.url) as catalog:
+        for _ in range(5):
+            catalog.upload(ticket(server, len(CONTENT)), tmp_path / "data.bin")
+
+    assert (len(server.seen), server.connections) == (5, 1)
+
+
+def test_all_files_of_an_object_are_fetched_with_links_that_came_together(tmp_path: Path) -> None:
+    """Whether their paths are named or not: asking for each link costs more than a small file."""
+    files = [registered(path=f"{number}.bin")["files"][0] for number in range(5)]
+
+    def script(seen: Seen, _: int) -> Answer:
+        if not seen.path.startswith("/api/"):
+            return Answer(200, CONTENT)
+        href = f"http://{seen.headers['host']}/bucket/key"
+        linked = [file | {"link": {"href": href, "expires_at": "2100-01-01T00:00:00Z"}} for file in files]
+        return Answer(200, json.dumps({"items": linked, "cursor": None}).encode(), JSON)
+
+    with serving(script) as server, Catalog(server.url) as catalog:
+        for paths in ([], [file["path"] for file in files]):
+            catalog.fetch({"id": "o1", "files": files}, tmp_path / str(len(paths)), paths)  # type: ignore[typeddict-item]  # What matters of it.
+
+    asked = [seen.path.partition("?")[0] for seen in server.seen]
+    assert asked.count("/api/objects/o1/files") == 2
+    assert asked.count("/bucket/key") == len(asked) - 2 == 10
 
 
 def test_an_empty_file_is_sent_with_its_length(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ class Relay:
         self._passing.set()
         self.port = 0
         self.asked_bytes = 0
+        self.connections = 0
         # What follows counts for connections that are there as well as for new ones.
         self.delay_seconds = 0.0
         self.answer_bytes_max: int | None = None
@@ -46,6 +47,7 @@ class Relay:
         self._passing.set()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         try:
             far_reader, far_writer = await asyncio.open_connection(*self._engine)
         except OSError:

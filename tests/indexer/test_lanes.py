@@ -2,7 +2,7 @@
 
 import asyncio
 
-from indexer.loop import LANES, Wakener
+from indexer.loop import Wakener, lanes
 
 
 def test_a_ring_wakes_the_lanes_of_its_topics_and_no_others() -> None:
@@ -18,7 +18,7 @@ def test_a_ring_wakes_the_lanes_of_its_topics_and_no_others() -> None:
 
 def test_a_ring_that_names_no_topic_wakes_every_lane() -> None:
     wakener = Wakener()
-    rings: list[asyncio.Event] = [wakener.next_ring(lane.topic) for lane in LANES]
+    rings: list[asyncio.Event] = [wakener.next_ring(lane.topic) for lane in lanes()]
 
     wakener.wake(None)
 

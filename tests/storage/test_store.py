@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx2
@@ -18,6 +19,7 @@ from catalog.storage.keys import KEY_BYTES_MAX, PART_BYTES_MAX, room_bytes
 from catalog.storage.listings import Listed
 from catalog.storage.own import NotificationsRefused, OwnStore
 from catalog.storage.s3 import Stat, StoreRefused
+from tests.faults.relay import Relay
 from tests.storage.conftest import PREFIX, Heard, S3Server, ticket_for, upload
 
 CSV = b"depth,pH\n10,6.4\n20,6.5\n"
@@ -505,3 +507,24 @@ async def overwrite(http: httpx2.AsyncClient, store: OwnStore, key: str, content
     )
     answer = await http.put(signed.href, content=content, headers=headers)
     assert answer.status_code == 200, answer.text
+
+
+async def test_one_connection_serves_all_that_is_asked_one_after_the_other(
+    s3_server: S3Server, any_store: OwnStore, new_key: NewKey
+) -> None:
+    """A connection costs a store more than what is asked over it."""
+    where = urlsplit(s3_server.endpoint)
+    relay = Relay(where.hostname or "", where.port or 0)
+    await relay.open()
+    store = s3_server.store(any_store.bucket, endpoint=f"http://127.0.0.1:{relay.port}")
+    try:
+        for number in range(5):
+            key = new_key(f"{number}.csv")
+            await store.write(key, CSV, now=datetime.now(UTC))
+            found = await store.stat(key)
+            assert (found and found.sha256, await store.stat(f"{key}.not")) == (sha256(CSV), None)
+            await store.remove(key)
+        assert relay.connections == 1
+    finally:
+        await store.close()
+        await relay.close()

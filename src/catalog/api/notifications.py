@@ -9,7 +9,6 @@ from collections.abc import Callable
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
-from catalog import queue
 from catalog.api import requests
 from catalog.api.contract import Answer, Body, Operation, operation
 from catalog.api.requests import AnyRequest
@@ -62,19 +61,20 @@ async def _take(
             subjects = {_subject(noticed) for noticed in parse(body)}
         except UnreadableNotification as fault:
             reason, subjects = fault.detail, {_subject(noticed) for noticed in fault.beside}
-    async with engines.database.transaction() as session:
-        if reason is not None:
-            await unreadable.keep(session, dialect=dialect, reason=reason, body=body)
-        own = f"{OWN}/{engines.placement.bucket}/"
-        # What trying our own store brought is gone again, and nobody's.
-        within = f"{engines.placement.prefix}/" if engines.placement.prefix else ""
-        tried = f"{own}{within}{PROBES}/"
-        subjects = {subject for subject in subjects if not subject.startswith(tried)}
-        ours = [subject for subject in subjects if subject.startswith(own) and _fits(subject)]
-        # Of other buckets only what a ticket of ours was for, whichever store speaks: a hint does no harm.
-        others = [subject for subject in subjects if not subject.startswith(own) and _fits(subject)]
-        ours += await uploads.awaited_elsewhere(session, [uploads.location_of(one)[1:] for one in others])
-        await queue.put(session, uploads.KEY, ours)
+    own = f"{OWN}/{engines.placement.bucket}/"
+    # What trying our own store brought is gone again, and nobody's.
+    within = f"{engines.placement.prefix}/" if engines.placement.prefix else ""
+    tried = f"{own}{within}{PROBES}/"
+    subjects = {subject for subject in subjects if not subject.startswith(tried)}
+    ours = [subject for subject in subjects if subject.startswith(own) and _fits(subject)]
+    others = [subject for subject in subjects if not subject.startswith(own) and _fits(subject)]
+    if reason is not None or others:
+        async with engines.database.transaction() as session:
+            if reason is not None:
+                await unreadable.keep(session, dialect=dialect, reason=reason, body=body)
+            # Of other buckets only what a ticket of ours was for, whichever store speaks: a hint does no harm.
+            ours += await uploads.awaited_elsewhere(session, [uploads.location_of(one)[1:] for one in others])
+    await engines.notes.put(uploads.KEY, ours)
     return Response(b"", status_code=204)
 
 

@@ -263,10 +263,12 @@ def get(
 
     A file that fails does not keep the others from coming: its error stands in its place.
     """
-    files = [file_of(object_, path) for path in paths] or object_["files"]
-    every = {file["path"] for file in object_["files"]}
+    named = {file["path"]: file for file in object_["files"]}
+    files = [named.get(path) or file_of(object_, path) for path in paths] or object_["files"]
+    every = named.keys()
+    whole = len(named) > LINKS_APART_MAX and every == {file["path"] for file in files}
     # Links are had for many files at once, as they are wanted: the last ones shall not have ended before their turn.
-    coming = catalog.linked_files(object_["id"]) if len(files) > LINKS_APART_MAX and not paths else None
+    coming = catalog.linked_files(object_["id"]) if whole else None
     links: dict[str, Link | None] = {}
     looking = threading.Lock()
 

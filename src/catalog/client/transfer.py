@@ -123,6 +123,8 @@ def send(
                 with connection.store.stream("PUT", url, headers=dict(headers), content=body) as response:
                     # 412: an earlier try, whose answer was lost, has brought the bytes (the ticket says if-none-match).
                     if response.is_success or response.status_code == httpx2.codes.PRECONDITION_FAILED:
+                        # To its end, which is near: a connection that was not read so far cannot be used again.
+                        response.read()
                         progress(span.size - body.sent)
                         return
                     refused = store_refused(response, f"to take {span.name}")

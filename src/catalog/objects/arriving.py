@@ -6,6 +6,7 @@ Does what `uploads.settle` does for the same keys. Runs in the caller's transact
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -15,6 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from catalog.objects import changing
 from catalog.objects.tables import FileState
 from catalog.objects.uploads import Seen, location_of
+
+# More of a folder is on its way, and to write a document with thousands of files takes long.
+INDEX_AFTER = timedelta(seconds=0.25)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,5 +119,7 @@ async def settle(session: AsyncSession, arrived: Mapping[UUID, Seen]) -> set[UUI
         paths.setdefault(object_id, []).append(path)
     for object_id in sorted(paths):
         changes = {"files": sorted(paths[object_id])}
-        await changing.note_found(session, object_id, action=f"file {FileState.AVAILABLE}", changes=changes)
+        await changing.note_found(
+            session, object_id, action=f"file {FileState.AVAILABLE}", changes=changes, index_after=INDEX_AFTER
+        )
     return set(done)

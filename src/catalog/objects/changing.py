@@ -4,6 +4,7 @@ Runs in the caller's transaction, and no network call happens here.
 """
 
 from collections.abc import Collection, Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -89,9 +90,13 @@ async def note_found(
     action: str,
     changes: dict[str, Any],
     labelled: Collection[UUID] = (),
+    index_after: timedelta = timedelta(),
     **values: Any,
 ) -> None:
-    """Count a change that the catalog itself made, having looked at a store or a clock; the object is locked."""
+    """Count a change that the catalog itself made, having looked at a store or a clock; the object is locked.
+
+    `index_after` lets its document wait for changes that are likely to follow.
+    """
     revision = (
         await session.execute(
             _objects.update()
@@ -101,7 +106,16 @@ async def note_found(
         )
     ).scalar_one()
     revisions = (revision - 1, revision)
-    await note(session, object_id, by=None, action=action, revisions=revisions, changes=changes, labelled=labelled)
+    await note(
+        session,
+        object_id,
+        by=None,
+        action=action,
+        revisions=revisions,
+        changes=changes,
+        labelled=labelled,
+        index_after=index_after,
+    )
     await _look_at_dois(session, object_id)
 
 
@@ -114,6 +128,7 @@ async def note(
     revisions: tuple[int | None, int],
     changes: Any = None,
     labelled: Collection[UUID] = (),
+    index_after: timedelta = timedelta(),
 ) -> None:
     """Write the audit row, and queue the object; with it the data sets whose labels it is, or was."""
     await session.execute(
@@ -126,7 +141,7 @@ async def note(
             changes=changes,
         )
     )
-    await queue.put(session, INDEX, [str(one) for one in (object_id, *labelled)])
+    await queue.put(session, INDEX, [str(one) for one in (object_id, *labelled)], after=index_after)
 
 
 async def _look_at_dois(session: AsyncSession, object_id: UUID) -> None:

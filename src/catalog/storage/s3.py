@@ -45,6 +45,9 @@ _MEDIA_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[ -~]+", re.ASCII)
 _CHECKSUM_MODE = {"x-amz-checksum-mode": "ENABLED"}
 _META = "x-amz-meta-"
 
+# What is answered with nothing but headers, or with a reason that is short.
+_BODILESS = frozenset({"HEAD", "PUT", "DELETE"})
+
 # A version that is a delete marker answers 405 (S3 API, HeadObject).
 _NOTHING_THERE = frozenset({404, 405})
 # What lies there was not to be replaced (RFC 9110, section 13.1.2).
@@ -438,6 +441,9 @@ class Store:
             ) as response:
                 if response.status_code not in also:
                     self._check(response.status_code)
+                if method in _BODILESS:
+                    # To its end: a connection that was not read so far cannot be used again.
+                    await _read_away(response)
                 yield response
         except httpx2.TimeoutException:
             raise Unavailable(f"The store at {self.endpoint} did not answer in time.") from None
@@ -461,6 +467,15 @@ class Store:
             f"{self._remedy.refused}, the clock of the catalog's machine, and that the store's policy allows these "
             "keys to get, put, delete and list there."
         )
+
+
+async def _read_away(response: httpx2.Response) -> None:
+    """Read what is of no interest, as far as it is short."""
+    came = 0
+    async for chunk in response.aiter_raw():
+        came += len(chunk)
+        if came > CHUNK_BYTES:
+            return
 
 
 def disposition(filename: str) -> str:
