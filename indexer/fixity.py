@@ -59,8 +59,7 @@ async def _read(engines: Engines, claim: Claim) -> None:
     place, pause = (START, engines.fixity.rest) if batch.after is None else (batch.after, pause)
     async with engines.database.transaction() as session:
         if await queue.hold(session, [claim]):
-            await queue.finish(session, [claim])
-            await queue.put(session, FIXITY, [place], after=pause)
+            await queue.again(session, claim, FIXITY, after=pause, subject=place)
 
 
 async def _check(engines: Engines, held: Held) -> None:

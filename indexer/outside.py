@@ -74,10 +74,10 @@ async def _look_at(engines: Engines, looker: Looker, claim: Claim) -> None:
             await changing.lock(session, object_id)
             states = {address: found[address].state for address in turned}
             await changing.note_found(session, object_id, action="looked outside", changes={"outside": states})
-        await queue.finish(session, [claim])
-        again = [AGAIN[look.state] for look in (known | found).values()]
-        if again:
-            await queue.put(session, changing.OUTSIDE, [claim.subject], after=min(again))
+        if waits := [AGAIN[look.state] for look in (known | found).values()]:
+            await queue.again(session, claim, changing.OUTSIDE, after=min(waits))
+        else:
+            await queue.finish(session, [claim])
     for address, look in found.items():
         log.info("looked outside", address=address, state=look.state, reason=look.reason)
 

@@ -58,9 +58,8 @@ async def _try(engines: Engines, claim: Claim) -> None:
             # Another worker has tried it since.
             return
         standing = await notices.note_health(session, claim.subject, tried, milliseconds=milliseconds)
-        await queue.finish(session, [claim])
         after = health.wait_until_next(claim.subject, standing, engines.probe_interval, now())
-        await queue.put(session, health.PROBE, [claim.subject], after=after)
+        await queue.again(session, claim, health.PROBE, after=after)
     failed = [one.action for one in failures(tried)]
     log.info("store tried", backend=claim.subject, state=standing.state, failed=failed, milliseconds=milliseconds)
 

@@ -97,11 +97,11 @@ async def _go_on(engines: Engines, claim: Claim) -> None:
             return
         relocation = await relocations.named(session, UUID(claim.subject))
         at = None if relocation is None else await moving.next_at(session, relocation, grace=grace)
-        # Ended and noted anew, since what goes on well has not been tried often.
-        await queue.finish(session, [claim])
         if at is not None:
-            await queue.put(session, relocations.RELOCATE, [claim.subject], after=max(at - now(), timedelta(0)))
-        elif relocation is not None:
+            await queue.again(session, claim, relocations.RELOCATE, after=max(at - now(), timedelta(0)))
+            return
+        await queue.finish(session, [claim])
+        if relocation is not None:
             await relocations.conclude(session, relocation.id)
 
 

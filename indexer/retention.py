@@ -30,10 +30,9 @@ VERSIONS_REMOVED_MAX = 1_000
 
 
 async def prepare(engines: Engines) -> None:
-    """Have cycles run, the first one not at once, if none is noted yet."""
+    """Have cycles run, the first one not at once; what is noted already comes no later, and is parked no longer."""
     async with engines.database.transaction() as session:
-        if not await queue.known(session, RETENTION, SUBJECT):
-            await queue.put(session, RETENTION, [SUBJECT], after=CYCLE)
+        await queue.put(session, RETENTION, [SUBJECT], after=CYCLE)
 
 
 async def step(engines: Engines) -> int:
@@ -48,7 +47,7 @@ async def step(engines: Engines) -> int:
 async def _cycle(engines: Engines, claim: Claim) -> None:
     await cycle(engines)
     async with engines.database.transaction() as session:
-        await queue.postpone(session, claim, reason="the next cycle", after=CYCLE)
+        await queue.again(session, claim, RETENTION, after=CYCLE)
 
 
 async def cycle(engines: Engines) -> None:

@@ -99,7 +99,7 @@ async def _next(session: AsyncSession, claim: Claim, search: Saved, *, full: boo
     moment = now()
     waits = search.rhythm is Rhythm.DAILY and not full
     after = telling.next_digest(moment) - moment if waits else timedelta(0)
-    await queue.postpone(session, claim, reason="there is more", after=after)
+    await queue.again(session, claim, topics.TELL, after=after)
 
 
 def _wait(search: Saved) -> timedelta:

@@ -174,12 +174,6 @@ async def claim(session: AsyncSession, topic: str, *, most: int, lease: timedelt
     return [Claim(row.id, row.subject, row.touched, row.attempts) for row in rows]
 
 
-async def known(session: AsyncSession, topic: str, subject: str) -> bool:
-    """Whether there is an entry for this subject, due or not."""
-    here = (_table.c.topic == topic, _table.c.subject == subject)
-    return (await session.execute(sa.select(_table.c.id).where(*here))).one_or_none() is not None
-
-
 async def hold(session: AsyncSession, claims: Sequence[Claim]) -> list[Claim]:
     """Keep others from these entries until the transaction ends, and return those that nobody has claimed since.
 
@@ -207,6 +201,15 @@ async def finish(session: AsyncSession, claims: Sequence[Claim]) -> None:
     """Remove what is done, except entries that were touched since they were claimed."""
     if claims:
         await session.execute(_FINISH, _ids(claims))
+
+
+async def again(session: AsyncSession, one: Claim, topic: str, *, after: timedelta, subject: str | None = None) -> None:
+    """End a turn that went well and note the next one, of this subject or another one, as if it had never been tried.
+
+    Postponing counts attempts on: what comes round for ever would have none left when something fails for once.
+    """
+    await finish(session, [one])
+    await put(session, topic, [subject or one.subject], after=after)
 
 
 async def postpone(session: AsyncSession, one: Claim, *, reason: str, after: timedelta | None = None) -> None:

@@ -56,6 +56,11 @@ class Topic:
         async with self.database.transaction() as session:
             await queue.postpone(session, one, reason=reason, after=after)
 
+    async def again(self, one: Claim, after: timedelta, subject: str | None = None) -> None:
+        """End a turn and note the next one."""
+        async with self.database.transaction() as session:
+            await queue.again(session, one, self.name, after=after, subject=subject)
+
     async def release(self, claims: list[Claim]) -> None:
         """Give entries back."""
         async with self.database.transaction() as session:

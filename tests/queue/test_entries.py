@@ -166,6 +166,26 @@ async def test_the_time_between_attempts_doubles_up_to_a_ceiling(topic: Topic) -
     assert seconds == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600]
 
 
+async def test_what_comes_round_again_has_never_been_tried(topic: Topic) -> None:
+    await topic.put("a", "b")
+    for _ in range(ATTEMPTS_MAX):
+        first, second = await topic.claim()
+        await topic.again(first, HOUR)
+        await topic.again(second, HOUR, "c" if second.subject == "b" else "b")
+        await topic.age(HOUR)
+    assert await topic.rows() == [row("a", ready_in=0), row("b", ready_in=0)]
+
+
+async def test_what_is_touched_during_its_turn_comes_round_at_once(topic: Topic) -> None:
+    await topic.put("a")
+    (one,) = await topic.claim()
+    await topic.put("a")
+
+    await topic.again(one, HOUR)
+
+    assert await topic.claimed() == ["a"]
+
+
 async def test_an_entry_is_exhausted_at_its_last_attempt_and_fresh_after_a_touch(topic: Topic) -> None:
     await topic.put("a")
     exhausted = []
