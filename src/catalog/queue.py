@@ -76,7 +76,8 @@ class Claim:
     @property
     def delay(self) -> timedelta:
         """How long to wait before the next attempt: doubling, with a ceiling."""
-        return min(DELAY_FIRST * (1 << (self.attempts - 1)), DELAY_LAST)
+        # What is never given up is tried any number of times: doubled as often, no number would hold it.
+        return min(DELAY_FIRST * (1 << min(self.attempts - 1, ATTEMPTS_MAX)), DELAY_LAST)
 
 
 @dataclass(frozen=True, slots=True)

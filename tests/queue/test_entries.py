@@ -166,6 +166,10 @@ async def test_the_time_between_attempts_doubles_up_to_a_ceiling(topic: Topic) -
     assert seconds == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600]
 
 
+def test_the_ceiling_holds_for_what_is_never_given_up() -> None:
+    assert Claim(1, "a", touched=0, attempts=100_000).delay == DELAY_LAST
+
+
 async def test_what_comes_round_again_has_never_been_tried(topic: Topic) -> None:
     await topic.put("a", "b")
     for _ in range(ATTEMPTS_MAX):
