@@ -29,7 +29,7 @@ from catalog.search.document import CreatorProjection, Own, Projection, document
 from catalog.search.index import Outcome, Verdict, Written
 from catalog.search.vectors import EMBED
 from catalog.storage.keys import Stage
-from indexer import embedding
+from indexer import embedding, handling
 
 log = structlog.get_logger("indexer.documents")
 
@@ -150,7 +150,7 @@ def version_of(entry: Entry, labelling: Labelling | None) -> int:
 
 
 async def _read(session: AsyncSession, claims: Sequence[Claim]) -> tuple[list[Entry], dict[UUID, Labelling]]:
-    ids = list(filter(None, map(_id_of, claims)))
+    ids = list(filter(None, map(handling.id_of, claims)))
     return await reading.read_for_index(session, ids), await naming.labellings(session, ids)
 
 
@@ -237,7 +237,7 @@ async def _conclude(
     async with engines.database.transaction() as session:
         await queue.hold(session, claims)
         for claim in claims:
-            object_id = _id_of(claim)
+            object_id = handling.id_of(claim)
             if object_id is None:
                 await _park(session, claim, "The subject names no object.")
                 continue
@@ -289,13 +289,6 @@ async def purge_step(engines: Engines) -> int:
             else:
                 await queue.finish(session, [claim])
     return len(claims)
-
-
-def _id_of(claim: Claim) -> UUID | None:
-    try:
-        return UUID(claim.subject)
-    except ValueError:
-        return None
 
 
 def _told(fault: Exception) -> str:

@@ -4,7 +4,6 @@ One request at a time for a DOI, several DOIs at once, and no transaction open m
 an entry whose lease ends: whoever takes it next says the same again, which is harmless.
 """
 
-import asyncio
 from datetime import timedelta
 
 import structlog
@@ -39,30 +38,18 @@ async def prepare(engines: Engines) -> None:
 
 async def step(engines: Engines) -> int:
     """Claim a batch of DOIs and bring the registry and their rows into agreement; returns how many were claimed."""
-    under_way = _under_way(engines)
     # All of a batch are sent within the lease, even if each of them waits as long as it may.
-    lease = under_way * (BATCH // SENT_AT_ONCE + 1)
+    lease = _under_way(engines) * (BATCH // SENT_AT_ONCE + 1)
     async with engines.database.transaction() as session:
         claims = await queue.claim(session, minting.TOPIC, most=BATCH, lease=lease)
-    gate = asyncio.Semaphore(SENT_AT_ONCE)
-    outcomes = await asyncio.gather(
-        *(_handle(engines, claim, gate, under_way) for claim in claims), return_exceptions=True
-    )
-    for fault in outcomes:
-        if fault is not None:
-            raise fault
+    doing = "Telling the registry"
+    await handling.at_once(engines, claims, _bring_up_to_date, most=SENT_AT_ONCE, log=log, doing=doing)
     return len(claims)
 
 
-async def _handle(engines: Engines, claim: Claim, gate: asyncio.Semaphore, under_way: timedelta) -> None:
-    async with gate:
-        told = _bring_up_to_date(engines, claim, under_way)
-        await handling.alone(engines, claim, told, log=log, doing="Telling the registry")
-
-
-async def _bring_up_to_date(engines: Engines, claim: Claim, under_way: timedelta) -> None:
+async def _bring_up_to_date(engines: Engines, claim: Claim) -> None:
     async with engines.database.transaction() as session:
-        planned = await sending.plan(session, claim.subject, engines.house, under_way=under_way)
+        planned = await sending.plan(session, claim.subject, engines.house, under_way=_under_way(engines))
         if planned is None:
             await queue.finish(session, [claim])
             return

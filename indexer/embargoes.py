@@ -1,7 +1,5 @@
 """Let everybody see what was embargoed, once the embargo is over."""
 
-from uuid import UUID
-
 import structlog
 
 from catalog import queue
@@ -26,11 +24,8 @@ async def step(engines: Engines) -> int:
 
 
 async def _settle(engines: Engines, claim: Claim) -> None:
-    try:
-        object_id = UUID(claim.subject)
-    except ValueError:
-        async with engines.database.transaction() as session:
-            await queue.park(session, claim, reason="The subject names no object.")
+    object_id = await handling.id_or_parked(engines, claim, "object")
+    if object_id is None:
         return
     async with engines.database.transaction() as session:
         until = await granting.end_embargo(session, object_id)

@@ -11,10 +11,10 @@ from catalog.engines import Engines
 from catalog.errors import CatalogError
 from catalog.objects import reading
 from catalog.objects.reading import Entry
-from catalog.queue import Claim
 from catalog.search import vectors
 from catalog.search.embedding import Embedder, digest_of, text_of
 from catalog.search.vectors import EMBED
+from indexer import handling
 
 log = structlog.get_logger("indexer.embedding")
 
@@ -52,7 +52,7 @@ async def step(engines: Engines) -> int:
         if not await is_wanted(engines, session):
             return 0
         claims = await queue.claim(session, EMBED, most=BATCH)
-        ids = [one for claim in claims if (one := _id_of(claim)) is not None]
+        ids = [one for claim in claims if (one := handling.id_of(claim)) is not None]
         entries = {entry.id: entry for entry in await reading.read_for_index(session, ids)} if ids else {}
         known = await vectors.digests(session, ids)
     if not claims:
@@ -67,7 +67,7 @@ async def step(engines: Engines) -> int:
         raise
     async with engines.database.transaction() as session:
         held = await queue.hold(session, claims)
-        mine = {_id_of(claim) for claim in held}
+        mine = {handling.id_of(claim) for claim in held}
         await vectors.keep(session, [one for one in kept if one.object_id in mine])
         gone = [entry.id for entry in entries.values() if entry.withdrawn_at is not None and entry.id in mine]
         await vectors.forget(session, gone)
@@ -81,10 +81,3 @@ async def _read(embedder: Embedder, entries: Sequence[Entry], known: Mapping[UUI
     others = [entry.id for entry in entries if known.get(entry.id) != digests[entry.id]]
     made = dict(zip(others, await embedder.vectors([texts[one] for one in others]) if others else [], strict=True))
     return [vectors.kept(entry, digests[entry.id], made.get(entry.id)) for entry in entries]
-
-
-def _id_of(claim: Claim) -> UUID | None:
-    try:
-        return UUID(claim.subject)
-    except ValueError:
-        return None

@@ -37,19 +37,15 @@ async def prepare(engines: Engines) -> None:
 
 async def step(engines: Engines) -> int:
     """Read the next batch; returns how many were claimed."""
-    async with engines.database.transaction() as session:
-        claims = await queue.claim(session, FIXITY, most=1)
-        if not engines.fixity.bytes_per_day:
-            await queue.finish(session, claims)
-            return len(claims)
-    for claim in claims:
-        async with handling.kept(engines, {claim.id: claim}):
-            await handling.alone(engines, claim, _read(engines, claim), log=log, doing="Reading bytes again")
-    return len(claims)
+    return await handling.next_one(engines, FIXITY, _read, log=log, doing="Reading bytes again")
 
 
 async def _read(engines: Engines, claim: Claim) -> None:
     async with engines.database.transaction() as session:
+        if not engines.fixity.bytes_per_day:
+            # Switched off since it was noted.
+            await queue.finish(session, [claim])
+            return
         batch = await fixity.batch(session, claim.subject)
     for held in batch.held:
         await _check(engines, held)

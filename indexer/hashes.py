@@ -6,7 +6,7 @@ import structlog
 
 from catalog import queue
 from catalog.engines import Engines
-from catalog.errors import CatalogError, NotFound, Unavailable
+from catalog.errors import NotFound, Unavailable
 from catalog.objects import discovered, uploads
 from catalog.objects.discovered import HASH
 from catalog.queue import Claim
@@ -18,12 +18,7 @@ log = structlog.get_logger("indexer.hashes")
 
 async def step(engines: Engines) -> int:
     """Read the file that has waited longest; returns how many were claimed."""
-    async with engines.database.transaction() as session:
-        claims = await queue.claim(session, HASH, most=1)
-    for claim in claims:
-        async with handling.kept(engines, {claim.id: claim}):
-            await handling.alone(engines, claim, _read(engines, claim), log=log, doing="Reading the file")
-    return len(claims)
+    return await handling.next_one(engines, HASH, _read, log=log, doing="Reading the file")
 
 
 async def _read(engines: Engines, claim: Claim) -> None:
@@ -43,7 +38,7 @@ async def _read(engines: Engines, claim: Claim) -> None:
             await queue.finish(session, [claim])
         return
     except Unavailable as fault:
-        await _later(engines, claim, fault)
+        await handling.later(engines, claim, fault.detail)
         return
     async with engines.database.transaction() as session:
         if now is not None and (now.size, now.etag) == (file.size, file.etag):
@@ -52,11 +47,3 @@ async def _read(engines: Engines, claim: Claim) -> None:
             # Other bytes came meanwhile: whose hash this is nobody can say.
             await queue.put(session, uploads.KEY, [subject])
         await queue.finish(session, [claim])
-
-
-async def _later(engines: Engines, claim: Claim, fault: CatalogError) -> None:
-    async with engines.database.transaction() as session:
-        if claim.exhausted:
-            await queue.park(session, claim, reason=fault.detail)
-        else:
-            await queue.postpone(session, claim, reason=fault.detail)

@@ -49,13 +49,7 @@ async def step(engines: Engines) -> int:
     async with handling.kept(engines, in_hand):
         for done in await _settled_together(engines, claims, gate):
             del in_hand[done.id]
-        # All of them end, whatever one of them meets: none is left running behind the lane's back.
-        outcomes = await asyncio.gather(
-            *(_handle(engines, claim, gate, in_hand) for claim in list(in_hand.values())), return_exceptions=True
-        )
-    for fault in outcomes:
-        if fault is not None:
-            raise fault
+        await handling.all_of(_handle(engines, claim, gate, in_hand) for claim in list(in_hand.values()))
     return len(claims)
 
 

@@ -3,7 +3,6 @@
 No transaction is open while others are waited for. Who gets mail is asked once more just before it is sent.
 """
 
-import asyncio
 from datetime import timedelta
 from uuid import UUID
 
@@ -31,13 +30,7 @@ async def step(engines: Engines) -> int:
     """Claim a batch of notices and send them; returns how many were claimed."""
     async with engines.database.transaction() as session:
         claims = await queue.claim(session, topics.NOTICE, most=BATCH, lease=LEASE)
-    gate = asyncio.Semaphore(SENT_AT_ONCE)
-
-    async def handle(claim: Claim) -> None:
-        async with gate:
-            await handling.alone(engines, claim, _tell(engines, claim), log=log, doing="Telling of a store")
-
-    await asyncio.gather(*map(handle, claims))
+    await handling.at_once(engines, claims, _tell, most=SENT_AT_ONCE, log=log, doing="Telling of a store")
     return len(claims)
 
 

@@ -40,8 +40,7 @@ async def step(engines: Engines) -> int:
     """Claim a batch of stores that are due, try each, keep what was found; returns how many were claimed."""
     async with engines.database.transaction() as session:
         claims = await queue.claim(session, health.PROBE, most=BATCH, lease=LEASE)
-    tried = (handling.alone(engines, one, _try(engines, one), log=log, doing="Trying the store") for one in claims)
-    await asyncio.gather(*tried)
+    await handling.at_once(engines, claims, _try, most=BATCH, log=log, doing="Trying the store")
     return len(claims)
 
 

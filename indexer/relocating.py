@@ -69,12 +69,7 @@ class _Haul:
 
 async def step(engines: Engines) -> int:
     """Claim a relocation and go on with it for a while; returns how many were claimed."""
-    async with engines.database.transaction() as session:
-        claims = await queue.claim(session, relocations.RELOCATE, most=1)
-    async with handling.kept(engines, {claim.id: claim for claim in claims}):
-        for claim in claims:
-            await handling.alone(engines, claim, _go_on(engines, claim), log=log, doing="Moving files")
-    return len(claims)
+    return await handling.next_one(engines, relocations.RELOCATE, _go_on, log=log, doing="Moving files")
 
 
 async def _go_on(engines: Engines, claim: Claim) -> None:
@@ -85,11 +80,7 @@ async def _go_on(engines: Engines, claim: Claim) -> None:
     if relocation is not None and due:
         way = _Way(engines, relocation, time.monotonic() + STEP_SECONDS)
         gate = asyncio.Semaphore(FILES_AT_ONCE)
-        # All of them end, whatever one of them meets: none is left running behind the lane's back.
-        outcomes = await asyncio.gather(*(_within(gate, way, move) for move in due), return_exceptions=True)
-        for fault in outcomes:
-            if fault is not None:
-                raise fault
+        await handling.all_of(_within(gate, way, move) for move in due)
     async with engines.database.transaction() as session:
         # The relocation first, then its entry, as whoever pauses it does: else both may wait for each other.
         await relocations.lock(session, UUID(claim.subject))

@@ -99,11 +99,8 @@ async def leftover_step(engines: Engines) -> int:
 
 
 async def _delete(engines: Engines, claim: Claim) -> None:
-    try:
-        leftover_id = UUID(claim.subject)
-    except ValueError:
-        async with engines.database.transaction() as session:
-            await queue.park(session, claim, reason="The subject names no leftover.")
+    leftover_id = await handling.id_or_parked(engines, claim, "leftover")
+    if leftover_id is None:
         return
     async with engines.database.transaction() as session:
         backend = await leftovers.backend_of(session, leftover_id)

@@ -23,12 +23,7 @@ PAGES_AT_ONCE = 20
 
 async def step(engines: Engines) -> int:
     """Go on with the scan that has waited longest; returns how many were claimed."""
-    async with engines.database.transaction() as session:
-        claims = await queue.claim(session, scanning.SCAN, most=1)
-    for claim in claims:
-        async with handling.kept(engines, {claim.id: claim}):
-            await handling.alone(engines, claim, _go_on(engines, claim), log=log, doing="Scanning")
-    return len(claims)
+    return await handling.next_one(engines, scanning.SCAN, _go_on, log=log, doing="Scanning")
 
 
 async def _go_on(engines: Engines, claim: Claim) -> None:

@@ -3,7 +3,6 @@
 No transaction is open while others are waited for. What does not arrive is sent again later, and given up at last.
 """
 
-import asyncio
 from datetime import timedelta
 from uuid import UUID
 
@@ -39,13 +38,7 @@ async def step(engines: Engines) -> int:
     """Claim a batch of searches of which something is to be sent, and send it; returns how many were claimed."""
     async with engines.database.transaction() as session:
         claims = await queue.claim(session, topics.TELL, most=BATCH, lease=LEASE)
-    gate = asyncio.Semaphore(SENT_AT_ONCE)
-
-    async def handle(claim: Claim) -> None:
-        async with gate:
-            await handling.alone(engines, claim, _tell(engines, claim), log=log, doing="Telling the owner")
-
-    await asyncio.gather(*map(handle, claims))
+    await handling.at_once(engines, claims, _tell, most=SENT_AT_ONCE, log=log, doing="Telling the owner")
     return len(claims)
 
 
