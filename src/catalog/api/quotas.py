@@ -1,7 +1,7 @@
 """`…/quota` of organizations and projects: how much each may hold, and how much it does."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Response
@@ -81,18 +81,34 @@ _CHANGED = "For admins of the whole catalog. What is there stays; a quota refuse
 _EXAMPLE = {"objects": 100_000, "bytes": 2_000_000_000_000, "uploads": None}
 
 
-@operation(
-    "GET",
-    "/api/organizations/{organization:str}/quota",
-    Operation(
-        id="read_organization_quota",
-        summary="See how much an organization may hold",
+def _promise_to_read(**differs: Any) -> Operation:
+    return Operation(
         description=_READ,
         tag="access",
         token=True,
         answers={200: Answer("The quota.", ShownQuota)},
         problems=(404,),
-    ),
+        **differs,
+    )
+
+
+def _promise_to_change(description: str, **differs: Any) -> Operation:
+    return Operation(
+        description=description,
+        tag="access",
+        token=True,
+        scope=Scope.ADMIN,
+        body=Body(QuotaPatch, MERGE_PATCH, example=_EXAMPLE),
+        answers={200: Answer("The quota.", ShownQuota)},
+        problems=(403, 404, 413, 415),
+        **differs,
+    )
+
+
+@operation(
+    "GET",
+    "/api/organizations/{organization:str}/quota",
+    _promise_to_read(id="read_organization_quota", summary="See how much an organization may hold"),
 )
 async def read_organization_quota(request: AnyRequest) -> Response[bytes]:
     """Show the quota of an organization."""
@@ -102,17 +118,7 @@ async def read_organization_quota(request: AnyRequest) -> Response[bytes]:
 @operation(
     "PATCH",
     "/api/organizations/{organization:str}/quota",
-    Operation(
-        id="change_organization_quota",
-        summary="Limit how much an organization may hold",
-        description=_CHANGED,
-        tag="access",
-        token=True,
-        scope=Scope.ADMIN,
-        body=Body(QuotaPatch, MERGE_PATCH, example=_EXAMPLE),
-        answers={200: Answer("The quota.", ShownQuota)},
-        problems=(403, 404, 413, 415),
-    ),
+    _promise_to_change(_CHANGED, id="change_organization_quota", summary="Limit how much an organization may hold"),
 )
 async def change_organization_quota(request: AnyRequest) -> Response[bytes]:
     """Change the quota of an organization."""
@@ -122,15 +128,7 @@ async def change_organization_quota(request: AnyRequest) -> Response[bytes]:
 @operation(
     "GET",
     "/api/projects/{organization:str}/{project:str}/quota",
-    Operation(
-        id="read_project_quota",
-        summary="See how much a project may hold",
-        description=_READ,
-        tag="access",
-        token=True,
-        answers={200: Answer("The quota.", ShownQuota)},
-        problems=(404,),
-    ),
+    _promise_to_read(id="read_project_quota", summary="See how much a project may hold"),
 )
 async def read_project_quota(request: AnyRequest) -> Response[bytes]:
     """Show the quota of a project."""
@@ -140,16 +138,10 @@ async def read_project_quota(request: AnyRequest) -> Response[bytes]:
 @operation(
     "PATCH",
     "/api/projects/{organization:str}/{project:str}/quota",
-    Operation(
+    _promise_to_change(
+        f"{_CHANGED} The quota of its organization counts beside it.",
         id="change_project_quota",
         summary="Limit how much a project may hold",
-        description=f"{_CHANGED} The quota of its organization counts beside it.",
-        tag="access",
-        token=True,
-        scope=Scope.ADMIN,
-        body=Body(QuotaPatch, MERGE_PATCH, example=_EXAMPLE),
-        answers={200: Answer("The quota.", ShownQuota)},
-        problems=(403, 404, 413, 415),
     ),
 )
 async def change_project_quota(request: AnyRequest) -> Response[bytes]:

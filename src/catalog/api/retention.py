@@ -1,8 +1,8 @@
 """`…/retention` of organizations and projects: how long things are kept there, what is held, and what is due."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -269,17 +269,47 @@ _SETTING = (
 EXAMPLE = {"days": 365, "since": "change"}
 
 
-@operation(
-    "GET",
-    "/api/organizations/{organization:str}/retention",
-    Operation(
-        id="read_organization_retention",
-        summary="See how long things of an organization are kept",
+def _promise_to_read(told: str, **differs: Any) -> Operation:
+    return Operation(
         description=_READING,
         tag="retention",
         token=True,
-        answers={200: Answer("The rules.", ShownRetention)},
+        answers={200: Answer(told, ShownRetention)},
         problems=(404,),
+        **differs,
+    )
+
+
+def _promise_to_set(example: Mapping[str, Any], **differs: Any) -> Operation:
+    return Operation(
+        description=_SETTING,
+        tag="retention",
+        token=True,
+        scope=Scope.ADMIN,
+        body=Body(ScopeRuleWanted, example=example),
+        answers={204: Answer("Set.")},
+        problems=(403, 404, 413, 415),
+        **differs,
+    )
+
+
+def _promise_to_remove(**differs: Any) -> Operation:
+    return Operation(
+        tag="retention",
+        token=True,
+        scope=Scope.ADMIN,
+        query=WhichRule,
+        answers={204: Answer("Taken back.")},
+        problems=(403, 404),
+        **differs,
+    )
+
+
+@operation(
+    "GET",
+    "/api/organizations/{organization:str}/retention",
+    _promise_to_read(
+        "The rules.", id="read_organization_retention", summary="See how long things of an organization are kept"
     ),
 )
 async def read_organization_retention(request: AnyRequest) -> Response[bytes]:
@@ -290,16 +320,8 @@ async def read_organization_retention(request: AnyRequest) -> Response[bytes]:
 @operation(
     "PUT",
     "/api/organizations/{organization:str}/retention",
-    Operation(
-        id="set_organization_retention",
-        summary="Say how long things of an organization are kept",
-        description=_SETTING,
-        tag="retention",
-        token=True,
-        scope=Scope.ADMIN,
-        body=Body(ScopeRuleWanted, example=EXAMPLE),
-        answers={204: Answer("Set.")},
-        problems=(403, 404, 413, 415),
+    _promise_to_set(
+        EXAMPLE, id="set_organization_retention", summary="Say how long things of an organization are kept"
     ),
 )
 async def set_organization_retention(request: AnyRequest) -> Response[bytes]:
@@ -310,15 +332,8 @@ async def set_organization_retention(request: AnyRequest) -> Response[bytes]:
 @operation(
     "DELETE",
     "/api/organizations/{organization:str}/retention",
-    Operation(
-        id="remove_organization_retention",
-        summary="Take back how long things of an organization are kept",
-        tag="retention",
-        token=True,
-        scope=Scope.ADMIN,
-        query=WhichRule,
-        answers={204: Answer("Taken back.")},
-        problems=(403, 404),
+    _promise_to_remove(
+        id="remove_organization_retention", summary="Take back how long things of an organization are kept"
     ),
 )
 async def remove_organization_retention(request: AnyRequest) -> Response[bytes]:
@@ -329,14 +344,10 @@ async def remove_organization_retention(request: AnyRequest) -> Response[bytes]:
 @operation(
     "GET",
     "/api/projects/{organization:str}/{project:str}/retention",
-    Operation(
+    _promise_to_read(
+        "The rules and holds of the project itself.",
         id="read_project_retention",
         summary="See how long things of a project are kept",
-        description=_READING,
-        tag="retention",
-        token=True,
-        answers={200: Answer("The rules and holds of the project itself.", ShownRetention)},
-        problems=(404,),
     ),
 )
 async def read_project_retention(request: AnyRequest) -> Response[bytes]:
@@ -347,16 +358,10 @@ async def read_project_retention(request: AnyRequest) -> Response[bytes]:
 @operation(
     "PUT",
     "/api/projects/{organization:str}/{project:str}/retention",
-    Operation(
+    _promise_to_set(
+        EXAMPLE | {"kind": "sensor-data"},
         id="set_project_retention",
         summary="Say how long things of a project are kept",
-        description=_SETTING,
-        tag="retention",
-        token=True,
-        scope=Scope.ADMIN,
-        body=Body(ScopeRuleWanted, example=EXAMPLE | {"kind": "sensor-data"}),
-        answers={204: Answer("Set.")},
-        problems=(403, 404, 413, 415),
     ),
 )
 async def set_project_retention(request: AnyRequest) -> Response[bytes]:
@@ -367,16 +372,7 @@ async def set_project_retention(request: AnyRequest) -> Response[bytes]:
 @operation(
     "DELETE",
     "/api/projects/{organization:str}/{project:str}/retention",
-    Operation(
-        id="remove_project_retention",
-        summary="Take back how long things of a project are kept",
-        tag="retention",
-        token=True,
-        scope=Scope.ADMIN,
-        query=WhichRule,
-        answers={204: Answer("Taken back.")},
-        problems=(403, 404),
-    ),
+    _promise_to_remove(id="remove_project_retention", summary="Take back how long things of a project are kept"),
 )
 async def remove_project_retention(request: AnyRequest) -> Response[bytes]:
     """Take a rule of a project back."""
