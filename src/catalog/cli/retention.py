@@ -16,12 +16,6 @@ if TYPE_CHECKING:
 SINCE = ("registration", "change", "publication", "job-end")
 
 
-def _is_scope(what: str) -> bool:
-    from catalog.client.retention import is_scope
-
-    return is_scope(what)
-
-
 commands = Commands(help="How long things are kept, what is held, and what is due.", no_args_is_help=True)
 
 What = Annotated[str, typer.Argument(metavar="WHAT", help="An organization, org/project, or an object.")]
@@ -39,12 +33,14 @@ def register(app: typer.Typer) -> None:
 @commands.command()
 def show(context: typer.Context, what: What, *, json: Json = False) -> None:
     """Show the rules and holds of an organization or a project; of an object, which rule holds and when it is due."""
+    from catalog.client.retention import is_scope
+
     invocation: Invocation = context.obj
     with invocation.catalog() as catalog:
-        found = catalog.retention.of(what) if _is_scope(what) else catalog.retention.explain(what)
+        found = catalog.retention.of(what) if is_scope(what) else catalog.retention.explain(what)
     if json:
         output.as_json(found)
-    elif _is_scope(what):
+    elif is_scope(what):
         _show_scope(cast("Retention", found))
     else:
         _show_object(cast("Standing", found))
