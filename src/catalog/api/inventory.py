@@ -15,10 +15,11 @@ from catalog.access.callers import Caller
 from catalog.access.scopes import Scope
 from catalog.api import requests, shapes
 from catalog.api.contract import Answer, Body, Operation, operation
+from catalog.api.curation import StageName
 from catalog.api.requests import AnyRequest
 from catalog.errors import NotFound
 from catalog.inventory import accounting, fixity, scanning
-from catalog.inventory.tables import Scan
+from catalog.inventory.tables import Scan, ScanState
 from catalog.objects import discovered
 from catalog.objects.discovered import DiscoveredFile, Whose
 from catalog.storage import backends
@@ -31,7 +32,6 @@ HASHES_MAX = 1_000
 FAILURES_SHOWN = 200
 
 Named = Annotated[str, Field(min_length=1, max_length=64, description="A backend's id, or `default`.")]
-StageName = Literal["source", "uploaded", "harmonized"]
 
 
 class ScanWanted(BaseModel):
@@ -176,7 +176,7 @@ class FixityReport(msgspec.Struct, frozen=True):
 def _scan(one: Scan) -> ShownScan:
     columns = ("id", "backend", "files", "bytes", "added", "changed", "looks", "reason", "started_at", "ended_at")
     told = {name: getattr(one, name) for name in columns}
-    return ShownScan(state=one.state, href=f"/api/scans/{one.id}", **told)  # type: ignore[arg-type]  # These words.
+    return ShownScan(state=ScanState(one.state).value, href=f"/api/scans/{one.id}", **told)
 
 
 async def _must_look_after(session: AsyncSession, backend: str, caller: Caller) -> str | None:
