@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -40,9 +41,9 @@ KNOWN = Facts(
 )
 
 
-def rule(scope: str | None, kind: str | None = None, days: int | None = 30, **said: object) -> Rule:
-    given = {"object_id": None, "since": Since.REGISTRATION, "versions": False} | said
-    return Rule(scope, kind, days=days, **given)  # type: ignore[arg-type]
+def rule(scope: str | None, kind: str | None = None, days: int | None = 30, **said: Any) -> Rule:
+    given: dict[str, Any] = {"object_id": None, "since": Since.REGISTRATION, "versions": False} | said
+    return Rule(scope, kind, days=days, **given)
 
 
 NEAREST_FIRST = [
@@ -123,8 +124,8 @@ def test_what_somebody_wanted_kept_is_due_its_days_after_that() -> None:
         ({"versions": 1}, Obstacle.VERSIONS),
     ],
 )
-def test_what_stands_against_it_keeps_what_is_due(known: dict[str, object], obstacle: Obstacle) -> None:
-    verdict = judge([rule("lab")], replace(KNOWN, **known))  # type: ignore[arg-type]
+def test_what_stands_against_it_keeps_what_is_due(known: dict[str, Any], obstacle: Obstacle) -> None:
+    verdict = judge([rule("lab")], replace(KNOWN, **known))
     assert (verdict.due, verdict.obstacles, verdict.removable) == (True, (obstacle,), False)
 
 

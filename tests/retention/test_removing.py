@@ -1,5 +1,6 @@
 """What is due is marked, goes after its grace with its bytes, and is kept by whatever is to keep it."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from uuid import UUID
 
@@ -9,12 +10,14 @@ import sqlalchemy as sa
 from catalog.access.callers import Caller
 from catalog.objects import verbs
 from catalog.objects.metadata import FileDeclaration
+from catalog.objects.tables import Upload
 from catalog.retention import holds, marking, purging, removing
 from catalog.retention.purging import Kept
 from tests.indexer.scene import declared, project
 from tests.retention.hourglass import BYTES, DAY, Hourglass
 
 GRACE = 7 * DAY
+Obstacle = Callable[[Hourglass, UUID], Awaitable[None]]
 
 
 async def leftovers(hourglass: Hourglass, *ids: UUID) -> list[tuple[str, bool, str | None]]:
@@ -116,13 +119,13 @@ async def publish_it(hourglass: Hourglass, object_id: UUID) -> None:
     await hourglass.publish(object_id)
 
 
-OBSTACLES = [place_hold, hold_project, reserve_doi, name_it, publish_it]
+OBSTACLES: list[Obstacle] = [place_hold, hold_project, reserve_doi, name_it, publish_it]
 
 
 @pytest.mark.req("MWM-SADD-69")
 @pytest.mark.parametrize("obstacle", OBSTACLES)
 async def test_what_is_to_keep_an_object_keeps_it_even_from_the_moment_before_it_goes(
-    hourglass: Hourglass, obstacle: object
+    hourglass: Hourglass, obstacle: Obstacle
 ) -> None:
     here = project()
     object_id, upload = await hourglass.stored(here)
@@ -135,7 +138,7 @@ async def test_what_is_to_keep_an_object_keeps_it_even_from_the_moment_before_it
     await hourglass.let_pass(GRACE)
     policy = hourglass.scene.engines.retention
 
-    await obstacle(hourglass, object_id)  # type: ignore[operator]
+    await obstacle(hourglass, object_id)
     # As a cycle does that had chosen it the moment before.
     async with hourglass.scene.engines.database.transaction() as session:
         went = [await removing.remove(session, one, policy) for one in (object_id, control)]
@@ -227,7 +230,7 @@ async def test_a_cycle_removes_as_many_as_it_may_and_the_next_ones_the_rest(hour
     assert counts == [2, 4, 5]
 
 
-async def replaced(hourglass: Hourglass, where: str, *, published: bool) -> list[object]:
+async def replaced(hourglass: Hourglass, where: str, *, published: bool) -> list[Upload]:
     """Return the uploads of an object whose bytes were replaced."""
     object_id, first = await hourglass.stored(where)
     if published:
@@ -258,13 +261,13 @@ async def test_bytes_that_nobody_names_are_swept_and_those_of_a_version_or_a_fil
     await hourglass.cycle()
     await hourglass.delete()
     uploads = (swept, current, frozen, newer)
-    assert await hourglass.lies(*uploads) == [True] * 4  # type: ignore[arg-type]
+    assert await hourglass.lies(*uploads) == [True] * 4
 
     await hourglass.let_pass(GRACE)
     await hourglass.cycle()
     await hourglass.delete()
 
-    assert await hourglass.lies(*uploads) == [False, True, True, True]  # type: ignore[arg-type]
+    assert await hourglass.lies(*uploads) == [False, True, True, True]
     assert await hourglass.scene.engines.store.stat(untouched) is not None
 
 
@@ -335,9 +338,9 @@ async def test_the_bytes_of_a_withdrawn_object_go_when_an_admin_asks_and_stay_wh
 
 
 @pytest.mark.parametrize("obstacle", OBSTACLES)
-async def test_what_keeps_an_object_keeps_its_bytes_from_being_purged(hourglass: Hourglass, obstacle: object) -> None:
+async def test_what_keeps_an_object_keeps_its_bytes_from_being_purged(hourglass: Hourglass, obstacle: Obstacle) -> None:
     object_id, upload = await hourglass.stored(project())
-    await obstacle(hourglass, object_id)  # type: ignore[operator]
+    await obstacle(hourglass, object_id)
     await hourglass.scene.withdraw(object_id)
     with pytest.raises(Kept):
         await purge(hourglass, object_id, await hourglass.admin())
@@ -346,12 +349,12 @@ async def test_what_keeps_an_object_keeps_its_bytes_from_being_purged(hourglass:
 
 @pytest.mark.parametrize("obstacle", [place_hold, hold_project, reserve_doi, name_it])
 async def test_a_hold_that_comes_after_the_purge_was_asked_for_keeps_the_bytes(
-    hourglass: Hourglass, obstacle: object
+    hourglass: Hourglass, obstacle: Obstacle
 ) -> None:
     object_id, upload = await hourglass.stored(project())
     await hourglass.scene.withdraw(object_id)
     await purge(hourglass, object_id, await hourglass.admin())
-    await obstacle(hourglass, object_id)  # type: ignore[operator]
+    await obstacle(hourglass, object_id)
     await hourglass.cycle()
     await hourglass.let_pass(GRACE)
     await hourglass.cycle()

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from types import MappingProxyType
+from types import GenericAlias, MappingProxyType
 from typing import Any, ClassVar
 
 from pydantic import Field, create_model
@@ -92,6 +92,11 @@ class Kind:
         return _more_files_of(self)
 
 
+def _listed(declaration: type[FileDeclaration]) -> Any:
+    # What reads types before anything runs knows none that a variable holds.
+    return GenericAlias(list, declaration)
+
+
 @cache
 def _draft_of(kind: Kind) -> type[Description]:
     return create_model(
@@ -99,7 +104,7 @@ def _draft_of(kind: Kind) -> type[Description]:
         __base__=Description,
         __doc__=kind.description,
         metadata=(kind.metadata, ...),
-        files=(list[kind.file], Field(default=[], max_length=FILES_MAX)),  # type: ignore[name-defined]
+        files=(_listed(kind.file), Field(default=[], max_length=FILES_MAX)),
     )
 
 
@@ -108,7 +113,7 @@ def _more_files_of(kind: Kind) -> type[FilesBody]:
     return create_model(
         f"{kind.name}-files",
         __base__=FilesBody,
-        files=(list[kind.file], ...),  # type: ignore[name-defined]
+        files=(_listed(kind.file), ...),
     )
 
 
