@@ -47,35 +47,46 @@ async def step(engines: Engines) -> int:
     gate = asyncio.Semaphore(LOOKS_AT_ONCE)
     in_hand = {claim.id: claim for claim in claims}
     async with handling.kept(engines, in_hand):
-        for done in await _settled_together(engines, claims, gate):
-            del in_hand[done.id]
-        await handling.all_of(_handle(engines, claim, gate, in_hand) for claim in list(in_hand.values()))
+        answers: dict[int, _Answer] = {}
+        if len(claims) >= TOGETHER_LEAST:
+            for done in await _settled_together(engines, claims, gate, answers):
+                del in_hand[done.id]
+        left = [(claim, answers.get(claim.id)) for claim in in_hand.values()]
+        await handling.all_of(_handle(engines, claim, gate, in_hand, answer) for claim, answer in left)
     return len(claims)
 
 
-async def _settled_together(engines: Engines, claims: Sequence[Claim], gate: asyncio.Semaphore) -> list[Claim]:
-    """Settle the many files that have arrived as declared in one go, and return their claims; others are left."""
-    if len(claims) < TOGETHER_LEAST:
-        return []
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What the store has just said of a key; None where nothing lies there."""
+
+    found: Stat | None
+
+
+async def _settled_together(
+    engines: Engines, claims: Sequence[Claim], gate: asyncio.Semaphore, answers: dict[int, _Answer]
+) -> list[Claim]:
+    """Settle the many files that have arrived as declared in one go, and return their claims; others are left.
+
+    Puts down what the store said of each key that it was asked for, by the claim's id: it need not be asked again.
+    """
     async with engines.database.transaction() as session:
         awaited = await arriving.awaited(session, [claim.subject for claim in claims])
     mine = [claim for claim in claims if claim.subject in awaited]
 
-    async def looked_at(claim: Claim) -> Seen | None:
+    async def ask(claim: Claim) -> None:
         upload = awaited[claim.subject]
         async with gate:
             # What fails here is looked at once more by itself, and told then.
             with suppress(CatalogError):
-                found = await (await engines.store_of(upload.backend)).stat(upload.key)
-                return None if found is None else Seen(found.size, found.sha256, found.etag, found.version_id)
-        return None
+                answers[claim.id] = _Answer(await (await engines.store_of(upload.backend)).stat(upload.key))
 
-    looks = await asyncio.gather(*map(looked_at, mine))
-    arrived = {
-        claim.id: (awaited[claim.subject].id, seen)
-        for claim, seen in zip(mine, looks, strict=True)
-        if seen is not None and awaited[claim.subject].is_brought(seen)
-    }
+    await asyncio.gather(*map(ask, mine))
+    arrived = {}
+    for claim in mine:
+        upload, answer = awaited[claim.subject], answers.get(claim.id)
+        if answer is not None and answer.found is not None and upload.is_brought(seen := _seen(answer.found)):
+            arrived[claim.id] = (upload.id, seen)
     async with engines.database.transaction() as session:
         held = await queue.hold(session, [claim for claim in mine if claim.id in arrived])
         done = await arriving.settle(session, dict(arrived[claim.id] for claim in held))
@@ -84,10 +95,16 @@ async def _settled_together(engines: Engines, claims: Sequence[Claim], gate: asy
     return settled
 
 
-async def _handle(engines: Engines, claim: Claim, gate: asyncio.Semaphore, in_hand: dict[int, Claim]) -> None:
+def _seen(found: Stat) -> Seen:
+    return Seen(found.size, found.sha256, found.etag, found.version_id)
+
+
+async def _handle(
+    engines: Engines, claim: Claim, gate: asyncio.Semaphore, in_hand: dict[int, Claim], answer: _Answer | None
+) -> None:
     async with gate:
         try:
-            await _settle(engines, claim)
+            await _settle(engines, claim, answer)
         except CatalogError as fault:
             await _later(engines, claim, fault)
         except sa.exc.SQLAlchemyError:
@@ -102,7 +119,7 @@ async def _handle(engines: Engines, claim: Claim, gate: asyncio.Semaphore, in_ha
             del in_hand[claim.id]
 
 
-async def _settle(engines: Engines, claim: Claim) -> None:
+async def _settle(engines: Engines, claim: Claim, answer: _Answer | None) -> None:
     try:
         backend, bucket, key = uploads.location_of(claim.subject)
     except ValueError:
@@ -114,7 +131,7 @@ async def _settle(engines: Engines, claim: Claim) -> None:
         async with engines.database.transaction() as session:
             await queue.finish(session, [claim])
         return
-    look = await _look(engines, backend, key, known)
+    look = await _look(engines, backend, key, known, answer)
     async with engines.database.transaction() as session:
         if not await queue.hold(session, [claim]):
             # Another worker has looked since, and what it saw is newer: settling ours would undo it for good.
@@ -169,7 +186,7 @@ async def _known(session: AsyncSession, backend: str, bucket: str, key: str) -> 
     return _Known(claim, published, altered, of_others and await moving.is_copy(session, backend, bucket, key))
 
 
-async def _look(engines: Engines, backend: str, key: str, known: _Known) -> _Look:
+async def _look(engines: Engines, backend: str, key: str, known: _Known, answer: _Answer | None) -> _Look:
     claim, published, altered = known.claim, known.published, known.altered
     try:
         store = await engines.store_of(backend)
@@ -183,7 +200,7 @@ async def _look(engines: Engines, backend: str, key: str, known: _Known) -> _Loo
             await store.abort_multipart(key, claim.multipart_id)
         left = await store.stat(key)
         return _Look(ours=True, seen=None if left is None else Seen(left.size, None, left.etag, left.version_id))
-    found = await _found(engines, store, key, claim)
+    found = await _found(engines, store, key, claim, answer)
     if claim is None and not published:
         if found is None:
             return _Look(ours=False)
@@ -216,9 +233,11 @@ async def _is_again(store: Store, key: str, version_id: str, sha256: str) -> boo
         return False
 
 
-async def _found(engines: Engines, store: Store, key: str, claim: Claimed | None) -> Stat | None:
+async def _found(
+    engines: Engines, store: Store, key: str, claim: Claimed | None, answer: _Answer | None
+) -> Stat | None:
     """Return what lies under a key, once its parts were joined if the client has brought them all."""
-    found = await store.stat(key)
+    found = (answer or _Answer(await store.stat(key))).found
     if claim is None or claim.multipart_id is None:
         return found
     if found is not None or claim.over:

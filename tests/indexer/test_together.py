@@ -112,3 +112,24 @@ async def test_a_store_that_fails_for_one_key_holds_up_no_other(scene: Scene, mo
         during = {file.path for file in (await scene.entry(entry.id)).files if file.state == "available"}
 
     assert during == FILES.keys() - {uploads[3].path}
+
+
+async def test_the_store_is_asked_once_for_each_key(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, uploads = await scene.register(*(declared(*file) for file in FILES.items()), project=project())
+    for upload in uploads:
+        if upload.path >= "04.csv":
+            await scene.upload(upload, FILES[upload.path])
+    store = scene.engines.store
+    asked: list[str] = []
+    stat = store.stat
+
+    async def counting(key: str, **more: Any) -> Any:
+        asked.append(key)
+        return await stat(key, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(store), "stat", lambda _, key, **more: counting(key, **more))
+        await scene.notice(*uploads)
+        assert await keys.step(scene.engines) == len(FILES)
+
+    assert sorted(asked) == sorted(upload.key for upload in uploads)
