@@ -142,6 +142,8 @@ async def test_what_went_away_unheard_is_forgotten_or_missing_and_what_came_unhe
     held, (kept,) = await scene.register(declared("soil.csv", CSV), project=where)
     await scene.upload(kept, CSV)
     await scanned(scene)
+    # What other tests have left to be looked at again and again, such as bytes whose loss is to be confirmed.
+    left = (await scanned(scene)).looks
     available = [str(file.state) for file in (await scene.entry(held.id)).files]
     await scene.engines.store.remove(foreign[0])
     await scene.engines.store.remove(kept.key)
@@ -152,7 +154,7 @@ async def test_what_went_away_unheard_is_forgotten_or_missing_and_what_came_unhe
     assert available == ["available"]
     assert await found_in(scene, where) == {"source/b.csv": ("source", 2 * len(CSV))}
     assert [str(file.state) for file in (await scene.entry(held.id)).files] == ["missing"]
-    assert (scan.added, scan.changed, scan.looks) == (0, 1, 2)
+    assert (scan.added, scan.changed, scan.looks - left) == (0, 1, 2)
 
 
 async def test_one_scan_of_a_backend_runs_at_a_time(scene: Scene) -> None:

@@ -85,10 +85,10 @@ class Topic:
         await eventually(waiting)
 
     async def rows(self) -> list[dict[str, Any]]:
-        """Return the entries as they stand; `ready_in` is in whole seconds."""
+        """Return the entries as they stand; `ready_in` is to ten seconds, however busy the machine is."""
         statement = """
             SELECT subject, touched, attempts, parked_at IS NOT NULL AS parked, reason,
-            round(extract(epoch FROM ready_at - now()))::integer AS ready_in
+            round(extract(epoch FROM ready_at - now()), -1)::integer AS ready_in
             FROM queue WHERE topic = :topic ORDER BY subject
             """
         async with self.database.transaction() as session:
