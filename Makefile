@@ -40,6 +40,10 @@ INDEX = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(BIN)/pytho
 # Once the tests' packages are in, they stay: they hold everything that a demo needs.
 RUNNABLE := $(if $(wildcard .venv/.dev),.venv/.dev,.venv/.local)
 
+# Compiling what is imported takes as long as importing it, and a run of all tests starts hundreds of processes: where
+# nothing compiled may be kept, each of them does it anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test chaos check check-format check-lint check-types check-imports check-spelling check-openapi \
