@@ -16,6 +16,8 @@ from tests.conftest import Clients, Engines
 
 pytestmark = pytest.mark.usefixtures("noise")
 
+# Whoever fetched or read on would take longer, on a busy machine too.
+REFUSED_SECONDS_MAX = 5.0
 ABSENT = "0192f0c8-5f0a-7c3e-9d2b-0a1b2c3d4e5f"
 PERSON = {"$": "prov:Person", "type": "prov:QUALIFIED_NAME"}
 
@@ -414,7 +416,7 @@ async def test_attacks_on_the_reader_are_refused_at_once(
 
     answer = await sent(clients.ingest, body)
 
-    assert (answer.status_code, time.monotonic() - started < 1) == (status, True)
+    assert (answer.status_code, time.monotonic() - started < REFUSED_SECONDS_MAX) == (status, True)
     assert told is None or told in answer.text
 
 

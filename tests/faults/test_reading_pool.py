@@ -12,7 +12,8 @@ from tests.conftest import eventually
 from tests.faults.conftest import Relayed
 
 # A pool that waits ever longer tries again after 1, 3, 7, 15 … seconds; this lies early in a long pause.
-AWAY_SECONDS = 4
+AWAY_SECONDS = 3.5
+BACK_SECONDS_MAX = 3
 
 
 async def test_a_read_is_answered_at_once_when_the_database_is_back(
@@ -35,7 +36,7 @@ async def test_a_read_is_answered_at_once_when_the_database_is_back(
         during.append(await answered())
     await relayed.database.open()
 
-    await eventually(answered, seconds=1.5)
+    await eventually(answered, seconds=BACK_SECONDS_MAX)
     assert not any(during)
     await database.close()
 

@@ -183,8 +183,8 @@ async def test_what_was_removed_and_not_noted_is_noted(begin: Any) -> None:
 async def test_a_large_file_goes_on_with_the_parts_that_it_lacks(begin: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     moved = await begin(LARGE)
     # A part takes longer than a step may.
-    monkeypatch.setattr(relocating, "STEP_SECONDS", 0.1)
-    slow = Pace(Throttle(100 * 1024 * 1024), timedelta(days=1))
+    monkeypatch.setattr(relocating, "STEP_SECONDS", 0.25)
+    slow = Pace(Throttle(50 * 1024 * 1024), timedelta(days=1))
     await moved.step(slow)
     standing = await moved.move()
     assert (standing.state, standing.multipart_id is None) == ("waiting", False)

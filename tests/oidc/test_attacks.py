@@ -368,7 +368,7 @@ async def test_what_a_withdrawn_key_proved_is_asked_for_again(idp: StandIn, asks
             return True
         return False
 
-    await eventually(refused, seconds=5)
+    await eventually(refused)
 
 
 async def test_two_keys_of_one_name_are_not_guessed_between(idp: StandIn, provider: Provider) -> None:
@@ -480,7 +480,8 @@ async def test_a_provider_that_cannot_be_believed_is_away_and_nobody_is_refused_
             await provider.verify(token)
 
     assert (away.value.detail, away.value.retry_after_seconds) == (AWAY, 5)
-    assert time.monotonic() - started < 2
+    # Twenty times half a second, if each of them waited.
+    assert time.monotonic() - started < 6
     assert set(idp.asked) <= set(FIRST_LOOK)
     assert len(idp.asked) <= 2
 
