@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
@@ -430,6 +431,25 @@ async def clients(live: Live) -> AsyncGenerator[Clients]:
     opened_clients = Clients(live)
     yield opened_clients
     await opened_clients.close()
+
+
+async def in_time(act: Callable[[datetime], Awaitable[Found]], *, seconds: float = 2) -> tuple[datetime, Found]:
+    """Do what has to be done before a moment that the test waits for; returns the moment and what `act` returned.
+
+    A busy machine is not done in time: it does all of it again, for a later moment.
+    """
+    for _ in range(5):
+        moment = datetime.now(UTC) + timedelta(seconds=seconds)
+        try:
+            done = await act(moment)
+        except AssertionError:
+            if datetime.now(UTC) < moment:
+                raise
+        else:
+            if datetime.now(UTC) < moment:
+                return moment, done
+        seconds *= 2
+    raise AssertionError(f"it was not done within {seconds / 2} seconds: {act}")
 
 
 async def eventually(

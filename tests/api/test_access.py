@@ -15,7 +15,7 @@ from tests.api.conftest import in_process, patch, plain, read, register
 from tests.api.people import People, found, members
 from tests.api.problems import problem_of
 from tests.api.uploads import bring, declared, file_of
-from tests.conftest import Clients, eventually
+from tests.conftest import Clients, eventually, in_time
 
 # What a revoked grant may still show in a search, in seconds.
 CLEAN_SECONDS = 5
@@ -185,9 +185,13 @@ async def test_a_revoked_grant_ends_at_once_and_search_loses_it_within_seconds(p
 async def test_a_grant_that_ends_by_itself_ends_for_links_and_for_search_at_that_moment(people: People) -> None:
     owner, friend = await people.member("service", "ingest"), await people.person("friend")
     object_id = (await register(owner, draft(people.project)))["id"]
-    ends = datetime.now(UTC) + timedelta(seconds=4)
-    await grant(owner, object_id, f"user:{people.names['friend']}", "READ", expires_at=ends.isoformat())
-    await eventually(lambda: finds(friend, object_id, people.project), seconds=3.5)
+
+    async def granted(ends: datetime) -> None:
+        await grant(owner, object_id, f"user:{people.names['friend']}", "READ", expires_at=ends.isoformat())
+        left = (ends - datetime.now(UTC)).total_seconds()
+        await eventually(lambda: finds(friend, object_id, people.project), seconds=left)
+
+    ends, _ = await in_time(granted)
 
     async def over() -> bool:
         return (await friend.get(f"/api/objects/{object_id}")).status_code == 404
@@ -257,9 +261,12 @@ async def test_a_prefix_that_is_open_until_a_moment_closes_by_itself(people: Peo
     admin, nobody = people.clients.admin, people.clients.anonymous
     object_id = (await register(owner, draft(people.project)))["id"]
     await eventually(lambda: finds(owner, object_id, people.project))
-    ends = datetime.now(UTC) + timedelta(seconds=3)
-    await open_to_everybody(admin, f"{people.project}/", expires_at=ends.isoformat())
-    during = [await found(client, project=people.project) for client in (nobody, stranger)]
+
+    async def opened(ends: datetime) -> list[list[str]]:
+        await open_to_everybody(admin, f"{people.project}/", expires_at=ends.isoformat())
+        return [await found(client, project=people.project) for client in (nobody, stranger)]
+
+    ends, during = await in_time(opened)
 
     async def over() -> bool:
         answers = [await client.get(f"/api/objects/{object_id}") for client in (nobody, stranger)]
@@ -309,11 +316,13 @@ async def test_so_many_prefixes_are_open_to_everybody_and_no_more(
 async def test_an_embargo_ends_by_itself_search_included(people: People) -> None:
     owner = await people.member("service", "ingest")
     nobody = people.clients.anonymous
-    until = datetime.now(UTC) + timedelta(seconds=3)
-    body = draft(people.project) | {"visibility": "embargoed", "embargo_until": until.isoformat()}
-    registered = await register(owner, body)
-    before = (await nobody.get(f"/api/objects/{registered['id']}")).status_code
 
+    async def embargoed(until: datetime) -> tuple[dict[str, Any], int]:
+        body = draft(people.project) | {"visibility": "embargoed", "embargo_until": until.isoformat()}
+        registered = await register(owner, body)
+        return registered, (await nobody.get(f"/api/objects/{registered['id']}")).status_code
+
+    until, (registered, before) = await in_time(embargoed)
     await eventually(lambda: finds(nobody, registered["id"], people.project))
 
     assert (before, datetime.now(UTC) >= until) == (404, True)

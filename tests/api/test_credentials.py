@@ -1,7 +1,9 @@
 """`/api/credentials`: keys that reach one folder for a short time, held against the store itself."""
 
 import io
+import math
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -19,7 +21,7 @@ from catalog.storage.credentials import Access
 from tests.api.conftest import Draft, Stored, register
 from tests.api.problems import problem_of
 from tests.api.uploads import bring, declared
-from tests.conftest import eventually
+from tests.conftest import eventually, in_time
 
 pytestmark = pytest.mark.usefixtures("noise")
 
@@ -173,16 +175,22 @@ async def test_unless_asked_otherwise_credentials_read_one_project_and_change_no
 @on_minio
 @pytest.mark.req("MWM-STORAGE-17")
 async def test_credentials_end_when_they_say(stored: Stored, project: str) -> None:
-    wanted = {"project": project, "prefix": "uploads/ingest/", "access": ["write"], "lifetime_seconds": 3}
-    holder = Holder(await given(stored.clients.ingest, **wanted))
+    wanted = {"project": project, "prefix": "uploads/ingest/", "access": ["write"]}
     key = f"{project}/uploads/ingest/x"
-    assert await holder.put(key) == "done"
+
+    async def used(ends: datetime) -> Holder:
+        left = math.ceil((ends - datetime.now(UTC)).total_seconds())
+        holder = Holder(await given(stored.clients.ingest, **wanted, lifetime_seconds=left))
+        assert await holder.put(key) == "done"
+        return holder
+
+    _, holder = await in_time(used, seconds=3)
 
     async def over() -> bool:
         return await holder.put(key) == "AccessDenied"
 
     # MinIO makes none that live for less than fifteen minutes: it is the policy that ends these.
-    await eventually(over, seconds=10)
+    await eventually(over)
 
 
 @on_minio

@@ -17,6 +17,7 @@ from catalog.api.app import ROUTES
 from tests.api.conftest import Draft, patch, plain, register
 from tests.api.people import People, found
 from tests.api.uploads import declared
+from tests.conftest import in_time
 
 NOWHERE = str(uuid4())
 WAIT_SECONDS_MAX = 30
@@ -415,7 +416,7 @@ async def until(ask: Callable[[], Awaitable[Any]], meant: Any) -> None:
     ends = time.monotonic() + WAIT_SECONDS_MAX
     while (got := await ask()) != meant:
         assert time.monotonic() < ends, (got, meant)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.02)
 
 
 async def test_by_a_token_nobody_comes_to_more_than_it_is_good_for(people: People) -> None:
@@ -478,9 +479,13 @@ async def test_what_a_stolen_token_made_ends_with_it_at_once(people: People) -> 
 
 async def test_a_token_ends_when_it_says(people: People) -> None:
     ana = await people.person("ana")
-    made = await make(ana, expires_at=(datetime.now(UTC) + timedelta(seconds=2)).isoformat())
-    client = people.holding(made["token"])
-    assert await status(client) == 200
+
+    async def used(ends: datetime) -> httpx2.AsyncClient:
+        holder = people.holding((await make(ana, expires_at=ends.isoformat()))["token"])
+        assert await status(holder) == 200
+        return holder
+
+    _, client = await in_time(used)
 
     async def asked() -> int:
         return await status(client)
