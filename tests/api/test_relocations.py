@@ -1,6 +1,5 @@
 """Files move from one store to another: seen before, copied, read back, switched, removed, and readable throughout."""
 
-import asyncio
 from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import Any
@@ -10,6 +9,7 @@ import httpx2
 import pytest
 
 from catalog.engines import Engines
+from catalog.queue import LEASE
 from catalog.storage.own import OwnStore
 from tests.api.brought import connected, server
 from tests.api.conftest import patch, plain, read, register
@@ -406,11 +406,16 @@ async def test_versions_move_with_their_files_and_a_replacement_on_its_way_stays
     await after_the_grace(lab, engines, relocation, removed=1)
     # Whoever tells of the new keys makes the catalog look, and nothing changes.
     places = await rows(engines, "SELECT backend, bucket, key FROM upload WHERE object_id = :id", id=brought["id"])
-    for place in places:
-        subject = f"{place['backend']}/{place['bucket']}/{place['key']}"
+    subjects = [f"{place['backend']}/{place['bucket']}/{place['key']}" for place in places]
+    for subject in subjects:
         put = "INSERT INTO queue (topic, subject) VALUES ('key', :subject) ON CONFLICT DO NOTHING RETURNING id"
         await rows(engines, put, subject=subject)
-    await asyncio.sleep(1)
+    due = "SELECT id FROM queue WHERE topic = 'key' AND subject = ANY(:subjects) AND ready_at < now() + :lease"
+
+    async def looked() -> bool:
+        return not await rows(engines, due, subjects=subjects, lease=LEASE)
+
+    await eventually(looked)
     assert (await download(lab.lead, brought["id"], "soil.csv")).content == OTHER
     old = await lab.lead.get(f"/api/objects/{brought['id']}/versions/1/files/soil.csv")
     assert (await send("GET", old.headers["location"])).content == CSV
