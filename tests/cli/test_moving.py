@@ -90,8 +90,13 @@ def test_a_put_that_was_killed_goes_on_with_the_same_object(
     with process:
         assert process.stderr is not None
         object_id = next(line.split()[2] for line in process.stderr if line.startswith("registered as"))
-        while not _states(catalog, object_id).get("available"):
-            time.sleep(0.01)
+        # In turns: however late the indexer is, it has seen some before all of them are sent.
+        while not _available(catalog, object_id, seconds=0):
+            process.send_signal(signal.SIGCONT)
+            time.sleep(0.2)
+            process.send_signal(signal.SIGSTOP)
+            if _available(catalog, object_id, seconds=1.5):
+                break
         process.kill()
     assert _states(catalog, object_id).get("expected"), "everything had been sent before the kill"
     again = catalog("put", folder, "--from", described, "--json")
@@ -100,6 +105,14 @@ def test_a_put_that_was_killed_goes_on_with_the_same_object(
     sent = [file["path"] for file in again.json["files"] if file["sent"]]
     assert 0 < len(sent) < 200
     assert {file["state"] for file in again.json["files"]} == {"available"}
+
+
+def _available(catalog: Catalog, object_id: str, *, seconds: float) -> bool:
+    """Tell whether any file is available, within so many seconds."""
+    ends = time.monotonic() + seconds
+    while not (found := _states(catalog, object_id).get("available")) and time.monotonic() < ends:
+        time.sleep(0.02)
+    return bool(found)
 
 
 def _states(catalog: Catalog, object_id: str) -> dict[str, int]:
