@@ -20,6 +20,7 @@ from uuid import uuid4
 
 import httpcore2
 import httpx2
+import hypothesis
 import psycopg
 import pytest
 from pydantic import HttpUrl, PostgresDsn, SecretStr
@@ -85,6 +86,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[PROCESS] = engine_process.start(folder, config.option.engines)
     # Each client of HTTP reads the whole list of certificate authorities anew, which takes 20 ms: tests make thousands.
     httpcore2.default_ssl_context = cache(httpcore2.default_ssl_context)
+    # How long an example takes, and how long making it up, says how busy the machine is.
+    hypothesis.settings.register_profile(
+        "catalog", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("catalog")
     # A test must meet no engine but through the fixtures, in a database, an index and a bucket of its own.
     for name in inherited_settings():
         del os.environ[name]
