@@ -267,7 +267,7 @@ def between(search_url: str) -> Generator[Between]:
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     between.url = f"http://127.0.0.1:{server.server_port}"
     yield between

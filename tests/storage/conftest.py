@@ -151,7 +151,7 @@ async def heard(s3_server: S3Server, any_store: OwnStore, pytestconfig: pytest.C
             """Say nothing."""
 
     listener = ThreadingHTTPServer(("127.0.0.1", 0), Listener)
-    threading.Thread(target=listener.serve_forever, daemon=True).start()
+    threading.Thread(target=listener.serve_forever, args=(0.01,), daemon=True).start()
     # The switchboard of the run's engines passes on what is about a bucket to the address in this file.
     registered = Path(pytestconfig.stash[FOLDER]) / f"{any_store.bucket}.api"
     registered.write_text(f"http://127.0.0.1:{listener.server_port}")
