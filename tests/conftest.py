@@ -23,6 +23,7 @@ import httpx2
 import hypothesis
 import psycopg
 import pytest
+import structlog
 from pydantic import HttpUrl, PostgresDsn, SecretStr
 
 from catalog.access import principals
@@ -86,6 +87,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[PROCESS] = engine_process.start(folder, config.option.engines)
     # Each client of HTTP reads the whole list of certificate authorities anew, which takes 20 ms: tests make thousands.
     httpcore2.default_ssl_context = cache(httpcore2.default_ssl_context)
+    # A traceback with every frame's variables takes a second to lay out, for logs that are read when a test fails.
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
     # How long an example takes, and how long making it up, says how busy the machine is.
     hypothesis.settings.register_profile(
         "catalog", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
