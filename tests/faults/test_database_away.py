@@ -14,8 +14,8 @@ from tests.faults.conftest import BODY, Relayed, register, speaking, total
 
 ANSWER_SECONDS_MAX = 10
 # Long enough for pools that wait ever longer between their attempts to be caught waiting.
-AWAY_SECONDS = 9
-RECOVERY_SECONDS_MAX = 5
+AWAY_SECONDS = 8
+RECOVERY_SECONDS_MAX = 6
 
 
 def event(bucket: str) -> dict[str, Any]:
