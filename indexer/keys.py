@@ -146,7 +146,8 @@ async def _settle(engines: Engines, claim: Claim, answer: _Answer | None) -> Non
         again_at = await uploads.settle(session, backend, bucket, key, look.seen)
         lost_at = await versions.settle(session, (backend, bucket, key), look.seen, look.kept)
         if again_at is not None:
-            await queue.postpone(session, claim, reason="awaiting bytes", after=again_at - now())
+            reason = "awaiting bytes" if look.seen is None else "until its ticket has ended"
+            await queue.postpone(session, claim, reason=reason, after=again_at - now())
         elif lost_at is not None:
             await queue.postpone(session, claim, reason="confirming a loss", after=lost_at - now())
         else:
@@ -219,10 +220,12 @@ async def _look(engines: Engines, backend: str, key: str, known: _Known, answer:
     suspected = (found.version_id or "") in altered
     sha256 = None if suspected else found.sha256
     if sha256 is None and found.size in {expected, *(size for _, size in published)}:
-        # The store keeps no checksum of the whole: hash the bytes ourselves, in constant memory.
+        # The store keeps no checksum of the whole, or one that it never compared: hash the bytes ourselves, in constant
+        # memory.
         sha256 = await store.sha256_of(key, version_id=found.version_id)
     again = [name for name, declared in altered.items() if kept.get(name) or (suspected and sha256 == declared)]
-    seen = Seen(found.size, sha256, found.etag, found.version_id)
+    replaceable = found.version_id is None and not (store.capabilities.verifies or store.capabilities.writes_once)
+    seen = Seen(found.size, sha256, found.etag, found.version_id, replaceable=replaceable)
     return _Look(ours=True, seen=seen, kept=kept, mended=again)
 
 

@@ -18,7 +18,7 @@ from catalog.queue import Claim
 from catalog.storage import backends, health, sealing
 from catalog.storage.backends import Tried
 from catalog.storage.keys import OWN
-from catalog.storage.probing import failures
+from catalog.storage.probing import Outcome, failures
 from indexer import handling
 
 log = structlog.get_logger("indexer.probes")
@@ -46,29 +46,29 @@ async def step(engines: Engines) -> int:
 
 async def _try(engines: Engines, claim: Claim) -> None:
     started = time.monotonic()
-    tried = await _tried(engines, claim.subject)
+    outcome = await _tried(engines, claim.subject)
     milliseconds = int((time.monotonic() - started) * 1000)
     async with engines.database.transaction() as session:
-        if tried is None or not await _is_there(session, claim.subject):
+        if outcome is None or not await _is_there(session, claim.subject):
             await health.forget(session, claim.subject)
             await queue.finish(session, [claim])
             return
         if not await queue.hold(session, [claim]):
             # Another worker has tried it since.
             return
-        standing = await notices.note_health(session, claim.subject, tried, milliseconds=milliseconds)
+        standing = await notices.note_health(session, claim.subject, outcome, milliseconds=milliseconds)
         after = health.wait_until_next(claim.subject, standing, engines.probe_interval, now())
         await queue.again(session, claim, health.PROBE, after=after)
-    failed = [one.action for one in failures(tried)]
+    failed = [one.action for one in failures(outcome.tried)]
     log.info("store tried", backend=claim.subject, state=standing.state, failed=failed, milliseconds=milliseconds)
 
 
-async def _tried(engines: Engines, name: str) -> list[Tried] | None:
+async def _tried(engines: Engines, name: str) -> Outcome | None:
     """Return what trying a store found; None where it is not there any more."""
     try:
         async with asyncio.timeout(TRIED_SECONDS_MAX):
             if name == OWN:
-                return await engines.stores.tried_own(engines.store)
+                return await engines.stores.tried_own(engines.store, engines.token_service)
             async with engines.database.transaction() as session:
                 backend = await backends.find_anywhere(session, UUID(name))
                 if backend is None or backend.detached_at is not None:
@@ -76,7 +76,7 @@ async def _tried(engines: Engines, name: str) -> list[Tried] | None:
                 sealed = await sealing.find(session, backend.id)
             return await engines.stores.tried_again(backend, sealed)
     except TimeoutError:
-        return [Tried("answer", f"not all was done within {TRIED_SECONDS_MAX:.0f} s")]
+        return Outcome([Tried("answer", f"not all was done within {TRIED_SECONDS_MAX:.0f} s")])
 
 
 async def _is_there(session: AsyncSession, name: str) -> bool:

@@ -76,7 +76,7 @@ class Engines:
 
     async def store_of(self, backend: str) -> Store:
         """Return the store of the backend that a location names; raises Detached, NoSuchBackend, StoreAway."""
-        return self.store if backend == OWN else await self.stores.of(backend)
+        return await self.stores.knowing(OWN, self.store) if backend == OWN else await self.stores.of(backend)
 
 
 @asynccontextmanager

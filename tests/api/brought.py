@@ -30,7 +30,7 @@ class Server:
     secret_key: str = field(repr=False)
 
     @asynccontextmanager
-    async def bucket(self, name: str | None = None) -> AsyncIterator[OwnStore]:
+    async def bucket(self, name: str | None = None, *, versioned: bool = True) -> AsyncIterator[OwnStore]:
         """Make a bucket, which lies beside the catalog and not under it, and look into it."""
         store = OwnStore(
             endpoint=self.endpoint,
@@ -41,7 +41,7 @@ class Server:
             access_key=self.access_key,
             secret_key=self.secret_key,
         )
-        await store.ensure_bucket()
+        await store.ensure_bucket(versioned=versioned)
         try:
             yield store
         finally:

@@ -91,7 +91,7 @@ async def lead(people: People) -> httpx2.AsyncClient:
     "DEWRANGLE-RFC-41",
 )
 async def test_a_store_is_connected_once_every_action_was_tried_and_its_keys_are_never_shown(
-    each_server: Server, people: People, lead: httpx2.AsyncClient
+    each_server: Server, people: People, lead: httpx2.AsyncClient, engines_ready: dict[str, Any]
 ) -> None:
     account = {"arn": "arn:aws:iam::1:user/x", "account_id": "1", "account_alias": "lab", "user": "x"}
     async with each_server.bucket() as store:
@@ -121,6 +121,13 @@ async def test_a_store_is_connected_once_every_action_was_tried_and_its_keys_are
         "has_keys": True,
         "health": "healthy",
         "checks": [{"action": action, "ok": True, "reason": None} for action in ALL_ACTIONS],
+        "capabilities": {
+            "versioning": "on",
+            "checksums": True,
+            "conditional_writes": True,
+            "temporary_credentials": each_server.endpoint == engines_ready["minio_url"].rstrip("/"),
+            "notifications": "none",
+        },
         "warnings": [],
     }
     # What was tried is no trace of it.

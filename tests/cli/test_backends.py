@@ -149,11 +149,17 @@ def test_a_policy_can_be_printed_before_anything_is_connected(catalog: Catalog, 
                 "Resource": ["arn:aws:s3:::archive"],
                 "Condition": {"StringLike": {"s3:prefix": ["lab/*"]}},
             },
+            {
+                "Effect": "Allow",
+                "Action": ["s3:GetBucketVersioning", "s3:GetBucketNotification"],
+                "Resource": ["arn:aws:s3:::archive"],
+            },
         ],
     }
     document = catalog("backend", "policy", organization, *words, "--document", by="admin").json
     assert [one["Resource"] for one in document["Statement"]] == [
         ["arn:aws:s3:::archive/lab/catalog/*"],
+        ["arn:aws:s3:::archive"],
         ["arn:aws:s3:::archive"],
     ]
     assert catalog("backend", "policy", organization, by="admin").code == 2
@@ -194,6 +200,13 @@ def test_how_stores_are_and_how_full_is_shown_and_told(
     assert (every.code, every.out.splitlines()[1:]) == (0, [f"{made}\t{organization}\tArchive\tok"])
     told = {one["id"]: one["faults"] for one in catalog("backend", "check", "--all", "--json", by="admin").json}
     assert (told["default"], told[made]) == ([], [])
+    brought = catalog("backend", "show", organization, made, by="admin")
+    assert (brought.out.strip(), "refuses other bytes than a ticket names: yes" in brought.err) == (made, True)
+    own = catalog("backend", "check", "default", by="admin")
+    assert (own.code, "keeps versions: on" in own.err) == (0, True), own.err
+    known = catalog("backend", "show", "default", "--json", by="admin").json
+    assert (known["state"], known["capabilities"]["conditional_writes"]) == ("healthy", True)
+    assert catalog("backend", "show", organization, by="admin").code == 2
     own = catalog("backend", "history", "default", "--limit", 1, "--json", by="admin").json
     assert (own["backend"], own["state"]) == ("default", "healthy")
     assert catalog("backend", "history", organization, by="admin").code == 2

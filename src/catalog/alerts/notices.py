@@ -4,7 +4,6 @@ One row for each receiver, so that a webhook that does not answer repeats nobody
 transaction.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -29,6 +28,7 @@ from catalog.storage import backends, health
 from catalog.storage.backends import Health, Tried
 from catalog.storage.health import Standing, Turn
 from catalog.storage.keys import OWN
+from catalog.storage.probing import Outcome
 
 # Whoever reads more than so many mails of one organization's stores is one of a crowd: others will tell.
 MAILED_MAX = 50
@@ -135,9 +135,9 @@ async def receivers(session: AsyncSession, organization: str | None) -> list[Rec
     return [Receiver(*row) for row in await session.execute(_RECEIVERS, asked)]
 
 
-async def note_health(session: AsyncSession, backend: str, tried: Sequence[Tried], *, milliseconds: int) -> Standing:
+async def note_health(session: AsyncSession, backend: str, outcome: Outcome, *, milliseconds: int) -> Standing:
     """Keep what trying a backend found, and have it told where that changed how the backend is."""
-    standing, turn = await health.note(session, backend, tried, milliseconds=milliseconds)
+    standing, turn = await health.note(session, backend, outcome, milliseconds=milliseconds)
     if turn is not None:
         await _put(session, turn)
     return standing

@@ -16,13 +16,17 @@ from catalog.access.callers import Caller
 from catalog.access.scopes import Scope
 from catalog.api import health, requests, shapes
 from catalog.api.contract import MERGE_PATCH, Answer, Body, Operation, operation
+from catalog.api.health import ShownCapabilities
 from catalog.api.requests import AnyRequest
 from catalog.engines import Engines
 from catalog.errors import Fault, Invalid, Unprocessable
 from catalog.objects import detaching
 from catalog.storage import backends, guarding, policies, probing, sealing
+from catalog.storage import health as kept_health
 from catalog.storage.backends import SIZES, Account, Backend, Fixed, OwnBucket, Place, Size, Tried, Use
 from catalog.storage.capacity import CAPACITY_BYTES_MAX, RESERVED_GB_MAX
+from catalog.storage.health import HealthView
+from catalog.storage.probing import Outcome
 from catalog.storage.s3 import Remedy
 from catalog.storage.sealing import Pair
 from catalog.storage.signing import Addressing
@@ -167,6 +171,7 @@ class ShownBackend(msgspec.Struct, frozen=True):
     health: Literal["healthy", "failing"]
     checks: list[ShownTry]
     checked_at: datetime
+    capabilities: ShownCapabilities
     created_at: datetime
     changed_at: datetime
     warnings: list[str]
@@ -193,7 +198,9 @@ POLICY: dict[str, Any] = {
 }
 
 
-def _shown(one: Backend, others: list[Backend]) -> ShownBackend:
+def _shown(one: Backend, others: Sequence[Backend], view: HealthView | None) -> ShownBackend:
+    can = health.capabilities(view)
+    unversioned = Use.DOCUMENT in one.uses and can.versioning in {"off", "suspended"}
     return ShownBackend(
         id=one.id,
         organization=one.organization,
@@ -213,10 +220,20 @@ def _shown(one: Backend, others: list[Backend]) -> ShownBackend:
         health=one.health.value,
         checks=_tries(one.checks),
         checked_at=one.checked_at,
+        capabilities=can,
         created_at=one.created_at,
         changed_at=one.changed_at,
-        warnings=_overlaps([other for other in others if other.id != one.id], one.place),
+        warnings=[
+            *_overlaps([other for other in others if other.id != one.id], one.place),
+            *([_UNVERSIONED] if unversioned else []),
+        ],
     )
+
+
+_UNVERSIONED = (
+    "the bucket keeps no versions: what somebody puts over a published file, or removes, is gone; its owner can switch "
+    "them on"
+)
 
 
 def _tries(found: Sequence[Tried]) -> list[ShownTry]:
@@ -234,7 +251,8 @@ async def _answered(engines: Engines, organization: str, backend_id: UUID, *, st
     async with engines.database.transaction() as session:
         found = await backends.find(session, organization, backend_id)
         others = await backends.of(session, organization)
-    return shapes.json_response(_shown(found, others), status=status)
+        views = await kept_health.of(session, [str(backend_id)])
+    return shapes.json_response(_shown(found, others, views.get(str(backend_id))), status=status)
 
 
 @operation(
@@ -253,10 +271,12 @@ async def _answered(engines: Engines, organization: str, backend_id: UUID, *, st
 async def list_backends(request: AnyRequest) -> Response[bytes]:
     """List backends."""
     caller = await requests.caller(request)
-    async with requests.engines(request).database.transaction() as session:
-        await backends.must_know(session, requests.organization(request), caller=caller)
-        found = await backends.of(session, requests.organization(request))
-    return shapes.json_response(BackendList([_shown(one, found) for one in found]))
+    engines, organization = requests.engines(request), requests.organization(request)
+    async with engines.database.transaction() as session:
+        await backends.must_know(session, organization, caller=caller)
+        found = await backends.of(session, organization)
+        views = await kept_health.of(session, [str(one.id) for one in found])
+    return shapes.json_response(BackendList([_shown(one, found, views.get(str(one.id))) for one in found]))
 
 
 @operation(
@@ -300,11 +320,11 @@ async def create_backend(request: AnyRequest) -> Response[bytes]:
     # Before the store is asked: without a key service nothing could be kept.
     sealed = None if pair is None else await sealing.seal(pair, backend_id, engines.stores.keys)
     since = time.monotonic()
-    tried = await _must_work(engines, place, uses, pair)
+    outcome = await _must_work(engines, place, uses, pair)
     if asked.dry_run:
         async with engines.database.transaction() as session:
             others = await backends.of(session, organization)
-        return shapes.json_response(Trial(place.endpoint, _tries(tried), _overlaps(others, place)))
+        return shapes.json_response(Trial(place.endpoint, _tries(outcome.tried), _overlaps(others, place)))
     async with engines.database.transaction() as session:
         await backends.must_administer(session, organization, caller=caller, own_identity=pair is None)
         await backends.insert(
@@ -316,12 +336,12 @@ async def create_backend(request: AnyRequest) -> Response[bytes]:
             uses=uses,
             account=Account(**wanted.account.model_dump()),
             size=Size(**wanted.model_dump(include=set(SIZES))),
-            checks=tried,
+            checks=outcome.tried,
             caller=caller,
         )
         if sealed is not None:
             await sealing.put(session, backend_id, sealed)
-        await health.note(engines, session, str(backend_id), tried, since=since)
+        await health.note(engines, session, str(backend_id), outcome, since=since)
     answer = await _answered(engines, organization, backend_id, status=201)
     answer.headers["Location"] = f"/api/organizations/{organization}/backends/{backend_id}"
     return answer
@@ -348,20 +368,20 @@ def _place(request: AnyRequest, wanted: BackendWanted) -> Place:
     )
 
 
-async def _must_work(engines: Engines, place: Place, uses: frozenset[Use], pair: Pair | None) -> list[Tried]:
+async def _must_work(engines: Engines, place: Place, uses: frozenset[Use], pair: Pair | None) -> Outcome:
     try:
         await guarding.must_admit(engines.stores.door, place.endpoint)
     except guarding.EndpointRefused as refused:
         raise Unprocessable("The endpoint is not admitted.", faults=[Fault("/endpoint", refused.detail)]) from None
-    tried = await engines.stores.tried(place, uses, pair, remedy=_REMEDY)
-    failed = probing.failures(tried)
+    outcome = await engines.stores.tried(place, uses, pair, remedy=_REMEDY)
+    failed = probing.failures(outcome.tried)
     if failed:
         raise Unprocessable(
-            f"{len(failed)} of {len(tried)} actions failed: {', '.join(one.action for one in failed)}. "
+            f"{len(failed)} of {len(outcome.tried)} actions failed: {', '.join(one.action for one in failed)}. "
             "Nothing was kept.",
             faults=[Fault("", f"{one.action}: {one.reason}", _SUGGESTION) for one in failed],
         )
-    return tried
+    return outcome
 
 
 _REMEDY = Remedy(keys="these keys", refused="Check the access and secret key", absent="its owner has to make it")
@@ -418,11 +438,11 @@ async def change_backend(request: AnyRequest) -> Response[bytes]:
     pair = _pair(wanted.access_key, wanted.secret_key)
     backend = await _administered(engines, organization, backend_id, caller, own_identity=rekeyed and pair is None)
     _must_stay(backend, wanted)
-    sealed = tried = None
+    sealed = outcome = None
     since = time.monotonic()
     if rekeyed:
         sealed = None if pair is None else await sealing.seal(pair, backend_id, engines.stores.keys)
-        tried = await _must_work(engines, backend.place, backend.uses, pair)
+        outcome = await _must_work(engines, backend.place, backend.uses, pair)
     account = None
     if wanted.account is not None:
         told = wanted.account.model_dump(exclude_unset=True)
@@ -432,15 +452,16 @@ async def change_backend(request: AnyRequest) -> Response[bytes]:
         await backends.must_administer(session, organization, caller=caller)
         await backends.hold(session, backend_id)
         backend = await backends.find(session, organization, backend_id)
+        checks = None if outcome is None else outcome.tried
         await backends.change(
-            session, backend, caller=caller, name=wanted.name, account=account, size=size, checks=tried
+            session, backend, caller=caller, name=wanted.name, account=account, size=size, checks=checks
         )
         if sealed is not None:
             await sealing.put(session, backend_id, sealed)
         elif rekeyed:
             await sealing.remove(session, backend_id)
-        if tried is not None:
-            await health.note(engines, session, str(backend_id), tried, since=since)
+        if outcome is not None:
+            await health.note(engines, session, str(backend_id), outcome, since=since)
     engines.stores.forget(str(backend_id))
     return await _answered(engines, organization, backend_id)
 
@@ -530,11 +551,12 @@ async def check_backend(request: AnyRequest) -> Response[bytes]:
     async with engines.database.transaction() as session:
         sealed = await sealing.find(session, backend_id)
     since = time.monotonic()
-    tried = await engines.stores.tried_again(backend, sealed)
+    outcome = await engines.stores.tried_again(backend, sealed)
     async with engines.database.transaction() as session:
         # It may have been disconnected meanwhile.
         await backends.find(session, organization, backend_id)
-        await health.note(engines, session, str(backend_id), tried, since=since)
+        await health.note(engines, session, str(backend_id), outcome, since=since)
+    engines.stores.forget(str(backend_id))
     return await _answered(engines, organization, backend_id)
 
 

@@ -23,8 +23,10 @@ from catalog.database import now
 from catalog.engines import Engines
 from catalog.storage import backends, health
 from catalog.storage.backends import Backend, Tried
+from catalog.storage.capabilities import Capabilities
 from catalog.storage.health import KEPT, SHOWN_MAX, HealthView
 from catalog.storage.keys import OWN
+from catalog.storage.probing import Outcome
 
 StateName = Literal["healthy", "failing"]
 
@@ -53,6 +55,32 @@ class ShownProbe(msgspec.Struct, frozen=True):
     faults: list[ShownFault]
 
 
+class ShownCapabilities(msgspec.Struct, frozen=True):
+    """What a store can do, found by trying; null where it is not known, or keys may not find out.
+
+    `checksums`: it refuses bytes of another SHA-256 than a ticket names. `conditional_writes`: it refuses to replace
+    what a ticket brought. `notifications`: whether its bucket has somebody to tell, as S3 has it.
+    """
+
+    versioning: Literal["on", "suspended", "off"] | None
+    checksums: bool | None
+    conditional_writes: bool | None
+    temporary_credentials: bool | None
+    notifications: Literal["configured", "none", "unsupported"] | None
+
+
+def capabilities(view: HealthView | None) -> ShownCapabilities:
+    """Return what a store can do."""
+    can = Capabilities() if view is None else view.capabilities
+    return ShownCapabilities(
+        versioning=None if can.versioning is None else can.versioning.value,
+        checksums=can.checksums,
+        conditional_writes=can.conditional_writes,
+        temporary_credentials=can.temporary_credentials,
+        notifications=None if can.notifications is None else can.notifications.value,
+    )
+
+
 class ShownHealth(msgspec.Struct, frozen=True):
     """How a store is. All but `backend` and `state` is null where it was not tried yet.
 
@@ -65,6 +93,7 @@ class ShownHealth(msgspec.Struct, frozen=True):
     suspected_since: datetime | None
     checked_at: datetime | None
     faults: list[ShownFault]
+    capabilities: ShownCapabilities
     history: list[ShownProbe]
 
 
@@ -83,17 +112,18 @@ async def shown(session: AsyncSession, backend: str, *, most: int) -> ShownHealt
         suspected_since=None if view is None else view.standing.suspected_at,
         checked_at=None if view is None else view.checked_at,
         faults=[] if view is None else _faults(list(view.faults)),
+        capabilities=capabilities(view),
         history=[ShownProbe(one.at, not one.faults, one.milliseconds, _faults(list(one.faults))) for one in found],
     )
 
 
-async def note(engines: Engines, session: AsyncSession, backend: str, tried: list[Tried], *, since: float) -> None:
+async def note(engines: Engines, session: AsyncSession, backend: str, outcome: Outcome, *, since: float) -> None:
     """Keep what was found when somebody asked; `since` is when trying began, by the monotonic clock.
 
     What speaks against a store is looked at again by an indexer before it counts.
     """
     milliseconds = int((time.monotonic() - since) * 1000)
-    standing = await notices.note_health(session, backend, tried, milliseconds=milliseconds)
+    standing = await notices.note_health(session, backend, outcome, milliseconds=milliseconds)
     after = health.wait_until_next(backend, standing, engines.probe_interval, now())
     await queue.put(session, health.PROBE, [backend], after=after)
 
@@ -179,10 +209,12 @@ async def check_store(request: AnyRequest) -> Response[bytes]:
     caller.must_administer_all()
     engines = requests.engines(request)
     since = time.monotonic()
-    tried = await engines.stores.tried_own(engines.store)
+    outcome = await engines.stores.tried_own(engines.store, engines.token_service)
     async with engines.database.transaction() as session:
-        await note(engines, session, OWN, tried, since=since)
-        return shapes.json_response(await shown(session, OWN, most=1))
+        await note(engines, session, OWN, outcome, since=since)
+        answer = await shown(session, OWN, most=1)
+    engines.stores.forget(OWN)
+    return shapes.json_response(answer)
 
 
 class AnyBackend(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from catalog.cli.output import Invocation
 
 if TYPE_CHECKING:
     from catalog.client import Catalog
-    from catalog.client.backends import Backend, Storages, UseName
+    from catalog.client.backends import Backend, Capabilities, Storages, UseName
 
 Told = TypeVar("Told")
 Organization = Annotated[str, typer.Argument(metavar="ORG", help="The organization.")]
@@ -81,8 +81,25 @@ def shown(found: "Backend", *, json: bool) -> None:
     output.say(f"{found['name']}: {found['health']}")
     for one in found["checks"]:
         output.say(f"  {one['action']}: {'ok' if one['ok'] else one['reason']}")
+    for line in abilities(found["capabilities"]):
+        output.say(f"  {line}")
     for warning in found["warnings"]:
         output.say(f"  warning: {warning}")
+
+
+# What nobody knows, or what keys may not find out, is told as that.
+_SAID = {True: "yes", False: "no", None: "not known"}
+
+
+def abilities(can: "Capabilities") -> list[str]:
+    """Return what a store can do, a line for each."""
+    return [
+        f"keeps versions: {can['versioning'] or _SAID[None]}",
+        f"refuses other bytes than a ticket names: {_SAID[can['checksums']]}",
+        f"refuses to replace what a ticket brought: {_SAID[can['conditional_writes']]}",
+        f"makes temporary credentials: {_SAID[can['temporary_credentials']]}",
+        f"tells somebody of its keys: {can['notifications'] or _SAID[None]}",
+    ]
 
 
 @backends.command("list")

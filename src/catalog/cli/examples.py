@@ -229,6 +229,10 @@ EXAMPLES = MappingProxyType(
             ),
             "catalog backend change lab 01a1fd1f-74a6-76f6-8383-4ced501143c7 --capacity 20TB --watermark 90",
         ),
+        "backend show": (
+            "catalog backend show lab 01a1fd1f-74a6-76f6-8383-4ced501143c7",
+            "catalog backend show default",
+        ),
         "backend check": (
             "catalog backend check lab 01a1fd1f-74a6-76f6-8383-4ced501143c7",
             "catalog backend check --all",

@@ -7,29 +7,66 @@ import typer
 
 from catalog.cli import output, saving
 from catalog.cli.access import Json
-from catalog.cli.backends import Organization, asked, shown
+from catalog.cli.backends import Organization, abilities, asked, shown
 from catalog.cli.output import Invocation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from catalog.client.backends import Capacity
+    from catalog.client.backends import Capacity, Health
 
 FULLNESS = ("held", "of", "grows a day", "full on")
 
 
 def register(backends: typer.Typer) -> None:
     """Add these commands."""
+    backends.command("show")(show_backend)
     backends.command("check")(check_backend)
     backends.command("history")(backend_history)
     backends.command("notify")(notify)
     backends.command("capacity")(backend_capacity)
 
 
+def show_backend(
+    context: typer.Context,
+    organization: Annotated[
+        str, typer.Argument(metavar="ORG", help="The organization; `default` alone is the catalog's own store.")
+    ],
+    backend_id: Annotated[
+        str | None, typer.Argument(metavar="ID", help="The id that `catalog backend list` shows.")
+    ] = None,
+    *,
+    json: Json = False,
+) -> None:
+    """Show a store: how it was when it was tried last, and what it can do."""
+    if backend_id is not None:
+        shown(asked(context, lambda catalog: catalog.backends.read(organization, backend_id)), json=json)
+        return
+    _must_be_own(organization)
+    _own_shown(asked(context, lambda catalog: catalog.backends.own_health(limit=1)), json=json)
+
+
+def _must_be_own(organization: str) -> None:
+    if organization != "default":
+        raise typer.BadParameter("name a store of the organization, or only `default`", param_hint="ID")
+
+
+def _own_shown(found: "Health", *, json: bool) -> None:
+    if json:
+        output.as_json(found)
+        return
+    output.data(found["backend"])
+    output.say(f"{found['backend']}: {found['state']}")
+    for fault in found["faults"]:
+        output.say(f"  {fault['action']}: {fault['reason']}")
+    for line in abilities(found["capabilities"]):
+        output.say(f"  {line}")
+
+
 def check_backend(
     context: typer.Context,
     organization: Annotated[
-        str | None, typer.Argument(metavar="ORG", help="The organization; with --all, its stores alone.")
+        str | None, typer.Argument(metavar="ORG", help="The organization, with --all its stores alone; or `default`.")
     ] = None,
     backend_id: Annotated[
         str | None, typer.Argument(metavar="ID", help="The id that `catalog backend list` shows.")
@@ -43,6 +80,12 @@ def check_backend(
     """Try a store again, or all. Ends with exit code 1 when anything fails."""
     if every and backend_id is None:
         _check_all(context, organization, json=json)
+        return
+    if not every and organization == "default" and backend_id is None:
+        own = asked(context, lambda catalog: catalog.backends.check_own())
+        _own_shown(own, json=json)
+        if own["faults"]:
+            raise typer.Exit(output.FAILED)
         return
     if every or organization is None or backend_id is None:
         raise typer.BadParameter("name an organization and a store, or say --all", param_hint="ID")
@@ -106,8 +149,8 @@ def backend_history(
     json: Json = False,
 ) -> None:
     """Show how a store is, and what was found when it was tried."""
-    if backend_id is None and organization != "default":
-        raise typer.BadParameter("name a store of the organization, or only `default`", param_hint="ID")
+    if backend_id is None:
+        _must_be_own(organization)
     found = asked(
         context,
         lambda catalog: (

@@ -18,6 +18,16 @@ class Check(TypedDict):
     reason: str | None
 
 
+class Capabilities(TypedDict):
+    """What a store can do, found by trying; None where it is not known."""
+
+    versioning: Literal["on", "suspended", "off"] | None
+    checksums: bool | None
+    conditional_writes: bool | None
+    temporary_credentials: bool | None
+    notifications: Literal["configured", "none", "unsupported"] | None
+
+
 class Backend(TypedDict):
     """A store of an organization; of its keys, whether it has any."""
 
@@ -39,6 +49,7 @@ class Backend(TypedDict):
     health: Literal["healthy", "failing"]
     checks: list[Check]
     checked_at: str
+    capabilities: Capabilities
     created_at: str
     changed_at: str
     warnings: list[str]
@@ -77,6 +88,7 @@ class Health(TypedDict):
     suspected_since: str | None
     checked_at: str | None
     faults: list[Fault]
+    capabilities: Capabilities
     history: list[Probe]
 
 
@@ -149,6 +161,11 @@ class Backends(Room[C]):
     def listed(self, organization: str) -> Call[list[Backend]]:
         """Return the backends of an organization; beside them there is the catalog's own, `default`."""
         return items(_backends(organization))
+
+    @request
+    def read(self, organization: str, backend_id: str) -> Call[Backend]:
+        """Return a backend as it is known."""
+        return get(_backend(organization, backend_id))
 
     @request
     def create(self, organization: str, wanted: Mapping[str, Any]) -> Call[Backend]:

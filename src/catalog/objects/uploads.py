@@ -66,13 +66,15 @@ class Seen:
     sha256: str | None
     etag: str
     store_version: str | None
+    # Whoever has the ticket may put other bytes there while it works: the store neither compares nor refuses.
+    replaceable: bool = False
 
 
 async def settle(session: AsyncSession, backend: str, bucket: str, key: str, seen: Seen | None) -> datetime | None:
     """Bring upload, file and object in line with what the store holds under this key now.
 
     A function of the rows and of what was seen, whatever notifications led here, so that their loss, repetition and
-    order do not matter. Returns when to look again, where bytes may still come.
+    order do not matter. Returns when to look again, where bytes may still come, or others.
     """
     here = (_uploads.c.backend == backend, _uploads.c.bucket == bucket, _uploads.c.key == key)
     object_id = (await session.execute(sa.select(_uploads.c.object_id).where(*here))).scalar_one_or_none()
@@ -98,6 +100,8 @@ async def settle(session: AsyncSession, backend: str, bucket: str, key: str, see
     else:
         await _move_upload(session, upload, UploadState.COMPLETE, seen)
         await _supersede_older(session, upload)
+        if seen.replaceable and upload.multipart_id is None and now() < upload.expires_at + UPLOAD_GRACE:
+            again_at = upload.expires_at + UPLOAD_GRACE
     file = await _file(session, upload.object_id, upload.path)
     if file is not None:
         values = _arrived(upload, seen) if seen is not None and fits else await _without_arrival(session, file)

@@ -91,7 +91,7 @@ def policy_of(bucket: str, prefix: str, *, access: Sequence[Access], until: date
 
 
 class TokenService:
-    """The token service of one store. Close it."""
+    """The token service of one store. Close it. `transport` is how connections are made, for endpoints of others."""
 
     def __init__(
         self,
@@ -103,6 +103,7 @@ class TokenService:
         access_key: str,
         secret_key: str,
         role: str | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._store_endpoint = store_endpoint
@@ -114,6 +115,7 @@ class TokenService:
             # A proxy named in the environment would see the answer, which has the keys in it.
             trust_env=False,
             timeout=httpx2.Timeout(ANSWER_TIMEOUT.total_seconds(), connect=CONNECT_TIMEOUT.total_seconds()),
+            transport=transport,
         )
 
     def __repr__(self) -> str:

@@ -18,10 +18,11 @@ from sqlmodel import Field, SQLModel
 
 from catalog import queue
 from catalog.database import now, timestamp_column
-from catalog.storage import backends
+from catalog.storage import backends, capabilities
 from catalog.storage.backends import Health, StorageBackend, Tried
+from catalog.storage.capabilities import Capabilities
 from catalog.storage.keys import OWN
-from catalog.storage.probing import failures
+from catalog.storage.probing import Outcome, failures
 
 # What is queued: try a backend.
 PROBE = "probe"
@@ -52,6 +53,8 @@ class BackendHealth(SQLModel, table=True):
     suspected_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
     checked_at: datetime = Field(sa_column=timestamp_column())
     faults: list[dict[str, Any]] = Field(sa_column=sa.Column(JSONB, nullable=False))
+    # As far as it was ever found.
+    capabilities: dict[str, Any] | None = Field(default=None, sa_column=sa.Column(JSONB(none_as_null=True)))
 
 
 class BackendProbe(SQLModel, table=True):
@@ -120,6 +123,7 @@ class HealthView:
     standing: Standing
     checked_at: datetime
     faults: Sequence[Tried]
+    capabilities: Capabilities
 
 
 def wait_until_next(backend: str, standing: Standing, every: timedelta, moment: datetime) -> timedelta:
@@ -140,9 +144,10 @@ def wait_until_next(backend: str, standing: Standing, every: timedelta, moment: 
 
 
 async def note(
-    session: AsyncSession, backend: str, tried: Sequence[Tried], *, milliseconds: int
+    session: AsyncSession, backend: str, outcome: Outcome, *, milliseconds: int
 ) -> tuple[Standing, Turn | None]:
     """Keep what was found; return how the backend is now, and the turn where its state is another one than before."""
+    tried = outcome.tried
     at, faults = now(), failures(tried)
     told = [{"action": one.action, "reason": one.reason} for one in faults]
     found = Health.FAILING if faults else Health.HEALTHY
@@ -156,7 +161,10 @@ async def note(
     before = _standing(row)
     standing = before.after(found, at)
     values = {"state": standing.state.value, "since": standing.since, "suspected_at": standing.suspected_at}
+    can = outcome.capabilities.over(capabilities.from_row(row.capabilities))
     await session.execute(_health.update().where(mine).values(checked_at=at, faults=told, **values))
+    if can != Capabilities():
+        await session.execute(_health.update().where(mine).values(capabilities=can.to_row()))
     await session.execute(_probes.insert().values(backend=backend, at=at, milliseconds=milliseconds, faults=told))
     turned = standing.state is not before.state
     return standing, Turn(backend, standing.state, standing.since, faults) if turned else None
@@ -169,7 +177,17 @@ def _standing(row: Any) -> Standing:
 async def of(session: AsyncSession, names: Collection[str]) -> dict[str, HealthView]:
     """Return how these backends are, without those that were not tried since they were connected."""
     rows = await session.execute(sa.select(_health).where(_health.c.backend.in_(list(names))))
-    return {row.backend: HealthView(_standing(row), row.checked_at, _tried(row.faults)) for row in rows}
+    return {row.backend: _view(row) for row in rows}
+
+
+def _view(row: Any) -> HealthView:
+    return HealthView(_standing(row), row.checked_at, _tried(row.faults), capabilities.from_row(row.capabilities))
+
+
+async def capabilities_of(session: AsyncSession, backend: str) -> Capabilities:
+    """Return what was found that a backend's store can do."""
+    kept = await session.execute(sa.select(_health.c.capabilities).where(_health.c.backend == backend))
+    return capabilities.from_row(kept.scalar_one_or_none())
 
 
 async def history(session: AsyncSession, backend: str, *, most: int) -> list[Probe]:
@@ -198,7 +216,10 @@ async def counts(session: AsyncSession) -> dict[Health, int]:
 
 
 async def schedule(session: AsyncSession, every: timedelta) -> None:
-    """Queue every backend that is not queued, the catalog's own store too, each for a time of its own."""
+    """Queue every backend that is not queued, the catalog's own store too, each for a time of its own.
+
+    One of which nobody knows what it can do is due at once.
+    """
     rows = await session.execute(
         sa.select(sa.cast(_backends.c.id, sa.Text)).where(_backends.c.detached_at.is_(None)).order_by(_backends.c.id)
     )
@@ -212,9 +233,14 @@ async def schedule(session: AsyncSession, every: timedelta) -> None:
         )
     )
     known = set(waiting.scalars())
+    found = set(
+        (await session.execute(sa.select(_health.c.backend).where(_health.c.capabilities.is_not(None)))).scalars()
+    )
     moment = datetime.now(UTC)
     for name in wanted:
-        if name not in known:
+        if name not in found:
+            await queue.put(session, PROBE, [name])
+        elif name not in known:
             after = wait_until_next(name, Standing(Health.HEALTHY, moment), every, moment)
             await queue.put(session, PROBE, [name], after=after)
 

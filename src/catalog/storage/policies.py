@@ -35,6 +35,9 @@ def policy_of(place: Place, uses: Collection[Use]) -> Mapping[str, Any]:
             "s3:ListMultipartUploadParts",
         ]
         statements += [_of_keys(place, folder, actions), _listing(place, folder)]
+    # Nothing depends on them: by these the catalog sees whether the bucket keeps versions, and whom it tells.
+    told = ["s3:GetBucketVersioning", "s3:GetBucketNotification"]
+    statements.append({"Effect": "Allow", "Action": told, "Resource": [f"arn:aws:s3:::{place.bucket}"]})
     return {"Version": "2012-10-17", "Statement": statements}
 
 

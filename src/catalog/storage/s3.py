@@ -20,6 +20,7 @@ import httpx2
 
 from catalog.errors import Conflict, NotFound, Unavailable
 from catalog.storage import listings, parts
+from catalog.storage.capabilities import Capabilities
 from catalog.storage.listings import Listed, Page
 from catalog.storage.parts import Part
 from catalog.storage.signing import Addressing, Link, Signer, encoded
@@ -51,7 +52,10 @@ _BODILESS = frozenset({"HEAD", "PUT", "DELETE"})
 # A version that is a delete marker answers 405 (S3 API, HeadObject).
 _NOTHING_THERE = frozenset({404, 405})
 # What lies there was not to be replaced (RFC 9110, section 13.1.2).
-_TAKEN = frozenset({412})
+TAKEN = 412
+_TAKEN = frozenset({TAKEN})
+# A store's no to what was asked and how, which is neither about keys nor about its own state.
+_DECLINED = (frozenset(range(400, 500)) | {501}) - {401, 403, 408, 429}
 
 
 class StoreRefused(Unavailable):
@@ -92,6 +96,19 @@ class Ticket:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """What a store answered to a PUT that was tried."""
+
+    status: int
+    version_id: str | None
+
+    @property
+    def done(self) -> bool:
+        """Whether the bytes lie there now."""
+        return httpx2.codes.is_success(self.status)
+
+
+@dataclass(frozen=True, slots=True)
 class Remedy:
     """Who mends what a store refuses, as a person is told."""
 
@@ -105,7 +122,7 @@ class Store:
     """One bucket with the endpoint as we reach it and as clients do. Close it.
 
     `transport` is how connections are made, for endpoints that others named. One that is not `writable` refuses
-    whatever would write before any call.
+    whatever would write before any call. `capabilities` may change while it is used, as they are found.
     """
 
     def __init__(
@@ -127,6 +144,7 @@ class Store:
         self.prefix = prefix
         self.endpoint = endpoint
         self.writable = writable
+        self.capabilities = Capabilities()
         self._remedy = remedy
         keys = {"region": region, "access_key": access_key, "secret_key": secret_key}
         virtual = bucket if addressing is Addressing.VIRTUAL else None
@@ -162,7 +180,8 @@ class Store:
         async with self._request("HEAD", key, query=query, headers=_CHECKSUM_MODE) as response:
             if response.status_code in _NOTHING_THERE:
                 return None
-            return _stat_of(response.headers)
+            # One that compares nothing repeats what it was told: that says nothing of the bytes.
+            return _stat_of(response.headers, believed=self.capabilities.verifies)
 
     async def sha256_of(self, key: str, *, version_id: str | None = None) -> str:
         """Read the object through and give its SHA-256 in hex, in constant memory; NotFound when it is not there."""
@@ -294,12 +313,31 @@ class Store:
             # Said here: whoever passes the bytes on talks to another store.
             raise Unavailable(f"The store at {self.endpoint} broke off: {type(failure).__name__}.") from None
 
-    async def remove(self, key: str, version_id: str | None = None) -> None:
-        """Remove the object; with versions on and no `version_id`, it is only hidden. Nothing there is fine."""
+    async def attempt(self, key: str, content: bytes, *, sha256: str | None, once: bool) -> Attempt:
+        """Try to put a few bytes, with this checksum said or none, and tell what the store answered.
+
+        Raises StoreRefused, and Unavailable for what is no answer to these headers.
+        """
+        self.must_be_writable()
+        headers = _put_headers(len(content), _OPAQUE, sha256=sha256, once=once)
+        async with self._request("PUT", key, headers=headers, content=content, also=_DECLINED) as response:
+            self._there(response)
+            return Attempt(response.status_code, response.headers.get("x-amz-version-id"))
+
+    async def setting(self, name: str) -> bytes | None:
+        """Return how a setting of the bucket is, as the store writes it; None where it knows no such setting."""
+        async with self._request("GET", "", query={name: ""}, also=_DECLINED) as response:
+            return await response.aread() if httpx2.codes.is_success(response.status_code) else None
+
+    async def remove(self, key: str, version_id: str | None = None) -> str | None:
+        """Remove the object; with versions on and no `version_id`, it is only hidden. Nothing there is fine.
+
+        Returns the version of what hides it, if anything does.
+        """
         self.must_be_writable()
         query = {"versionId": version_id} if version_id else {}
-        async with self._request("DELETE", key, query=query):
-            return
+        async with self._request("DELETE", key, query=query) as response:
+            return response.headers.get("x-amz-version-id") if version_id is None else None
 
     def download_link(
         self, key: str, *, version_id: str | None, filename: str, media_type: str, lifetime: timedelta, now: datetime
@@ -333,16 +371,12 @@ class Store:
     ) -> Ticket:
         """Sign the one PUT that brings the declared bytes to `key`. Offline.
 
-        The store refuses another length (403), other bytes (400), another type (403), a missing header, and a
-        second PUT (412).
+        The store refuses another length (403), another type (403), and a missing header; other bytes (400) and a
+        second PUT (412) where it can. Where it cannot it is not asked to: some refuse a header that they do not know.
         """
         self.must_be_writable()
-        headers = {
-            "content-length": str(size),
-            "content-type": media_type,
-            "if-none-match": "*",
-            "x-amz-checksum-sha256": base64.b64encode(bytes.fromhex(sha256)).decode(),
-        }
+        can = self.capabilities
+        headers = _put_headers(size, media_type, sha256=sha256 if can.verifies else None, once=can.writes_once)
         link = self._outside.sign("PUT", self.bucket, key, expires=lifetime, now=now, headers=headers)
         return Ticket(link.href, headers, link.expires_at)
 
@@ -478,6 +512,15 @@ async def _read_away(response: httpx2.Response) -> None:
             return
 
 
+def _put_headers(size: int, media_type: str, *, sha256: str | None, once: bool) -> dict[str, str]:
+    headers = {"content-length": str(size), "content-type": media_type}
+    if once:
+        headers["if-none-match"] = "*"
+    if sha256 is not None:
+        headers["x-amz-checksum-sha256"] = base64.b64encode(bytes.fromhex(sha256)).decode()
+    return headers
+
+
 def disposition(filename: str) -> str:
     """Write Content-Disposition for a download (RFC 6266), with filename* (RFC 8187) when plain ASCII is not enough."""
     # Control characters, quotes and slashes must not reach any header, nor the folder it is saved in.
@@ -504,13 +547,13 @@ def _encoded_media_type(media_type: str) -> str:
     return encoded(media_type if _MEDIA_TYPE.fullmatch(media_type) else _OPAQUE)
 
 
-def _stat_of(headers: httpx2.Headers) -> Stat:
+def _stat_of(headers: httpx2.Headers, *, believed: bool) -> Stat:
     try:
         version_id = headers.get("x-amz-version-id")
         return Stat(
             size=int(headers["content-length"]),
             etag=headers.get("etag", "").strip('"'),
-            sha256=_sha256_of(headers),
+            sha256=_sha256_of(headers) if believed else None,
             media_type=headers.get("content-type", _OPAQUE),
             version_id=None if version_id == "null" else version_id,
             modified_at=parsedate_to_datetime(headers["last-modified"]).astimezone(UTC),

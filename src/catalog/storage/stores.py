@@ -1,12 +1,14 @@
 """Clients of organizations' stores, opened when a location asks for one, and kept while they are in use.
 
 Whoever has a location asks `of` for its store and need not know whose it is. A client is as old as its backend's row:
-before it is used again after a while, the row is looked at, so that new keys count in every process within seconds.
+before it is used again after a while, the row is looked at, so that new keys, and what was found that a store can do,
+count in every process within seconds.
 """
 
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -16,9 +18,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from catalog.database import Database
 from catalog.errors import CatalogError, Conflict, NotFound, Unavailable
 from catalog.outside.door import Door
-from catalog.storage import backends, probing, sealing
+from catalog.storage import backends, health, probing, sealing
 from catalog.storage.backends import Backend, Place, Tried, Use
+from catalog.storage.capabilities import Capabilities
+from catalog.storage.credentials import TokenService
 from catalog.storage.guarding import GuardedTransport
+from catalog.storage.probing import Outcome
 from catalog.storage.s3 import Remedy, Store
 from catalog.storage.sealing import Pair, Sealed
 from catalog.storage.wrapping import KeyMissing, KeyService, KeyServiceAway, NoKeyService
@@ -69,6 +74,8 @@ class Stores:
         self._identity = identity
         self._open: OrderedDict[str, _Open] = OrderedDict()
         self._retired: list[tuple[float, Store]] = []
+        # When it was looked at last what a store can do whose client is not ours to open.
+        self._known_at: dict[str, float] = {}
 
     def __repr__(self) -> str:
         return f"Stores({len(self._open)} open)"
@@ -82,6 +89,7 @@ class Stores:
 
     def forget(self, name: str) -> None:
         """Look at a backend's row before its client is used again: it has just been changed."""
+        self._known_at.pop(name, None)
         if name in self._open:
             self._open[name].looked_at = float("-inf")
 
@@ -94,6 +102,7 @@ class Stores:
         async with self._database.transaction() as session:
             backend = await _named(session, name)
             sealed = None if backend is None else await sealing.find(session, backend.id)
+            can = await health.capabilities_of(session, name)
         if backend is None:
             raise NoSuchBackend(f"There is no backend {name[:80]!r}.")
         if backend.detached_at is not None:
@@ -101,6 +110,7 @@ class Stores:
         kept = self._open.get(name)
         if kept is not None and kept.revision == backend.revision:
             kept.looked_at = time.monotonic()
+            kept.store.capabilities = can
             return kept.store
         try:
             pair = None if sealed is None else await sealing.unseal(sealed, backend.id, self.keys)
@@ -113,7 +123,9 @@ class Stores:
             away = StoreAway("The store of these bytes cannot be used now: the service that opens its keys is away.")
             away.retry_after_seconds = fault.retry_after_seconds
             raise away from None
-        return await self._keep(name, backend, self.client(backend.place, backend.uses, pair, remedy=_remedy(backend)))
+        store = self.client(backend.place, backend.uses, pair, remedy=_remedy(backend))
+        store.capabilities = can
+        return await self._keep(name, backend, store)
 
     def client(self, place: Place, uses: frozenset[Use], pair: Pair | None, *, remedy: Remedy) -> Store:
         """Return a client of a place with these keys, or the catalog's own; whoever asks closes it."""
@@ -133,30 +145,67 @@ class Stores:
             remedy=remedy,
         )
 
-    async def tried(self, place: Place, uses: frozenset[Use], pair: Pair | None, *, remedy: Remedy) -> list[Tried]:
-        """Try every action that these uses of a place need, with these keys; each is told as `use: action`."""
+    async def tried(self, place: Place, uses: frozenset[Use], pair: Pair | None, *, remedy: Remedy) -> Outcome:
+        """Try every action that these uses of a place need, with these keys; each is told as `use: action`.
+
+        What the store can do beside is found too, if all of them went well.
+        """
         found: list[Tried] = []
+        can = Capabilities()
         async with probing.closing(self.client(place, uses, pair, remedy=remedy)) as store:
             for use in sorted(uses):
                 if use is Use.DATA:
-                    outcomes = await probing.try_reading(store, place.within)
+                    outcome = await probing.try_reading(store, place.within)
                 else:
-                    outcomes = await probing.try_writing(store, place.uploads_prefix)
-                found += [Tried(f"{use}: {one.action}", one.reason) for one in outcomes]
-        return found
+                    outcome = await probing.try_writing(store, place.uploads_prefix)
+                found += _of(use, outcome.tried)
+                can = outcome.capabilities.over(can)
+        if not probing.failures(found):
+            service = self._token_service(place, pair)
+            async with probing.closing(service):
+                issues = await probing.issues_credentials(service, f"{place.uploads_prefix}/")
+            can = replace(can, temporary_credentials=issues)
+        return Outcome(found, can)
 
-    async def tried_again(self, backend: Backend, sealed: Sealed | None) -> list[Tried]:
+    def _token_service(self, place: Place, pair: Pair | None) -> TokenService:
+        keys = pair or self._identity
+        plain = place.endpoint.startswith("http://")
+        return TokenService(
+            endpoint=place.endpoint,
+            store_endpoint=place.endpoint,
+            region=place.region,
+            bucket=place.bucket,
+            access_key=keys.access_key,
+            secret_key=keys.secret_key,
+            transport=GuardedTransport(self.door, plain=plain, connections=1),
+        )
+
+    async def tried_again(self, backend: Backend, sealed: Sealed | None) -> Outcome:
         """Try a backend with the keys that it has."""
         try:
             pair = None if sealed is None else await sealing.unseal(sealed, backend.id, self.keys)
         except CatalogError as fault:
-            return [Tried("open the keys", fault.detail)]
+            return Outcome([Tried("open the keys", fault.detail)])
         return await self.tried(backend.place, backend.uses, pair, remedy=_remedy(backend))
 
-    async def tried_own(self, store: Store) -> list[Tried]:
-        """Try the catalog's own store, where documents are written."""
+    async def tried_own(self, store: Store, service: TokenService) -> Outcome:
+        """Try the catalog's own store, where documents are written, and its token service."""
         found = await probing.try_writing(store, store.prefix)
-        return [Tried(f"{Use.DOCUMENT}: {one.action}", one.reason) for one in found]
+        can = found.capabilities
+        if found.works:
+            within = f"{store.prefix}/" if store.prefix else ""
+            can = replace(can, temporary_credentials=await probing.issues_credentials(service, within))
+        return Outcome(_of(Use.DOCUMENT, found.tried), can)
+
+    async def knowing(self, name: str, store: Store) -> Store:
+        """Return a store that knows what was found that it can do, as everybody does within seconds."""
+        at = time.monotonic()
+        if at - self._known_at.get(name, float("-inf")) >= LOOKED_SECONDS:
+            # Others who come meanwhile go on with what was known.
+            self._known_at[name] = at
+            async with self._database.transaction() as session:
+                store.capabilities = await health.capabilities_of(session, name)
+        return store
 
     async def _keep(self, name: str, backend: Backend, store: Store) -> Store:
         at = time.monotonic()
@@ -171,6 +220,10 @@ class Stores:
         for one in over:
             await one.close()
         return store
+
+
+def _of(use: Use, tried: Sequence[Tried]) -> list[Tried]:
+    return [Tried(f"{use}: {one.action}", one.reason) for one in tried]
 
 
 async def _named(session: AsyncSession, name: str) -> Backend | None:
