@@ -268,6 +268,12 @@ class Settings(BaseSettings):
     notification_token: SecretStr = Field(
         min_length=16, description="The bearer token with which buckets notify us, 16 characters or more."
     )
+    notifications_per_minute: int = Field(
+        default=30_000,
+        ge=1,
+        le=10_000_000,
+        description="How many events of one store one process of the API takes in a minute.",
+    )
     cursor_key: SecretStr = Field(
         min_length=32, description="Seals paging cursors; any 32 characters or more, kept secret."
     )

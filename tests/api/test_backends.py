@@ -128,6 +128,7 @@ async def test_a_store_is_connected_once_every_action_was_tried_and_its_keys_are
             "temporary_credentials": each_server.endpoint == engines_ready["minio_url"].rstrip("/"),
             "notifications": "none",
         },
+        "event_token": None,
         "warnings": [],
     }
     # What was tried is no trace of it.

@@ -192,6 +192,8 @@ OTHERS: dict[str, set[str]] = {
             "change_backend",
             "delete_backend",
             "check_backend",
+            "renew_event_token",
+            "revoke_event_token",
             "read_backend_health",
             "read_notices",
             "read_organization_capacity",

@@ -184,6 +184,8 @@ NEEDS: dict[Scope | None, set[str]] = {
         "change_backend",
         "delete_backend",
         "check_backend",
+        "renew_event_token",
+        "revoke_event_token",
         "check_store",
         "choose_notices",
         "renew_notice_secret",

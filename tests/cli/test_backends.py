@@ -202,6 +202,15 @@ def test_how_stores_are_and_how_full_is_shown_and_told(
     assert (told["default"], told[made]) == ([], [])
     brought = catalog("backend", "show", organization, made, by="admin")
     assert (brought.out.strip(), "refuses other bytes than a ticket names: yes" in brought.err) == (made, True)
+    file = tmp_path / "events"
+    token = catalog("backend", "event-token", organization, made, by="admin").out.strip()
+    again = catalog("backend", "event-token", organization, made, "--overlap", "2h", "--into", file, by="admin")
+    assert (again.out, "the former value works until" in again.err) == ("", True)
+    assert (file.read_text().strip() != token, file.stat().st_mode & 0o777) == (True, 0o600)
+    hint = catalog("backend", "show", organization, made, "--json", by="admin").json["event_token"]["hint"]
+    assert file.read_text().startswith(hint)
+    assert catalog("backend", "event-token", organization, made, by="admin").code == 5
+    assert catalog("backend", "event-token", organization, made, "--revoke", by="admin").code == 0
     own = catalog("backend", "check", "default", by="admin")
     assert (own.code, "keeps versions: on" in own.err) == (0, True), own.err
     known = catalog("backend", "show", "default", "--json", by="admin").json

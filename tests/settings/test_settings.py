@@ -111,6 +111,7 @@ def test_what_must_be_said_is_enough_and_the_rest_has_defaults(say: Say) -> None
         "key_vault_token": None,
         "key_vault_token_file": None,
         "key_vault_ca_file": None,
+        "notifications_per_minute": 30_000,
         "backend_networks": (),
         "backend_root": "catalog",
         "store_capacity_bytes": None,

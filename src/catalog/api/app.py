@@ -31,6 +31,7 @@ from catalog.api import (
     credentials,
     curation,
     dois,
+    event_tokens,
     exports,
     fields,
     files,
@@ -121,6 +122,7 @@ ROUTES: list[HTTPRouteHandler] = [
     *tokens.ROUTES,
     *audit.ROUTES,
     *backends.ROUTES,
+    *event_tokens.ROUTES,
     *capacity.ROUTES,
     *health.ROUTES,
     *notices.ROUTES,
@@ -186,6 +188,7 @@ def litestar(settings: Settings, pages: Sequence[ControllerRouterHandler] = ()) 
                 "recognised": requests.Recognised(),
                 "exports": exports.Exports(),
                 "refreshes": written.Refreshes(),
+                "events": limits.Events(settings.notifications_per_minute),
                 "limits": limits.Limits(
                     settings.requests_per_second,
                     anonymous_per_second=settings.requests_per_second_anonymous,

@@ -14,17 +14,20 @@ from uuid_utils.compat import uuid7
 
 from catalog.access.callers import Caller
 from catalog.access.scopes import Scope
-from catalog.api import health, requests, shapes
+from catalog.api import event_tokens, health, requests, shapes
 from catalog.api.contract import MERGE_PATCH, Answer, Body, Operation, operation
+from catalog.api.event_tokens import ShownEventToken
 from catalog.api.health import ShownCapabilities
 from catalog.api.requests import AnyRequest
 from catalog.engines import Engines
 from catalog.errors import Fault, Invalid, Unprocessable
 from catalog.objects import detaching
 from catalog.storage import backends, guarding, policies, probing, sealing
+from catalog.storage import event_tokens as kept_tokens
 from catalog.storage import health as kept_health
 from catalog.storage.backends import SIZES, Account, Backend, Fixed, OwnBucket, Place, Size, Tried, Use
 from catalog.storage.capacity import CAPACITY_BYTES_MAX, RESERVED_GB_MAX
+from catalog.storage.event_tokens import EventToken
 from catalog.storage.health import HealthView
 from catalog.storage.probing import Outcome
 from catalog.storage.s3 import Remedy
@@ -172,6 +175,7 @@ class ShownBackend(msgspec.Struct, frozen=True):
     checks: list[ShownTry]
     checked_at: datetime
     capabilities: ShownCapabilities
+    event_token: ShownEventToken | None
     created_at: datetime
     changed_at: datetime
     warnings: list[str]
@@ -198,7 +202,7 @@ POLICY: dict[str, Any] = {
 }
 
 
-def _shown(one: Backend, others: Sequence[Backend], view: HealthView | None) -> ShownBackend:
+def _shown(one: Backend, others: Sequence[Backend], view: HealthView | None, token: EventToken | None) -> ShownBackend:
     can = health.capabilities(view)
     unversioned = Use.DOCUMENT in one.uses and can.versioning in {"off", "suspended"}
     return ShownBackend(
@@ -221,6 +225,7 @@ def _shown(one: Backend, others: Sequence[Backend], view: HealthView | None) -> 
         checks=_tries(one.checks),
         checked_at=one.checked_at,
         capabilities=can,
+        event_token=event_tokens.shown(token),
         created_at=one.created_at,
         changed_at=one.changed_at,
         warnings=[
@@ -252,7 +257,9 @@ async def _answered(engines: Engines, organization: str, backend_id: UUID, *, st
         found = await backends.find(session, organization, backend_id)
         others = await backends.of(session, organization)
         views = await kept_health.of(session, [str(backend_id)])
-    return shapes.json_response(_shown(found, others, views.get(str(backend_id))), status=status)
+        tokens = await kept_tokens.of(session, [backend_id])
+    told = _shown(found, others, views.get(str(backend_id)), tokens.get(backend_id))
+    return shapes.json_response(told, status=status)
 
 
 @operation(
@@ -276,7 +283,9 @@ async def list_backends(request: AnyRequest) -> Response[bytes]:
         await backends.must_know(session, organization, caller=caller)
         found = await backends.of(session, organization)
         views = await kept_health.of(session, [str(one.id) for one in found])
-    return shapes.json_response(BackendList([_shown(one, found, views.get(str(one.id))) for one in found]))
+        tokens = await kept_tokens.of(session, [one.id for one in found])
+    told = [_shown(one, found, views.get(str(one.id)), tokens.get(one.id)) for one in found]
+    return shapes.json_response(BackendList(told))
 
 
 @operation(

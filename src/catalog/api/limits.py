@@ -13,9 +13,11 @@ from collections import OrderedDict
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any
 
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from catalog.access.principals import digest_of
 from catalog.api.requests import Recognised, bearer, is_of_a_store, must_be_short
 from catalog.errors import TooManyRequests
 
@@ -97,6 +99,54 @@ class Limits:
         return _Bucket(key, rate, min(most, level + (now - at) * rate))
 
 
+class Events:
+    """How much each store may tell, in one process: what one has left is nothing to another."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._per_minute = per_minute
+        self._rate = per_minute / 60
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        # Tokens by which stores of organizations were known last: a guess whom to spare, never an answer.
+        self._tokens: OrderedDict[bytes, str] = OrderedDict()
+
+    def must_have_some(self, store: str, *, now: float) -> None:
+        """Raise TooManyRequests where a store has told so much that it has nothing left; `now` is in seconds."""
+        level = self._level(store, now)
+        if level < 1:
+            seconds = math.ceil((1 - level) / self._rate)
+            raise TooManyRequests(
+                f"A store may tell of {self._per_minute:,} events a minute here; come back in {seconds} s. What is "
+                "not told is found some minutes later.",
+                retry_after_seconds=seconds,
+            )
+
+    def take(self, store: str, events: int, *, now: float) -> None:
+        """Count what a store has told; what was more than it had left, it has less to begin with."""
+        self._left[store] = (self._level(store, now) - events, now)
+        self._left.move_to_end(store)
+        while len(self._left) > CALLERS_MAX:
+            self._left.popitem(last=False)
+
+    def _level(self, store: str, now: float) -> float:
+        level, at = self._left.get(store, (float(self._per_minute), now))
+        return min(float(self._per_minute), level + (now - at) * self._rate)
+
+    def store_of(self, token: str | None) -> str | None:
+        """Return which store of an organization came with this token last."""
+        return None if token is None else self._tokens.get(digest_of(token))
+
+    def know(self, token: str, store: str) -> None:
+        """Remember which store came with this token."""
+        self._tokens[digest_of(token)] = store
+        self._tokens.move_to_end(digest_of(token))
+        while len(self._tokens) > CALLERS_MAX:
+            self._tokens.popitem(last=False)
+
+    def forget(self, token: str) -> None:
+        """Know no more that a store came with this token: none does."""
+        self._tokens.pop(digest_of(token), None)
+
+
 def limited(app: ASGIApp) -> ASGIApp:
     """Let a request through to the handler while its caller has some left, and if its address is short (ASGI 3)."""
 
@@ -104,7 +154,7 @@ def limited(app: ASGIApp) -> ASGIApp:
         if str(scope["type"]) == "http" and scope["path"] not in UNLIMITED:
             state = scope["litestar_app"].state
             token = _token(scope)
-            if not (scope["path"].startswith(NOTIFICATIONS) and is_of_a_store(state.settings, token)):
+            if not (scope["path"].startswith(NOTIFICATIONS) and _is_a_store(state, token)):
                 recognised: Recognised = state.recognised
                 known = None if token is None else recognised.get(token)
                 limits: Limits = state.limits
@@ -115,6 +165,11 @@ def limited(app: ASGIApp) -> ASGIApp:
         await app(scope, receive, send)
 
     return limiting
+
+
+def _is_a_store(state: Any, token: str | None) -> bool:
+    events: Events = state.events
+    return is_of_a_store(state.settings, token) or events.store_of(token) is not None
 
 
 def asking_from(scope: Scope) -> str:

@@ -246,6 +246,10 @@ EXAMPLES = MappingProxyType(
             "catalog backend notify lab --webhook https://lab.example.org/hooks/catalog --secret-into secret.txt",
             "catalog backend notify lab --mail ana@example.org",
         ),
+        "backend event-token": (
+            "catalog backend event-token lab 01a1fd1f-74a6-76f6-8383-4ced501143c7 --into events.txt",
+            "catalog backend event-token lab 01a1fd1f-74a6-76f6-8383-4ced501143c7 --revoke",
+        ),
         "backend remove": ("catalog backend remove lab 01a1fd1f-74a6-76f6-8383-4ced501143c7",),
         "adopt": ("catalog adopt lab/soil/training-dataset/plot-7 01a1fd1f-74a6-76f6-8383-4ced501143c7=calls/all.csv",),
         "backend scan": ("catalog backend scan 01a1fd1f-74a6-76f6-8383-4ced501143c7 --wait",),

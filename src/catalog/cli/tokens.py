@@ -241,10 +241,10 @@ def rotate_token(
     json: Json = False,
 ) -> None:
     """Give a token a new value and print it, this once; the former one works for a day more, unless said otherwise."""
-    seconds = None if overlap is None else 0 if overlap == "0" else _duration(overlap, "--overlap").total_seconds()
+    seconds = overlap_seconds(overlap)
     # A file that holds the former value is what one wants to replace.
     with _catalog(context) as catalog:
-        made = catalog.tokens.rotate(_id(token_id), overlap_seconds=None if seconds is None else int(seconds))
+        made = catalog.tokens.rotate(_id(token_id), overlap_seconds=seconds)
     _tell(dict(made), into, json=json)
 
 
@@ -311,6 +311,13 @@ def _catalog(context: typer.Context) -> "Catalog":
 
 def _scopes(said: list[str] | None) -> list[str] | None:
     return [one for part in said for one in part.split(",") if one] if said else None
+
+
+def overlap_seconds(said: str | None) -> int | None:
+    """Return an overlap in seconds; None where nobody said one."""
+    if said is None:
+        return None
+    return 0 if said == "0" else int(_duration(said, "--overlap").total_seconds())
 
 
 def _duration(said: str, option: str) -> timedelta:

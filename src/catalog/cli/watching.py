@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from catalog.cli import output, saving
+from catalog.cli import output, saving, tokens
 from catalog.cli.access import Json
-from catalog.cli.backends import Organization, abilities, asked, shown
+from catalog.cli.backends import BackendId, Organization, abilities, asked, shown
 from catalog.cli.output import Invocation
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def register(backends: typer.Typer) -> None:
     backends.command("check")(check_backend)
     backends.command("history")(backend_history)
     backends.command("notify")(notify)
+    backends.command("event-token")(event_token)
     backends.command("capacity")(backend_capacity)
 
 
@@ -218,6 +219,41 @@ def notify(
         output.say(f"{mail} is asked; mail goes there once whoever reads it has agreed")
     if secret_into is not None:
         output.say(f"{secret_into}: the secret")
+
+
+def event_token(
+    context: typer.Context,
+    organization: Organization,
+    backend_id: BackendId,
+    *,
+    overlap: Annotated[
+        str | None,
+        typer.Option(metavar="1d", help="How long the value it has now works on, 30d at most; 0 ends it at once."),
+    ] = None,
+    into: tokens.Into = None,
+    revoke: Annotated[bool, typer.Option("--revoke", help="End it at once, and make no other.")] = False,
+    json: Json = False,
+) -> None:
+    """Make the token with which a store tells of its keys and print it, this once; again, it gets a new value."""
+    if revoke:
+        asked(context, lambda catalog: catalog.backends.revoke_event_token(organization, backend_id))
+        output.say("ended; its keys are looked at all the same, some minutes later")
+        return
+    seconds = tokens.overlap_seconds(overlap)
+    made = asked(
+        context,
+        lambda catalog: catalog.backends.renew_event_token(organization, backend_id, overlap_seconds=seconds),
+    )
+    if into is not None:
+        saving.write(into, f"{made['token']}\n")
+        output.say(f"{into}: the token")
+    shown_to = {name: value for name, value in made.items() if into is None or name != "token"}
+    if json:
+        output.as_json(shown_to)
+    elif into is None:
+        output.data(made["token"])
+    if made["former_until"]:
+        output.say(f"the former value works until {made['former_until']}")
 
 
 def backend_capacity(

@@ -28,6 +28,20 @@ class Capabilities(TypedDict):
     notifications: Literal["configured", "none", "unsupported"] | None
 
 
+class EventToken(TypedDict):
+    """The token with which a store tells of its keys: how its value begins."""
+
+    hint: str
+    made_at: str
+    former_until: str | None
+
+
+class NewEventToken(EventToken):
+    """Such a token with its value, which is told this once."""
+
+    token: str
+
+
 class Backend(TypedDict):
     """A store of an organization; of its keys, whether it has any."""
 
@@ -50,6 +64,7 @@ class Backend(TypedDict):
     checks: list[Check]
     checked_at: str
     capabilities: Capabilities
+    event_token: EventToken | None
     created_at: str
     changed_at: str
     warnings: list[str]
@@ -205,6 +220,19 @@ class Backends(Room[C]):
         """Try a backend again, and return what was found."""
         address = f"{_backend(organization, backend_id)}/check"
         return Call("POST", address, answer_seconds=TRYING_SECONDS_MAX)
+
+    @request
+    def renew_event_token(
+        self, organization: str, backend_id: str, *, overlap_seconds: int | None = None
+    ) -> Call[NewEventToken]:
+        """Make the token with which a store tells of its keys; the one it had works for the overlap, or a day."""
+        body = {} if overlap_seconds is None else {"overlap_seconds": overlap_seconds}
+        return Call("POST", f"{_backend(organization, backend_id)}/event-token", body=body)
+
+    @request
+    def revoke_event_token(self, organization: str, backend_id: str) -> Call[None]:
+        """End the token with which a store tells of its keys, at once."""
+        return Call("DELETE", f"{_backend(organization, backend_id)}/event-token", read=nothing)
 
     @request
     def health(self, organization: str, backend_id: str, *, limit: int | None = None) -> Call[Health]:

@@ -400,8 +400,10 @@ async def supersede_other_content(session: AsyncSession, object_id: UUID, files:
     await session.execute(_SUPERSEDE, asked)
 
 
-async def awaited_elsewhere(session: AsyncSession, places: Collection[tuple[str, str]]) -> list[str]:
-    """Return the subjects of those buckets and keys that uploads of ours were given, in whatever backend.
+async def awaited_elsewhere(
+    session: AsyncSession, places: Collection[tuple[str, str]], *, backend: str | None = None
+) -> list[str]:
+    """Return the subjects of those buckets and keys that uploads of ours were given, in this backend or whichever.
 
     Keys have the ids of their uploads in them, so that no key of others is looked for.
     """
@@ -412,7 +414,7 @@ async def awaited_elsewhere(session: AsyncSession, places: Collection[tuple[str,
         sa.select(_uploads.c.backend, _uploads.c.bucket, _uploads.c.key).where(_uploads.c.id.in_(ids))
     )
     wanted = set(places)
-    return [subject_of(*row) for row in rows if (row.bucket, row.key) in wanted]
+    return [subject_of(*row) for row in rows if (row.bucket, row.key) in wanted and backend in {None, row.backend}]
 
 
 def subject_of(backend: str, bucket: str, key: str) -> str:
