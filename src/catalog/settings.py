@@ -272,7 +272,7 @@ class Settings(BaseSettings):
         default=30_000,
         ge=1,
         le=10_000_000,
-        description="How many events of one store one process of the API takes in a minute.",
+        description="How many events of a store of an organization one process of the API takes in a minute.",
     )
     cursor_key: SecretStr = Field(
         min_length=32, description="Seals paging cursors; any 32 characters or more, kept secret."

@@ -61,8 +61,7 @@ async def _take(
     request: AnyRequest, dialect: str, parse: Callable[[bytes], list[Noticed]], most_bytes: int
 ) -> Response[bytes]:
     backend = await _speaking(request)
-    engines, events = requests.engines(request), _events(request)
-    store = OWN if backend is None else str(backend.id)
+    engines = requests.engines(request)
     told: list[Noticed] = []
     body = await requests.beginning(request, most_bytes)
     reason = f"The body has more than {most_bytes:,} bytes." if len(body) > most_bytes else None
@@ -71,8 +70,8 @@ async def _take(
             told = parse(body)
         except UnreadableNotification as fault:
             reason, told = fault.detail, list(fault.beside)
-    events.take(store, max(len(told), 1), now=time.monotonic())
     if backend is not None:
+        _events(request).take(str(backend.id), max(len(told), 1), now=time.monotonic())
         await _queue_of(engines, backend, told, reason)
         return Response(b"", status_code=204)
     subjects = {_subject(noticed) for noticed in told}
@@ -132,7 +131,7 @@ async def _speaking(request: AnyRequest) -> Backend | None:
     token = requests.bearer(request.headers.get("authorization", ""))
     events, at = _events(request), time.monotonic()
     if requests.is_of_a_store(request.app.state.settings, token):
-        events.must_have_some(OWN, now=at)
+        # Its operator is ours, and what is refused may be lost: some stores tell once.
         return None
     known = events.store_of(token)
     if known is not None:
