@@ -20,8 +20,8 @@ from catalog.cli.operating import HEAD_BYTES_MAX
 from catalog.engines import Engines
 from catalog.objects import kinds
 from tests.api.conftest import MERGE_PATCH, Draft, patch, plain, read, register
+from tests.api.leaving import nothing_is_left_by
 from tests.api.problems import UNKNOWN_TOKEN, invalid, not_found, problem_of, simple
-from tests.api.truth import everything, rows
 from tests.conftest import Clients, Live, eventually
 
 pytestmark = pytest.mark.usefixtures("noise")
@@ -257,21 +257,6 @@ BAD: dict[str, Bad] = {
 }
 
 
-async def quiet(engines: Engines) -> dict[str, tuple[int, str]]:
-    """Return all that is kept, once nothing is on its way any more."""
-
-    async def nothing_due() -> bool:
-        # A key that is looked at from time to time, because its bytes have not come, changes nothing but its entry.
-        due = (
-            "SELECT 1 FROM queue WHERE parked_at IS NULL AND topic NOT IN ('probe', 'retention', 'fixity', 'leftover')"
-            " AND ready_at <= now() + CASE topic WHEN 'key' THEN interval '0' ELSE interval '1 minute' END"
-        )
-        return not await rows(engines, due)
-
-    await eventually(nothing_due)
-    return await everything(engines)
-
-
 @pytest.mark.req("MWM-SADD-25")
 @pytest.mark.parametrize("name", BAD)
 async def test_a_bad_request_is_answered_with_how_to_mend_it_and_leaves_nothing(
@@ -279,15 +264,16 @@ async def test_a_bad_request_is_answered_with_how_to_mend_it_and_leaves_nothing(
 ) -> None:
     bad = BAD[name]
     sent: dict[str, Any] = {"content": bad.body} if isinstance(bad.body, bytes) else {"json": bad.body}
-    before = await quiet(engines)
 
-    answer = await getattr(clients, bad.by).request(
-        bad.method, bad.address, headers=bad.headers, **({} if bad.body is None else sent)
+    answer = await nothing_is_left_by(
+        engines,
+        lambda: getattr(clients, bad.by).request(
+            bad.method, bad.address, headers=bad.headers, **({} if bad.body is None else sent)
+        ),
     )
 
     assert problem_of(answer) == bad.told
     assert {header: answer.headers.get(header) for header in bad.answered} == bad.answered
-    assert await everything(engines) == before
 
 
 @pytest.mark.parametrize("name", kinds.known())
@@ -357,13 +343,22 @@ async def test_a_fault_inside_a_list_of_files_has_its_place_and_the_object_stays
     clients: Clients, engines: Engines, project: str
 ) -> None:
     object_id = (await register(clients.ingest, plain(project, files=[FILE])))["id"]
-    before = await quiet(engines)
 
     async def declared(body: Any, **headers: str) -> dict[str, Any]:
         return problem_of(await clients.ingest.post(f"/api/objects/{object_id}/files", json=body, headers=headers))
 
+    async def tried() -> list[dict[str, Any]]:
+        more = {"files": [FILE | {"path": "b"}]}
+        return [
+            await declared({"files": wrong}, **{"If-Match": "*"}),
+            await declared({"files": []}, **{"If-Match": "*"}),
+            await declared(more),
+            await declared(more, **{"If-Match": '"9"'}),
+        ]
+
     wrong = [FILE, FILE, FILE | {"path": "b", "sha256": "no", "media_type": "text"}, FILE | {"path": "c\\d"}]
-    assert await declared({"files": wrong}, **{"If-Match": "*"}) == invalid(
+    told, none, without, outdated = await nothing_is_left_by(engines, tried)
+    assert told == invalid(
         ("/files/2/sha256", "write the 64 hexadecimal digits of the SHA-256"),
         (
             "/files/2/media_type",
@@ -372,10 +367,8 @@ async def test_a_fault_inside_a_list_of_files_has_its_place_and_the_object_stays
         ("/files/1/path", "the same path stands at /files/0 already; paths are unique in an object"),
         ("/files/3/path", "join folders with /, not with the backslash at place 2"),
     )
-    assert await declared({"files": []}, **{"If-Match": "*"}) == invalid(("/files", "declare at least one file"))
-    assert (await declared({"files": [FILE | {"path": "b"}]}))["status"] == 428
-    assert (await declared({"files": [FILE | {"path": "b"}]}, **{"If-Match": '"9"'}))["status"] == 412
-    assert await everything(engines) == before
+    assert none == invalid(("/files", "declare at least one file"))
+    assert (without["status"], outdated["status"]) == (428, 412)
 
 
 async def test_a_registration_has_at_most_a_thousand_files_and_an_object_fifty_thousand(
