@@ -23,8 +23,8 @@ from bench.stand import Stand, say
 from catalog.settings import Workstation
 
 MIB = 1024**2
-LARGE_BYTES = 256 * MIB
-SMALL_FILES = 500
+LARGE_BYTES = 1024 * MIB
+SMALL_FILES = 2_000
 SMALL_BYTES = 8 * 1024
 ROUNDS = 2
 # As many as ours brings at once, which is rclone's own default too.

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 POLL_SECONDS_FIRST = 0.05
 POLL_SECONDS_MAX = 1.0
+# Of the time that was waited: whoever waits for long need not know at once, and never loses much of it.
+POLL_SHARE = 0.1
 # To read an object takes the longer the more files it has: so many are asked after once a second.
 POLLED_FILES_PER_SECOND = 5_000
 LINKED_AT_ONCE = 1_000
@@ -106,13 +108,15 @@ class Files(Room[C]):
         Raises BytesDiffer when the store holds other bytes than were declared, NotNoticed when the time is over. Of
         paths in `sent_again`, what differs may be the bytes before: they are waited for.
         """
-        ends = time.monotonic() + timeout_seconds
-        pause = POLL_SECONDS_FIRST
+        began = time.monotonic()
+        ends = began + timeout_seconds
         while True:
             object_ = cast("Object", (yield get(object_path(object_id))))
             awaited = [file["path"] for file in object_["files"] if file["state"] != "available"]
             if not awaited:
                 return object_
+            waited = time.monotonic() - began
+            pause = min(POLL_SECONDS_MAX, max(POLL_SECONDS_FIRST, waited * POLL_SHARE))
             over = time.monotonic() + pause > ends
             differing = [file["path"] for file in object_["files"] if file["state"] == "mismatched"]
             if differing and (over or not set(differing) <= set(sent_again)):
@@ -123,7 +127,6 @@ class Files(Room[C]):
                 )
             many = len(object_["files"]) / POLLED_FILES_PER_SECOND
             yield Pause(max(pause, many))
-            pause = min(POLL_SECONDS_MAX, pause * 1.5)
 
     @in_thread
     def upload(
