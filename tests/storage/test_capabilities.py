@@ -11,9 +11,11 @@ import pytest
 from minio import Minio
 from minio.versioningconfig import VersioningConfig
 
+from catalog.errors import NotFound
 from catalog.storage import probing
 from catalog.storage.capabilities import Capabilities, Notifications, Versioning, from_row
 from catalog.storage.own import OwnStore
+from catalog.storage.probing import Tried
 from tests.careless import CHECKSUM, ONCE, careless
 from tests.storage.conftest import PREFIX, S3Server
 
@@ -56,6 +58,16 @@ async def everything_in(server: S3Server, bucket: str) -> list[tuple[str | None,
 async def set_versions(server: S3Server, bucket: str, status: str) -> None:
     """Switch versions."""
     await as_owner(server, lambda owner: owner.set_bucket_versioning(bucket, VersioningConfig(status)))
+
+
+async def test_a_bucket_that_is_missing_is_said_to_be_and_not_made_by_trying_it(s3_server: S3Server) -> None:
+    """SeaweedFS makes one at the first write."""
+    async with probing.closing(s3_server.store(f"t{uuid4().hex[:12]}")) as store:
+        told = (await probing.try_writing(store, PREFIX)).tried
+
+        assert told[0] == Tried("put", f"The store has no bucket {store.bucket}; run `catalog migrate` to create it.")
+        with pytest.raises(NotFound):
+            await store.ping()
 
 
 @pytest.mark.parametrize("versioning", list(Versioning))

@@ -75,6 +75,9 @@ async def _read(store: Store, key: str) -> None:
         return
 
 
+_READING = ("get", "list")
+
+
 async def try_writing(store: Store, uploads_prefix: str) -> Outcome:
     """Try what documents need below the uploads' prefix: putting whole and in parts, getting, listing, removing."""
     trying = _Trying()
@@ -96,6 +99,17 @@ async def try_writing(store: Store, uploads_prefix: str) -> Outcome:
         await store.parts_of(f"{folder}parts", multipart_id, most=1)
         await store.abort_multipart(f"{folder}parts", multipart_id)
 
+    try:
+        # Some stores make a bucket that is missing at the first write, where keys may. The catalog makes none.
+        [_ async for _ in store.list(folder, most=1)]
+    except NotFound as fault:
+        rest = (
+            Tried(action, "not tried, since there is no bucket") for action in (*_READING, "put in parts", "remove")
+        )
+        return Outcome([Tried("put", fault.detail), *rest])
+    except CatalogError:
+        # Said where listing is tried by itself.
+        pass
     put = await trying.of("put", writing.put())
     capabilities = Capabilities()
     if put:
@@ -103,7 +117,7 @@ async def try_writing(store: Store, uploads_prefix: str) -> Outcome:
         await trying.of("list", listed())
         capabilities = await writing.capabilities(await _settings(store))
     else:
-        trying.told += [Tried(action, "not tried, since nothing could be put") for action in ("get", "list")]
+        trying.told += [Tried(action, "not tried, since nothing could be put") for action in _READING]
     await trying.of("put in parts", in_parts())
     await trying.of("remove", writing.remove(capabilities.versioning))
     await writing.tidy(capabilities.versioning)
