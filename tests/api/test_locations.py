@@ -252,7 +252,7 @@ async def test_new_keys_count_within_seconds_and_a_store_that_is_out_of_order_ta
     told = problem_of(away)
     assert (told["status"], told["detail"]) == (
         503,
-        "The store of these bytes cannot be used now; whoever runs the catalog must look at the key file.",
+        "The store of these bytes cannot be used now; whoever runs the catalog must look at the key service.",
     )
 
     keys = {"access_key": lab.server.access_key, "secret_key": lab.server.secret_key}

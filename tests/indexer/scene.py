@@ -142,10 +142,13 @@ class Scene:
         return {entry.record["title"]: versions[entry.id] for entry in entries}
 
     async def entries(self) -> list[tuple[str, str, int, bool, str | None]]:
-        """Return what is in the queue and due within a minute, or parked: topic, subject, attempts, parked, reason."""
+        """Return what is in the queue and due within a minute, or parked: topic, subject, attempts, parked, reason.
+
+        But that a store is to be tried, which is so at the start of every indexer.
+        """
         return await self.engines.database.rows(
             "SELECT topic, subject, attempts, parked_at IS NOT NULL, reason FROM queue"
-            " WHERE ready_at < now() + CAST('1 minute' AS interval) ORDER BY topic, subject",
+            " WHERE ready_at < now() + CAST('1 minute' AS interval) AND topic <> 'probe' ORDER BY topic, subject",
             {},
         )
 

@@ -166,10 +166,12 @@ async def test_draining_waits_for_an_engine_that_comes_back(scene: Scene, monkey
     away = Away(scene.engines.index._url, scene.engines.index.alias)  # noqa: SLF001 - the same engine.
     monkeypatch.setattr(away, "_refresh_interval", "50ms")
 
-    await loop.drain(scene.with_index(away), timedelta(seconds=30))
+    try:
+        await loop.drain(scene.with_index(away), timedelta(seconds=30))
+    finally:
+        await away.close()
 
     assert (away.calls, await scene.found(there), await scene.entries()) == (3, {"Wind": 1}, [])
-    await away.close()
 
 
 async def test_an_indexer_that_is_asked_to_stop_ends_the_batch_in_hand(scene: Scene) -> None:
