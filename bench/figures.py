@@ -33,6 +33,7 @@ from catalog.provenance.lineage import NODES_MAX
 from catalog.quality import assessing
 from catalog.search import query
 from catalog.search.document import document_from
+from catalog.sync import projecting
 from indexer import documents
 
 ROWS_A_BLOCK = 2_000
@@ -121,7 +122,7 @@ async def index_pipeline(stand: Stand) -> list[Figure]:
         lines = [
             msgspec.json.encode({"index": {"_id": entry.id, "version": revision, "version_type": "external"}})
             + b"\n"
-            + msgspec.json.encode(document_from(documents.projection_of(assessing.told(entry), None)))
+            + msgspec.json.encode(document_from(projecting.projection_of(assessing.told(entry), None)))
             + b"\n"
             for entry in entries
         ]

@@ -16,7 +16,7 @@ from catalog.objects import reading
 from catalog.quality import assessing
 from catalog.search import query
 from catalog.search.document import document_from, index_body
-from indexer import documents
+from catalog.sync import projecting
 
 GRANTS = {1: "<= 1.05", 50: "<= 1.10", 1_000: "<= 1.30"}
 FACETS = ("kind", "project", "licence", "year", "creator")
@@ -55,7 +55,7 @@ async def _documents(stand: Stand) -> Any:
     for at in range(0, len(stand.ids), BATCH):
         async with stand.engines.database.transaction() as session:
             for entry in await reading.read_for_index(session, stand.ids[at : at + BATCH]):
-                yield document_from(documents.projection_of(assessing.told(entry), None))
+                yield document_from(projecting.projection_of(assessing.told(entry), None))
 
 
 def _make(wire: Wire, name: str, held: list[Document]) -> None:
