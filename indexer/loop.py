@@ -22,7 +22,9 @@ from catalog.objects import changing, discovered, granting, relocations, remembe
 from catalog.retention import clock, leftovers
 from catalog.search import unfound, vectors
 from catalog.storage import capacity, health
+from catalog.sync import rounds
 from indexer import (
+    agreeing,
     alerts,
     documents,
     dois,
@@ -119,6 +121,7 @@ async def prepare(engines: Engines) -> None:
             await embedding.prepare(engines)
             await fixity.prepare(engines)
             await probes.prepare(engines)
+            await agreeing.prepare(engines)
         except (Unavailable, sa.exc.SQLAlchemyError) as fault:
             log.warning("waiting for the engines", reason=_line(fault))
             await asyncio.sleep(AWAY_SECONDS)
@@ -146,6 +149,7 @@ def lanes() -> tuple[Lane, ...]:
         Lane(scans.step, scanning.SCAN),
         Lane(hashes.step, discovered.HASH),
         Lane(fixity.step, inventory_fixity.FIXITY),
+        Lane(agreeing.step, rounds.SYNC),
         Lane(retention.step, clock.RETENTION),
         Lane(retention.leftover_step, leftovers.LEFTOVER),
         Lane(relocating.step, relocations.RELOCATE),

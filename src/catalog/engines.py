@@ -38,6 +38,8 @@ from catalog.storage.signing import Addressing
 from catalog.storage.stores import Stores
 from catalog.storage.transit import VaultKeys
 from catalog.storage.wrapping import KeyService, LocalKeys
+from catalog.sync.comparing import Sides
+from catalog.sync.rounds import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class Engines:
     fixity: Allowance
     retention: Policy
     relocating: Pace
+    sync: Rule
     # How often every store is tried.
     probe_interval: timedelta = timedelta(days=1)
     # None: only tokens of our own count.
@@ -73,6 +76,10 @@ class Engines:
     # None: hybrid search is off.
     embedder: Embedder | None = None
     hybrid_by_default: bool = False
+
+    def sides(self, *, full: bool = False) -> Sides:
+        """Return the database and the index, to be compared."""
+        return Sides(self.database, self.index, self.placement.prefix, full)
 
     async def store_of(self, backend: str) -> Store:
         """Return the store of the backend that a location names; raises Detached, NoSuchBackend, StoreAway."""
@@ -150,6 +157,7 @@ async def opened(settings: Settings) -> AsyncGenerator[Engines]:
             Allowance(settings.fixity_bytes_per_day, settings.fixity_rest),
             _retention(settings),
             relocating,
+            Rule(settings.sync_interval, settings.sync_share),
             settings.backend_probe_interval,
             provider,
             _login(settings),

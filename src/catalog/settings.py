@@ -298,6 +298,20 @@ class Settings(BaseSettings):
         description="How long reading again rests when it has come to the end, before it begins anew.",
     )
 
+    sync_interval: Duration = Field(
+        default=timedelta(days=1),
+        ge=timedelta(minutes=1),
+        le=timedelta(days=365),
+        description="How often the indexer compares the index with the database, and mends it.",
+    )
+    sync_share: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="The share of the index's documents that may be no object's and removed at once, 100 in any case; "
+        "beyond, somebody has to say so.",
+    )
+
     relocation_grace: Duration = Field(
         default=timedelta(days=1),
         ge=timedelta(seconds=1),

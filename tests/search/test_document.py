@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
+import msgspec
+
 from catalog.search import document
 from catalog.search.document import CreatorProjection, Own, document_from
 from tests.search.conftest import entry
@@ -56,7 +58,9 @@ def test_an_object_is_projected_whole() -> None:
             place=[{"type": "point", "coordinates": [8.5, 47.4]}],
         )
     )
-    assert told == {
+    said = {name: value for name, value in told.items() if name != "digest"}
+    assert told["digest"] == document.digest_of(said)
+    assert said == {
         "id": ID,
         "revision": 7,
         "tombstone": False,
@@ -104,7 +108,17 @@ def test_an_object_is_projected_whole() -> None:
 
 def test_a_withdrawn_object_leaves_nothing_but_its_revision() -> None:
     withdrawn = entry(id=ID, revision=8, title="Silero VAD", keywords=["speech"], withdrawn=True)
-    assert document_from(withdrawn) == {"id": ID, "revision": 8, "tombstone": True}
+    said = {"id": ID, "revision": 8, "tombstone": True}
+    assert document_from(withdrawn) == said | {"digest": document.digest_of(said)}
+
+
+def test_a_digest_stays_the_same_through_the_index_and_changes_with_every_field() -> None:
+    told = document_from(entry(bytes=3, holds=(datetime(2024, 1, 2, tzinfo=UTC), None), keywords=["Boden", "größer"]))
+    back = dict(reversed(msgspec.json.decode(msgspec.json.encode(told)).items()))
+    assert document.digest_of(back) == told["digest"]
+    others = {document.digest_of(told | {name: "otherwise"}) for name in told if name != "digest"}
+    assert len(others) == len(told) - 1
+    assert told["digest"] not in others
 
 
 def test_the_mapping_has_the_documents_fields_and_no_others() -> None:

@@ -131,8 +131,9 @@ async def test_a_document_that_does_not_fit_is_rejected_and_its_neighbours_are_w
 
 
 async def test_a_document_that_is_no_json_is_rejected_and_its_neighbours_are_written(index: Index) -> None:
-    faulty, fine = entry(title="\ud800"), entry()
-    first, second = await index.write([written(faulty), written(fine)])
+    faulty, fine = entry(), entry()
+    wrong = Written(faulty.id, faulty.revision, document_from(faulty) | {"title": "\ud800"})
+    first, second = await index.write([wrong, written(fine)])
     assert first.verdict is Verdict.REJECTED
     assert "not JSON" in first.reason
     assert second == WRITTEN

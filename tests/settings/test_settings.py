@@ -127,6 +127,8 @@ def test_what_must_be_said_is_enough_and_the_rest_has_defaults(say: Say) -> None
         "store_addressing": "path",
         "fixity_bytes_per_day": 10_000_000_000,
         "fixity_rest": timedelta(days=30),
+        "sync_interval": timedelta(days=1),
+        "sync_share": 0.05,
         "retention_job_days": 15,
         "retention_grace": timedelta(days=7),
         "retention_removals": 500,

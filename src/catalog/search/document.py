@@ -94,6 +94,22 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
 
 def document_from(entry: Projection) -> Document:
     """Return the document of an object; a withdrawn one leaves a tombstone that says nothing but its revision."""
+    said = _said(entry)
+    return said | {"digest": digest_of(said)}
+
+
+# A checksum is enough: it finds what was altered by mistake, and whoever may write to the index can write this as well.
+_DIGEST_BYTES = 16
+_in_order = msgspec.json.Encoder(order="deterministic").encode
+
+
+def digest_of(document: Document) -> str:
+    """Return the digest of what a document says, whether it is to be written or comes from the index."""
+    said = {name: value for name, value in document.items() if name != "digest"}
+    return hashlib.blake2b(_in_order(said), digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def _said(entry: Projection) -> Document:
     if entry.withdrawn:
         return {"id": entry.id, "revision": entry.revision, "tombstone": True}
     organization, _, _ = entry.project.partition("/")
@@ -282,6 +298,8 @@ MAPPING: dict[str, Any] = {
         "id": _identifier(),
         "revision": {"type": "long", "index": False},
         "tombstone": {"type": "boolean"},
+        # Of all other fields: read, never asked for.
+        "digest": {"type": "keyword", "index": False, "doc_values": False},
         "kind": _FACET,
         "project": _FACET,
         "organization": _FACET,

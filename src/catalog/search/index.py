@@ -17,9 +17,10 @@ from uuid import UUID
 import msgspec
 
 from catalog.errors import CatalogError, Fault, Invalid, Unavailable
-from catalog.search import answers, query
-from catalog.search.answers import Found
+from catalog.search import answers, holding, query
+from catalog.search.answers import Found, Place
 from catalog.search.document import MAPPING_VERSION, Document, index_body
+from catalog.search.holding import Held, Span
 from catalog.search.query import Question
 
 if TYPE_CHECKING:
@@ -214,6 +215,26 @@ class Index:
         """Return the revision of each of these objects that searches see, tombstones too: never for an answer."""
         body = {"query": {"ids": {"values": ids}}, "_source": ["revision"], "size": len(ids)}
         return answers.revisions_from(await self._search(body))
+
+    # Comparing
+
+    async def held_in(self, span: Span | None, place: Place | None, *, most: int) -> tuple[list[Held], Place | None]:
+        """Return what searches see of a span, by id, and the place after it if there may be more; raises as `find`.
+
+        Without a span, the documents that tell no id at all.
+        """
+        return holding.page_from(await self._search(holding.body_of(span, place, most)), most)
+
+    async def held(self, ids: Sequence[str]) -> dict[str, Held]:
+        """Return the documents known by these ids, searchable yet or not, tombstones too: never for an answer."""
+        if not ids:
+            return {}
+        answer = await self._told("POST", "/_mget", body=_encode({"ids": ids}), seconds=FIND_SECONDS_MAX)
+        return holding.rows_from(answer)
+
+    async def remove_held(self, documents: Sequence[Held]) -> list[Outcome]:
+        """Remove documents for good; one that was written since stays (STALE), one that is gone is WRITTEN."""
+        return await self._bulk([_encode(holding.removal_of(one)) + b"\n" for one in documents])
 
     # Writing
 

@@ -1,0 +1,1 @@
+"""Agreement of the index with the database."""
