@@ -3,13 +3,17 @@
 import os
 import signal
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx2
+import msgspec
 import psutil
+import psycopg
 import pytest
 
-from catalog.local import ports
+from catalog.local import ports, stack
+from catalog.sync import rounds
 from tests.local.conftest import Up, as_json, bare, none_left, run, until
 
 
@@ -64,6 +68,35 @@ def test_the_token_that_up_leaves_opens_the_catalog(running: Up) -> None:
         f"{address}/api/operations/queue", headers={"Authorization": f"Bearer {token}"}, trust_env=False
     )
     assert answer.status_code == 200
+
+
+def test_when_the_index_was_compared_and_what_was_wrong_is_told(running: Up, lent: dict[str, str]) -> None:
+    home, folder = running.home, ("--home", str(running.home.folder))
+    before = as_json(run(lent, "status", *folder, "--json").stdout)
+    began = datetime(2026, 11, 2, 3, 4, tzinfo=UTC)
+    tally = rounds.Tally(
+        began_at=began, ended_at=began + timedelta(minutes=5), objects=1_200, documents=1_204, stale=1, extra=5
+    )
+    with psycopg.connect(stack.database_url(home.folder)) as connection:
+        ended = rounds.Round(phase=rounds.Phase.RESTING, tally=tally).subject
+        connection.execute("UPDATE queue SET subject = %s WHERE topic = 'sync'", [ended])
+
+    after = as_json(run(lent, "status", *folder, "--json").stdout)
+    shown = run(lent, "status", *folder).stderr
+    told = httpx2.get(
+        f"{home.state().parts['api'].address}/api/operations/queue",
+        headers={"Authorization": f"Bearer {(home.folder / 'admin-token').read_text().strip()}"},
+        trust_env=False,
+    ).json()
+
+    assert (before["agreement"], after["agreement"]) == (None, msgspec.to_builtins(tally))
+    assert told["agreement"] == after["agreement"]
+    assert "index compared with the database, 2026-11-02 03:09: 1,200 objects, 1 stale, 5 extra\n" in shown
+
+
+def test_the_index_of_a_folder_is_compared_with_its_database(running: Up, lent: dict[str, str]) -> None:
+    answer = run(lent, "diff", "--home", str(running.home.folder), "--json")
+    assert (answer.returncode, as_json(answer.stdout)["differences"]) == (0, [])
 
 
 def test_a_token_is_made_in_the_database_of_a_folder(running: Up, lent: dict[str, str], tmp_path: Path) -> None:

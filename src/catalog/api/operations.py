@@ -18,6 +18,7 @@ from catalog.errors import CatalogError
 from catalog.storage import health, unreadable
 from catalog.storage.backends import Health as BackendHealth
 from catalog.storage.keys import OWN
+from catalog.sync import rounds
 
 PING_SECONDS_MAX = 3
 
@@ -32,13 +33,35 @@ class ParkedEntry(msgspec.Struct, frozen=True):
     parked_at: datetime
 
 
+class Agreement(msgspec.Struct, frozen=True):
+    """What the last comparison of the index with the database met, by what was wrong, and how much it removed.
+
+    Where it `held_back`, more documents were of no object than may be removed without a question.
+    """
+
+    began_at: datetime
+    ended_at: datetime | None
+    objects: int
+    documents: int
+    missing: int
+    stale: int
+    altered: int
+    extra: int
+    removed: int
+    held_back: bool
+
+
 class QueueReport(msgspec.Struct, frozen=True):
-    """How much waits to be done; `unreadable` counts notifications that no parser understood."""
+    """How much waits to be done; `unreadable` counts notifications that no parser understood.
+
+    `agreement` is null until the index was once compared with the database.
+    """
 
     depth: dict[str, int]
     oldest_seconds: float | None
     parked: list[ParkedEntry]
     unreadable: int
+    agreement: Agreement | None
 
 
 class BackendCounts(msgspec.Struct, frozen=True):
@@ -65,7 +88,7 @@ class Health(msgspec.Struct, frozen=True):
     "/api/operations/queue",
     Operation(
         id="read_queue",
-        summary="See what waits to be done, and what is parked",
+        summary="See what waits to be done, what is parked, and whether the index agreed",
         description="For curators and admins.",
         tag="operations",
         token=True,
@@ -80,8 +103,11 @@ async def read_queue(request: AnyRequest) -> Response[bytes]:
     async with requests.engines(request).database.transaction() as session:
         depth = await queue.depth(session)
         kept = await unreadable.count(session)
+        round_ = await rounds.present(session)
+    tally = None if round_ is None else round_.ended
+    agreement = None if tally is None else msgspec.convert(tally, Agreement, from_attributes=True)
     parked = [ParkedEntry(one.topic, one.subject, one.reason, one.attempts, one.parked_at) for one in depth.parked]
-    return shapes.json_response(QueueReport(depth.waiting, depth.oldest_seconds, parked, kept))
+    return shapes.json_response(QueueReport(depth.waiting, depth.oldest_seconds, parked, kept, agreement))
 
 
 @operation(

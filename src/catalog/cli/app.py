@@ -15,6 +15,7 @@ from typer.main import get_command, get_group
 from catalog.cli import (
     access,
     accounts,
+    agreeing,
     backends,
     completion,
     credentials,
@@ -84,6 +85,7 @@ publishing.register(app)
 tracing.register(app)
 recording.register(app)
 operating.register(app)
+agreeing.register(app)
 dois.register(app)
 showing.register(app)
 snapshots.register(app)

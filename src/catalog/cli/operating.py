@@ -17,6 +17,8 @@ from catalog.cli.manual import Commands
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
+    from catalog.settings import Settings
+
 Result = TypeVar("Result")
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
@@ -157,20 +159,9 @@ def show_config(*, home: HomeOption = None, json: Json = False) -> None:
 
     Without CATALOG_DATABASE_URL and --home, those of the embedded stack that runs here.
     """
-    from catalog.local.home import Home
-    from catalog.local.stack import Stack
-    from catalog.settings import PREFIX, Given, Settings, Workstation, secrets_of
+    from catalog.settings import PREFIX, Settings, secrets_of
 
-    folder = (home or Workstation().catalog_home).absolute()
-    if home is not None or (Given.from_environment().database_url is None and folder.is_dir()):
-        place = Home(folder)
-        if not place.is_held():
-            from catalog.errors import Unavailable
-
-            raise Unavailable(f"Nothing runs in {folder}; start it with `catalog up`, or set CATALOG_DATABASE_URL.")
-        settings = Settings.told(Stack(folder).running_environment())
-    else:
-        settings = Settings.from_environment()
+    settings = settings_of(home)
     secret = set(secrets_of(Settings))
     told = {
         name: {
@@ -193,6 +184,24 @@ def show_config(*, home: HomeOption = None, json: Json = False) -> None:
         for name, one in told.items()
     ]
     output.table(("setting", "value", "by"), rows)
+
+
+def settings_of(home: Path | None) -> "Settings":
+    """Return the settings of the environment, or of the embedded stack that runs in that folder, or here.
+
+    Raises Unavailable when nothing runs there.
+    """
+    from catalog.errors import Unavailable
+    from catalog.local.home import Home
+    from catalog.local.stack import Stack
+    from catalog.settings import Given, Settings, Workstation
+
+    folder = (home or Workstation().catalog_home).absolute()
+    if home is None and (Given.from_environment().database_url is not None or not folder.is_dir()):
+        return Settings.from_environment()
+    if not Home(folder).is_held():
+        raise Unavailable(f"Nothing runs in {folder}; start it with `catalog up`, or set CATALOG_DATABASE_URL.")
+    return Settings.told(Stack(folder).running_environment())
 
 
 def _plain(value: object) -> object:

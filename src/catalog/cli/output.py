@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from catalog.client.transfer import Progress
     from catalog.errors import CatalogError
 
-FAILED, USAGE, AUTH, NOT_FOUND, CONFLICT, UNAVAILABLE, INTERRUPTED = 1, 2, 3, 4, 5, 6, 130
+FAILED, USAGE, AUTH, NOT_FOUND, CONFLICT, UNAVAILABLE, DIFFERS, INTERRUPTED = 1, 2, 3, 4, 5, 6, 7, 130
 EXIT_CODES = MappingProxyType(
     {
         0: "done",
@@ -36,6 +36,7 @@ EXIT_CODES = MappingProxyType(
         NOT_FOUND: "not there",
         CONFLICT: "in conflict with the present state",
         UNAVAILABLE: "no answer or not available now",
+        DIFFERS: "something differs",
         INTERRUPTED: "interrupted",
     }
 )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from catalog.cli import output, watching
+from catalog.cli import agreeing, output, watching
 
 if TYPE_CHECKING:
     from catalog.client.backends import AnyBackend
@@ -242,6 +242,8 @@ def _let_go(home: "Home") -> bool:
 def status(home: HomeOption = None, *, json: Json = False) -> None:
     """Show each part: where it is, whether it is ready, since when it runs; and how each store is and how full.
 
+    When the index was last compared with the database is told too, and what was wrong.
+
     Exit code 0 only when all parts are ready.
     """
     from catalog.local.home import Home
@@ -252,9 +254,10 @@ def status(home: HomeOption = None, *, json: Json = False) -> None:
     parts = asyncio.run(Stack(place.folder).conditions()) if running else []
     ready = bool(parts) and place.state().ready and all(part.ready for part in parts)
     stores = _stores(place) if ready else []
+    agreement = agreeing.last(place.folder) if ready else None
     if json:
         told = {"home": str(place.folder), "ready": ready, "parts": [asdict(part) for part in parts]}
-        output.as_json(told | {"stores": stores})
+        output.as_json(told | {"stores": stores, "agreement": agreement})
     elif not running:
         output.say(f"nothing runs in {place.folder}; start it with `catalog up`")
     else:
@@ -282,6 +285,8 @@ def status(home: HomeOption = None, *, json: Json = False) -> None:
                     for one in stores
                 ],
             )
+        if agreement is not None:
+            output.say(agreeing.spelled(agreement))
     if not ready:
         raise typer.Exit(output.UNAVAILABLE)
 
