@@ -77,8 +77,9 @@ async def _settled_together(
     async def ask(claim: Claim) -> None:
         upload = awaited[claim.subject]
         async with gate:
-            # What fails here is looked at once more by itself, and told then.
-            with suppress(CatalogError):
+            # Whatever fails here is looked at once more by itself, and told then: nothing that one store answers may
+            # cost the keys of others their turn.
+            with suppress(Exception):
                 answers[claim.id] = _Answer(await (await engines.store_of(upload.backend)).stat(upload.key))
 
     await asyncio.gather(*map(ask, mine))

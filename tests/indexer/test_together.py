@@ -93,7 +93,12 @@ async def test_what_arrived_together_is_told_in_the_history_with_every_path(scen
     assert told[1:] == [("file available", 1, 2, {"files": sorted(FILES)})]
 
 
-async def test_a_store_that_fails_for_one_key_holds_up_no_other(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "fault", [Unavailable("The store is away."), OverflowError("date value out of range")], ids=repr
+)
+async def test_a_store_that_fails_for_one_key_holds_up_no_other(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
     entry, uploads = await scene.register(*(declared(*file) for file in FILES.items()), project=project())
     for upload in uploads:
         await scene.upload(upload, FILES[upload.path])
@@ -102,7 +107,7 @@ async def test_a_store_that_fails_for_one_key_holds_up_no_other(scene: Scene, mo
 
     async def failing(key: str, **more: Any) -> Any:
         if key == asked:
-            raise Unavailable("The store is away.")
+            raise fault
         return await stat(key, **more)
 
     with monkeypatch.context() as patched:

@@ -167,7 +167,16 @@ async def test_what_a_store_says_of_a_key_is_read(changed: dict[str, str | None]
 
 
 @pytest.mark.parametrize(
-    "changed", [{"last-modified": "yesterday"}, {"last-modified": None}, {"content-length": None}], ids=str
+    "changed",
+    [
+        {"last-modified": "yesterday"},
+        {"last-modified": None},
+        {"last-modified": "Fri, 31 Dec 9999 23:59:59 -0100"},
+        {"last-modified": "Sun, 01 Mar 2026 12:00:00 +99999999999999999999"},
+        {"content-length": None},
+        {"content-length": "9223372036854775808"},
+    ],
+    ids=str,
 )
 async def test_an_answer_without_size_or_date_is_unavailable(changed: dict[str, str | None]) -> None:
     headers = {name: value for name, value in {**WHOLE, **changed}.items() if value is not None}

@@ -33,6 +33,8 @@ JOIN_TIMEOUT = timedelta(minutes=10)
 CONNECTIONS_MAX = 32
 CHUNK_BYTES = 256 * 1024
 PAGE_KEYS = 1_000
+# More than any store holds, and the most that a row takes.
+SIZE_BYTES_MAX = 2**63 - 1
 # Our own requests are sent at once; the allowance is for clocks that differ, as large as S3's own (15 minutes).
 REQUEST_LIFETIME = timedelta(minutes=15)
 
@@ -550,8 +552,11 @@ def _encoded_media_type(media_type: str) -> str:
 def _stat_of(headers: httpx2.Headers, *, believed: bool) -> Stat:
     try:
         version_id = headers.get("x-amz-version-id")
+        size = int(headers["content-length"])
+        if size > SIZE_BYTES_MAX:
+            raise ValueError
         return Stat(
-            size=int(headers["content-length"]),
+            size=size,
             etag=headers.get("etag", "").strip('"'),
             sha256=_sha256_of(headers) if believed else None,
             media_type=headers.get("content-type", _OPAQUE),
@@ -559,7 +564,8 @@ def _stat_of(headers: httpx2.Headers, *, believed: bool) -> Stat:
             modified_at=parsedate_to_datetime(headers["last-modified"]).astimezone(UTC),
             metadata={name[len(_META) :]: value for name, value in headers.items() if name.startswith(_META)},
         )
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, OverflowError):
+        # OverflowError: a day that is beyond the calendar in UTC, or in a zone that no clock has.
         raise Unavailable("The store's answer to HEAD lacks a readable size or date.") from None
 
 
