@@ -14,7 +14,8 @@ import pytest
 
 from catalog.errors import CatalogError, Unavailable
 from catalog.local import ports
-from catalog.storage import s3
+from catalog.storage import answers, s3
+from catalog.storage.bounded import TooLong
 from catalog.storage.own import OwnStore
 from catalog.storage.s3 import Stat
 from tests.loopback import Conversation, listening
@@ -242,3 +243,80 @@ async def test_no_failure_and_no_log_line_tells_a_signature_or_a_secret(
         line for line in told if "X-Amz-Signature" in line or "secret-" in line or s3_server.secret_key in line
     ] == []
     assert len(told) > len(stores)
+
+
+ANSWERED: dict[str, Ask] = {
+    "list": lambda store: anext(store.list("")),
+    "setting": lambda store: store.setting("versioning"),
+    "begin in parts": lambda store: store.begin_multipart("a", media_type="text/csv"),
+    "parts": lambda store: store.parts_of("a", "1"),
+    "join": lambda store: store.complete_multipart("a", "1", []),
+}
+
+
+async def says_ever_more(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n")
+    # No end, as far as a test may go.
+    for _ in range(64):
+        writer.write(b" " * 1024 * 1024)
+        await writer.drain()
+
+
+@pytest.mark.parametrize("ask", ANSWERED.values(), ids=ANSWERED)
+async def test_an_answer_without_end_is_given_up(ask: Ask) -> None:
+    async with store_that(says_ever_more) as store:
+        failure = await failure_of(ask(store))
+
+    assert (type(failure), failure.detail.startswith("The store's answer has more than ")) == (TooLong, True)
+
+
+def trickles(first: bytes) -> Conversation:
+    """Answers byte by byte, each in time."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(first)
+        while not writer.is_closing():
+            writer.write(b"a")
+            await writer.drain()
+            await asyncio.sleep(0.05)
+
+    return answer
+
+
+@pytest.mark.parametrize("asked", ["ping", "stat", "hash", "remove"])
+async def test_headers_that_come_byte_by_byte_are_given_up(asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PING_TIMEOUT", "ANSWER_TIMEOUT"):
+        monkeypatch.setattr(s3, name, timedelta(seconds=0.5))
+
+    async with store_that(trickles(b"HTTP/1.1 200 OK\r\nx-slow: ")) as store, asyncio.timeout(10):
+        failure = await failure_of(ASKS[asked](store))
+
+    assert (type(failure), failure.detail.endswith("did not answer in time.")) == (Unavailable, True)
+
+
+async def test_an_answer_that_comes_byte_by_byte_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3, "ANSWER_TIMEOUT", timedelta(seconds=0.5))
+
+    async with store_that(trickles(b"HTTP/1.1 200 OK\r\n\r\n<")) as store, asyncio.timeout(10):
+        failure = await failure_of(store.setting("versioning"))
+
+    assert (type(failure), failure.detail) == (Unavailable, "The store did not finish its answer in time.")
+
+
+async def test_parts_that_are_listed_without_end_are_given_up() -> None:
+    page = (
+        b"<ListPartsResult><IsTruncated>true</IsTruncated><NextPartNumberMarker>1</NextPartNumberMarker>"
+        b"</ListPartsResult>"
+    )
+    async with store_that(says("200 OK", {"content-length": str(len(page))}, page)) as store, asyncio.timeout(10):
+        failure = await failure_of(store.parts_of("a", "1"))
+
+    assert (type(failure), failure.detail.endswith("lists parts without end.")) == (Unavailable, True)
+
+
+async def test_declarations_are_refused_in_any_encoding() -> None:
+    told = '<!DOCTYPE r [<!ENTITY a "many">]><VersioningConfiguration><Status>&a;</Status></VersioningConfiguration>'
+
+    assert [answers.root_of(told.encode(how), bytes_max=1024) for how in ("utf-8", "utf-16")] == [None, None]

@@ -18,7 +18,7 @@ from minio.credentials.credentials import Credentials
 from minio.signer import sign_v4_sts
 
 from catalog.errors import Conflict, Unavailable
-from catalog.storage import answers
+from catalog.storage import answers, bounded
 from catalog.storage.s3 import ANSWER_TIMEOUT, CONNECT_TIMEOUT
 from catalog.storage.signing import Signer
 
@@ -115,6 +115,8 @@ class TokenService:
             # A proxy named in the environment would see the answer, which has the keys in it.
             trust_env=False,
             timeout=httpx2.Timeout(ANSWER_TIMEOUT.total_seconds(), connect=CONNECT_TIMEOUT.total_seconds()),
+            # Few bytes that are packed may be many.
+            headers={"accept-encoding": "identity"},
             transport=transport,
         )
 
@@ -193,7 +195,14 @@ class TokenService:
 
     async def _send(self, method: str, url: str, **more: Any) -> httpx2.Response:
         try:
-            return await self._client.request(method, url, **more)
+            async with self._client.stream(method, url, **more) as answer:
+                try:
+                    said = await bounded.whole(answer, bytes_max=ANSWER_BYTES_MAX, patience=ANSWER_TIMEOUT)
+                except bounded.TooLong:
+                    # The page of something else: its status says enough.
+                    said = b""
+                server = answer.headers.get("server", "")
+                return httpx2.Response(answer.status_code, headers={"server": server}, content=said)
         except httpx2.HTTPError as failure:
             # Its text and its request may hold keys: only its kind is told.
             raise Unavailable(f"The store's token service cannot be reached: {type(failure).__name__}.") from None

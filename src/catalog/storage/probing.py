@@ -21,10 +21,9 @@ from catalog.storage.backends import Tried
 from catalog.storage.capabilities import Capabilities, Notifications, Versioning
 from catalog.storage.credentials import Access, NoTemporaryCredentials, TokenService
 from catalog.storage.keys import PROBES
-from catalog.storage.s3 import TAKEN, Attempt, Store, StoreRefused
+from catalog.storage.s3 import SETTING_BYTES_MAX, TAKEN, Attempt, Store, StoreRefused
 
 _MEDIA_TYPE = "application/octet-stream"
-_SETTING_BYTES_MAX = 1024 * 1024
 # What no version has for a name: bytes that came while versions were off or suspended.
 _NO_VERSION = "null"
 # As a ticket would have it, then with less and less, for stores that refuse a header that they do not know.
@@ -211,7 +210,7 @@ async def _versioning(store: Store) -> Versioning | None:
     told = await store.setting("versioning")
     if told is None:
         return None
-    root = answers.root_of(told, bytes_max=_SETTING_BYTES_MAX)
+    root = answers.root_of(told, bytes_max=SETTING_BYTES_MAX)
     return None if root is None else _STATUS.get(answers.text_of(root, "Status"), Versioning.OFF)
 
 
@@ -219,7 +218,7 @@ async def _notifications(store: Store) -> Notifications | None:
     told = await store.setting("notification")
     if told is None:
         return Notifications.UNSUPPORTED
-    root = answers.root_of(told, bytes_max=_SETTING_BYTES_MAX)
+    root = answers.root_of(told, bytes_max=SETTING_BYTES_MAX)
     if root is None:
         return None
     return Notifications.NONE if len(root) == 0 else Notifications.CONFIGURED

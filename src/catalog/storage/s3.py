@@ -5,12 +5,13 @@ when a store kept no checksum, and as a stream to another store. How a bucket is
 for the catalog's.
 """
 
+import asyncio
 import base64
 import hashlib
 import logging
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -19,7 +20,7 @@ from functools import lru_cache
 import httpx2
 
 from catalog.errors import Conflict, NotFound, Unavailable
-from catalog.storage import listings, parts
+from catalog.storage import bounded, listings, parts
 from catalog.storage.capabilities import Capabilities
 from catalog.storage.listings import Listed, Page
 from catalog.storage.parts import Part
@@ -33,6 +34,7 @@ JOIN_TIMEOUT = timedelta(minutes=10)
 CONNECTIONS_MAX = 32
 CHUNK_BYTES = 256 * 1024
 PAGE_KEYS = 1_000
+SETTING_BYTES_MAX = 1024 * 1024
 # More than any store holds, and the most that a row takes.
 SIZE_BYTES_MAX = 2**63 - 1
 # Our own requests are sent at once; the allowance is for clocks that differ, as large as S3's own (15 minutes).
@@ -250,7 +252,7 @@ class Store:
             further = {"continuation-token": after} if after else {}
             async with self._request("GET", "", query=asked | further) as response:
                 self._there(response)
-                page = listings.page_of(await response.aread())
+                page = listings.page_of(await _whole(response, listings.ANSWER_BYTES_MAX))
             yield page
             after = page.after
             if after is None:
@@ -329,7 +331,8 @@ class Store:
     async def setting(self, name: str) -> bytes | None:
         """Return how a setting of the bucket is, as the store writes it; None where it knows no such setting."""
         async with self._request("GET", "", query={name: ""}, also=_DECLINED) as response:
-            return await response.aread() if httpx2.codes.is_success(response.status_code) else None
+            is_told = httpx2.codes.is_success(response.status_code)
+            return await _whole(response, SETTING_BYTES_MAX) if is_told else None
 
     async def remove(self, key: str, version_id: str | None = None) -> str | None:
         """Remove the object; with versions on and no `version_id`, it is only hidden. Nothing there is fine.
@@ -388,7 +391,7 @@ class Store:
         headers = {"content-type": media_type}
         async with self._request("POST", key, query={"uploads": ""}, headers=headers) as response:
             self._there(response)
-            return parts.upload_id(await response.aread())
+            return parts.upload_id(await _whole(response, parts.ANSWER_BYTES_MAX))
 
     def part_ticket(
         self, key: str, upload_id: str, number: int, *, size: int, lifetime: timedelta, now: datetime
@@ -412,8 +415,10 @@ class Store:
             async with self._request("GET", key, query=query) as response:
                 if response.status_code in _NOTHING_THERE:
                     return None
-                page = parts.listing(await response.aread())
+                page = parts.listing(await _whole(response, parts.ANSWER_BYTES_MAX))
             found += page.parts
+            if page.after is not None and not after < page.after < parts.PARTS_MAX:
+                raise Unavailable(f"The store at {self.endpoint} lists parts without end.")
             after = page.after
         return parts.newest(found)
 
@@ -429,7 +434,7 @@ class Store:
             if response.status_code in _NOTHING_THERE:
                 return False
             # Joining takes time: S3 answers 200 first, and then whether it went well.
-            code = parts.refusal(await response.aread())
+            code = parts.refusal(await _whole(response, parts.ANSWER_BYTES_MAX, patience=JOIN_TIMEOUT))
         if code == "NoSuchUpload":
             return False
         if code is not None:
@@ -463,29 +468,51 @@ class Store:
         query: Mapping[str, str] = {},
         headers: Mapping[str, str] = {},
         content: bytes | AsyncIterable[bytes] | None = None,
-        patience: timedelta = ANSWER_TIMEOUT,
+        patience: timedelta | None = None,
         also: frozenset[int] = _NOTHING_THERE,
     ) -> AsyncIterator[httpx2.Response]:
         """Send one signed request; success, 404, 405 and `also` come back, all else is raised as our own error."""
         link = self._inside.sign(
             method, self.bucket, key, expires=REQUEST_LIFETIME, now=datetime.now(UTC), query=query, headers=headers
         )
+        patience = patience or ANSWER_TIMEOUT
         limits = httpx2.Timeout(patience.total_seconds(), connect=CONNECT_TIMEOUT.total_seconds())
+        request = self._client.build_request(method, link.href, headers=headers, content=content, timeout=limits)
+        # What is sent as a stream takes as long as it does; all else is done at once.
+        is_short = content is None or isinstance(content, bytes)
         try:
-            async with self._client.stream(
-                method, link.href, headers=headers, content=content, timeout=limits
-            ) as response:
-                if response.status_code not in also:
-                    self._check(response.status_code)
-                if method in _BODILESS:
-                    # To its end: a connection that was not read so far cannot be used again.
-                    await _read_away(response)
+            response = await self._answered(request, also, patience if is_short else None)
+            async with aclosing(response):
                 yield response
         except httpx2.TimeoutException:
             raise Unavailable(f"The store at {self.endpoint} did not answer in time.") from None
         except httpx2.HTTPError as failure:
             # Its text and its request may hold the signed URL: only its kind is told.
             raise Unavailable(f"The store at {self.endpoint} cannot be reached: {type(failure).__name__}.") from None
+
+    async def _answered(
+        self, request: httpx2.Request, also: frozenset[int], patience: timedelta | None
+    ) -> httpx2.Response:
+        """Send a request, and return the answer as far as its headers; without a body that anybody reads, to its end.
+
+        The library's own limits are for each step: a store that answers byte by byte could hold us for days.
+        """
+        try:
+            async with (
+                asyncio.timeout(None if patience is None else patience.total_seconds()),
+                AsyncExitStack() as opened,
+            ):
+                response = await self._client.send(request, stream=True)
+                opened.push_async_callback(response.aclose)
+                if response.status_code not in also:
+                    self._check(response.status_code)
+                if request.method in _BODILESS:
+                    # To its end: a connection that was not read so far cannot be used again.
+                    await _read_away(response)
+                opened.pop_all()
+                return response
+        except TimeoutError:
+            raise Unavailable(f"The store at {self.endpoint} did not answer in time.") from None
 
     def _check(self, status: int) -> None:
         # Redirects are refused with the rest: a store that moved needs another endpoint, and would be sent our links.
@@ -503,6 +530,10 @@ class Store:
             f"{self._remedy.refused}, the clock of the catalog's machine, and that the store's policy allows these "
             "keys to get, put, delete and list there."
         )
+
+
+async def _whole(response: httpx2.Response, bytes_max: int, *, patience: timedelta | None = None) -> bytes:
+    return await bounded.whole(response, bytes_max=bytes_max, patience=patience or ANSWER_TIMEOUT)
 
 
 async def _read_away(response: httpx2.Response) -> None:
@@ -552,11 +583,8 @@ def _encoded_media_type(media_type: str) -> str:
 def _stat_of(headers: httpx2.Headers, *, believed: bool) -> Stat:
     try:
         version_id = headers.get("x-amz-version-id")
-        size = int(headers["content-length"])
-        if size > SIZE_BYTES_MAX:
-            raise ValueError
         return Stat(
-            size=size,
+            size=_size_of(headers),
             etag=headers.get("etag", "").strip('"'),
             sha256=_sha256_of(headers) if believed else None,
             media_type=headers.get("content-type", _OPAQUE),
@@ -567,6 +595,13 @@ def _stat_of(headers: httpx2.Headers, *, believed: bool) -> Stat:
     except (KeyError, ValueError, OverflowError):
         # OverflowError: a day that is beyond the calendar in UTC, or in a zone that no clock has.
         raise Unavailable("The store's answer to HEAD lacks a readable size or date.") from None
+
+
+def _size_of(headers: httpx2.Headers) -> int:
+    size = int(headers["content-length"])
+    if size > SIZE_BYTES_MAX:
+        raise ValueError
+    return size
 
 
 def _sha256_of(headers: httpx2.Headers) -> str | None:
