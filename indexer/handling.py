@@ -23,12 +23,17 @@ async def alone(engines: Engines, claim: Claim, handled: Awaitable[None], *, log
     """
     try:
         await handled
-    except sa.exc.SQLAlchemyError:
-        raise
     except Exception as fault:
+        if is_away(fault):
+            raise
         log.exception("claim failed", subject=claim.subject)
         reason = f"{doing} failed: {type(fault).__name__}: {fault}"
         await later(engines, claim, reason)
+
+
+def is_away(fault: Exception) -> bool:
+    """Whether a fault is the database's own, and not what it was given: that is no other the next time."""
+    return isinstance(fault, sa.exc.SQLAlchemyError) and not isinstance(fault, sa.exc.DataError)
 
 
 async def later(engines: Engines, claim: Claim, reason: str) -> None:

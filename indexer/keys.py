@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-import sqlalchemy as sa
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -108,10 +107,10 @@ async def _handle(
             await _settle(engines, claim, answer)
         except CatalogError as fault:
             await _later(engines, claim, fault)
-        except sa.exc.SQLAlchemyError:
-            # The database is away, and where the reason would be noted is there: the lease brings the key back.
-            raise
         except Exception as fault:
+            if handling.is_away(fault):
+                # Where the reason would be noted is there: the lease brings the key back.
+                raise
             # Nobody foresaw this. It must cost neither the process nor the other keys anything.
             log.exception("look failed", subject=claim.subject)
             reason = f"Looking at the key failed: {type(fault).__name__}: {fault}"

@@ -320,3 +320,26 @@ async def test_declarations_are_refused_in_any_encoding() -> None:
     told = '<!DOCTYPE r [<!ENTITY a "many">]><VersioningConfiguration><Status>&a;</Status></VersioningConfiguration>'
 
     assert [answers.root_of(told.encode(how), bytes_max=1024) for how in ("utf-8", "utf-16")] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"Key": "a%00b"},
+        {"Size": "9223372036854775808"},
+        {"Size": "-1"},
+        {"LastModified": "9999-12-31T23:59:59-01:00"},
+    ],
+    ids=str,
+)
+async def test_a_listing_of_what_no_row_could_hold_is_unavailable(told: dict[str, str]) -> None:
+    said = {"Key": "a", "Size": "5", "ETag": "e", "LastModified": "2026-03-01T12:00:00Z"} | told
+    one = "".join(f"<{name}>{text}</{name}>" for name, text in said.items())
+    page = f"<ListBucketResult><EncodingType>url</EncodingType><Contents>{one}</Contents></ListBucketResult>".encode()
+    async with store_that(says("200 OK", {"content-length": str(len(page))}, page)) as store:
+        failure = await failure_of(ASKS["list"](store))
+
+    assert (type(failure), failure.detail) == (
+        Unavailable,
+        "The store's listing has a key without size or date, or one that is none.",
+    )

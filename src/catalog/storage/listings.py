@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from urllib.parse import unquote_plus
 from xml.etree.ElementTree import Element
 
@@ -12,6 +12,8 @@ from catalog.storage.answers import children, text_of
 
 # A thousand keys of 1,024 bytes each, every byte percent-encoded, and what is said of them.
 ANSWER_BYTES_MAX = 8 * 1024 * 1024
+# More than any store holds, and the most that a row takes.
+SIZE_BYTES_MAX = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +42,19 @@ def page_of(answer: bytes) -> Page:
     encoded = text_of(root, "EncodingType") == "url"
     try:
         items = [_listed(one, encoded=encoded) for one in children(root, "Contents")]
-    except ValueError:
-        raise Unavailable("The store's listing has a key without size or date.") from None
+    except (ValueError, OverflowError):
+        raise Unavailable("The store's listing has a key without size or date, or one that is none.") from None
     after = text_of(root, "NextContinuationToken") if text_of(root, "IsTruncated") == "true" else ""
     return Page([one for one in items if not one.key.endswith("/")], after or None)
 
 
 def _listed(one: Element, *, encoded: bool) -> Listed:
-    key = text_of(one, "Key")
-    return Listed(
-        unquote_plus(key) if encoded else key,
-        int(text_of(one, "Size")),
-        text_of(one, "ETag").strip('"'),
-        datetime.fromisoformat(text_of(one, "LastModified")),
-    )
+    """Read one key; raises ValueError and OverflowError for what no row could hold."""
+    key, size = text_of(one, "Key"), int(text_of(one, "Size"))
+    key = unquote_plus(key) if encoded else key
+    if "\0" in key or not 0 <= size <= SIZE_BYTES_MAX:
+        raise ValueError
+    modified_at = datetime.fromisoformat(text_of(one, "LastModified"))
+    if modified_at.tzinfo is None:
+        modified_at = modified_at.replace(tzinfo=UTC)
+    return Listed(key, size, text_of(one, "ETag").strip('"'), modified_at.astimezone(UTC))

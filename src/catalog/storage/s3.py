@@ -35,8 +35,6 @@ CONNECTIONS_MAX = 32
 CHUNK_BYTES = 256 * 1024
 PAGE_KEYS = 1_000
 SETTING_BYTES_MAX = 1024 * 1024
-# More than any store holds, and the most that a row takes.
-SIZE_BYTES_MAX = 2**63 - 1
 # Our own requests are sent at once; the allowance is for clocks that differ, as large as S3's own (15 minutes).
 REQUEST_LIFETIME = timedelta(minutes=15)
 
@@ -599,7 +597,7 @@ def _stat_of(headers: httpx2.Headers, *, believed: bool) -> Stat:
 
 def _size_of(headers: httpx2.Headers) -> int:
     size = int(headers["content-length"])
-    if size > SIZE_BYTES_MAX:
+    if size > listings.SIZE_BYTES_MAX:
         raise ValueError
     return size
 
