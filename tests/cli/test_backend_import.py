@@ -239,3 +239,13 @@ def test_a_place_is_known_however_its_endpoint_is_written(endpoint: str) -> None
         "b",
         "",
     )
+
+
+@pytest.mark.parametrize(
+    "text", ['{"reserved_gb": NaN}', r'{"name": "\ud800"}', "["], ids=["NaN", "half a pair", "open"]
+)
+def test_a_row_that_nobody_could_send_is_refused_and_holds_up_no_other(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "b.ndjson"
+    file.write_text(f'{text}\n{{"name": "B"}}\n')
+
+    assert [(row.line, row.fault) for row in connecting.read(file)] == [(1, "no JSON"), (2, None)]

@@ -306,6 +306,18 @@ def _row_of_cells(line: int, cells: Mapping[str, str]) -> Row:
     return Row(line, said)
 
 
+def _parsed(text: str) -> Any:
+    """Read JSON; raises ValueError also for what Python alone takes for some, and what no UTF-8 can hold."""
+    found = json.loads(text, parse_constant=_no_number)
+    if "\\u" in text:
+        json.dumps(found, ensure_ascii=False).encode()
+    return found
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(name)
+
+
 def _of_lines(text: str) -> Iterator[Row]:
     for line, one in enumerate(text.split("\n"), 1):
         if one.strip():
@@ -316,7 +328,7 @@ def _row_of_json(line: int, text: str) -> Row:
     from catalog.objects import sent_json
 
     try:
-        found = json.loads(text)
+        found = _parsed(text)
     except (ValueError, RecursionError):
         return Row(line, {}, "no JSON")
     if sent_json.repeated(text):
@@ -328,7 +340,7 @@ def _of_json(text: str) -> Iterator[Row]:
     from catalog.objects import sent_json
 
     try:
-        found = json.loads(text)
+        found = _parsed(text)
     except ValueError as fault:
         where = f": line {fault.lineno}, column {fault.colno}" if isinstance(fault, json.JSONDecodeError) else ""
         raise Invalid(f"The file is not JSON{where}.") from None
