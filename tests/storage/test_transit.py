@@ -219,6 +219,8 @@ async def test_without_an_answer_it_is_away_and_whoever_asks_waits_not_long(vaul
     [
         (b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello", "What answers is no Transit engine"),
         (b'HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\n{"data":{}}', "What answers is no Transit engine"),
+        (b'HTTP/1.1 200 OK\r\ncontent-length: 12\r\n\r\n{"data":"\xff"}', "What answers is no Transit engine"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 40000\r\n\r\n" + b'{"a":' * 8_000, "What answers is no Transit engine"),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 70000\r\n\r\n" + b" " * 70_000, "What answers is no Transit engine"),
         (
             b"HTTP/1.1 307 Moved\r\nlocation: http://127.0.0.1:1/v1/x\r\ncontent-length: 0\r\n\r\n",
@@ -228,7 +230,7 @@ async def test_without_an_answer_it_is_away_and_whoever_asks_waits_not_long(vaul
         (b"HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n", "Vault answered transit/encrypt/catalog with 500"),
         (b"nothing of the kind\r\n\r\n", "Vault's answer was lost (RemoteProtocolError)."),
     ],
-    ids=["no JSON", "no data", "too much", "redirect", "slow down", "broken", "no HTTP"],
+    ids=["no JSON", "no data", "no text", "too deep", "too much", "redirect", "slow down", "broken", "no HTTP"],
 )
 async def test_what_is_no_answer_of_vault_is_told_and_the_token_goes_nowhere_else(answer: bytes, told: str) -> None:
     async def reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -9,7 +9,6 @@ Source: Vault API, "Transit secrets engine" ("Encrypt data", "Decrypt data") and
 
 import asyncio
 import base64
-import binascii
 import re
 import ssl
 from collections.abc import Mapping
@@ -122,7 +121,7 @@ class VaultKeys:
         said = await self._ask("decrypt", named["name"], bound_to, ciphertext=text)
         try:
             data_key = base64.b64decode(str(said.get("plaintext")), validate=True)
-        except binascii.Error:
+        except ValueError:
             data_key = b""
         if len(data_key) != KEY_BYTES:
             raise _no_vault()
@@ -144,7 +143,8 @@ class VaultKeys:
             raise _refusal(status, said, f"{self._mount}/{verb}/{name}")
         try:
             found = msgspec.json.decode(said, type=dict[str, Any]).get("data")
-        except msgspec.DecodeError:
+        except (ValueError, RecursionError):
+            # Bytes that are no UTF-8 are no DecodeError.
             found = None
         if not isinstance(found, dict):
             raise _no_vault()
