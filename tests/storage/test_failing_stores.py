@@ -305,6 +305,15 @@ async def test_an_answer_that_comes_byte_by_byte_is_given_up(monkeypatch: pytest
     assert (type(failure), failure.detail) == (Unavailable, "The store did not finish its answer in time.")
 
 
+async def test_bytes_that_trickle_are_not_read_to_their_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3, "SLOW_SECONDS", 0.5)
+
+    async with store_that(trickles(b"HTTP/1.1 200 OK\r\n\r\n")) as store, asyncio.timeout(10):
+        failure = await failure_of(store.sha256_of("a"))
+
+    assert (type(failure), failure.detail.endswith("gives its bytes too slowly to read them.")) == (Unavailable, True)
+
+
 async def test_parts_that_are_listed_without_end_are_given_up() -> None:
     page = (
         b"<ListPartsResult><IsTruncated>true</IsTruncated><NextPartNumberMarker>1</NextPartNumberMarker>"

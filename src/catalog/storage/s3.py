@@ -31,6 +31,10 @@ ANSWER_TIMEOUT = timedelta(seconds=15)
 PING_TIMEOUT = timedelta(seconds=2)
 # Stores that copy the parts of a large file to join them need minutes.
 JOIN_TIMEOUT = timedelta(minutes=10)
+# Whoever reads bytes through has others wait: a store that gives them more slowly than a telephone line is given up,
+# after a while that it may be busy.
+SLOW_SECONDS = 60.0
+SLOWEST_BYTES_PER_SECOND = 64 * 1024
 CONNECTIONS_MAX = 32
 CHUNK_BYTES = 256 * 1024
 PAGE_KEYS = 1_000
@@ -192,9 +196,14 @@ class Store:
         async with self._request("GET", key, query=query) as response:
             if response.status_code in _NOTHING_THERE:
                 raise NotFound("The store has no bytes under this key.")
-            # Raw: a file stored with Content-Encoding: gzip is hashed as it is stored.
-            async for chunk in response.aiter_raw(CHUNK_BYTES):
-                digest.update(chunk)
+            try:
+                async with asyncio.timeout(SLOW_SECONDS) as ends:
+                    # Raw: a file stored with Content-Encoding: gzip is hashed as it is stored.
+                    async for chunk in response.aiter_raw(CHUNK_BYTES):
+                        digest.update(chunk)
+                        ends.reschedule((ends.when() or 0) + len(chunk) / SLOWEST_BYTES_PER_SECOND)
+            except TimeoutError:
+                raise Unavailable(f"The store at {self.endpoint} gives its bytes too slowly to read them.") from None
         return digest.hexdigest()
 
     async def beginning(self, key: str, *, version_id: str | None = None, most_bytes: int) -> bytes:
