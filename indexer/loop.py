@@ -224,25 +224,32 @@ async def _listen(url: str, wakener: Wakener) -> None:
 
 async def _keep_house(engines: Engines, stop: asyncio.Event) -> None:
     while not stop.is_set():
-        with suppress(sa.exc.SQLAlchemyError):
-            async with engines.database.transaction() as session:
-                await remembering.forget_old_requests(session)
-                await unfound.forget_old(session)
-                await quotas.fold(session)
-                await capacity.fold(session)
-                await capacity.note_day(session)
-                await health.forget_old(session)
-                await told_notices.forget_old(session)
-                await health.schedule(session, engines.probe_interval)
-            folded = matches.FOLDED_AT_ONCE
-            while folded == matches.FOLDED_AT_ONCE and not stop.is_set():
-                async with engines.database.transaction() as session:
-                    folded = await matches.fold(session)
-            removed = issued.FORGOTTEN_AT_ONCE
-            while removed == issued.FORGOTTEN_AT_ONCE and not stop.is_set():
-                async with engines.database.transaction() as session:
-                    removed = await issued.forget_old(session, engines.access_log_kept)
+        try:
+            await _tidy(engines, stop)
+        except Exception:
+            # An hour later is early enough, and the lanes have nothing to do with it.
+            log.exception("housekeeping failed")
         await _sleep(stop, HOUSEKEEPING_SECONDS)
+
+
+async def _tidy(engines: Engines, stop: asyncio.Event) -> None:
+    async with engines.database.transaction() as session:
+        await remembering.forget_old_requests(session)
+        await unfound.forget_old(session)
+        await quotas.fold(session)
+        await capacity.fold(session)
+        await capacity.note_day(session)
+        await health.forget_old(session)
+        await told_notices.forget_old(session)
+        await health.schedule(session, engines.probe_interval)
+    folded = matches.FOLDED_AT_ONCE
+    while folded == matches.FOLDED_AT_ONCE and not stop.is_set():
+        async with engines.database.transaction() as session:
+            folded = await matches.fold(session)
+    removed = issued.FORGOTTEN_AT_ONCE
+    while removed == issued.FORGOTTEN_AT_ONCE and not stop.is_set():
+        async with engines.database.transaction() as session:
+            removed = await issued.forget_old(session, engines.access_log_kept)
 
 
 async def drain(engines: Engines, limit: timedelta) -> None:

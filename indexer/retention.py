@@ -78,9 +78,12 @@ async def cycle(engines: Engines) -> None:
         )
     removed = 0
     for object_id in ids:
-        # One at a time: what goes wrong with it undoes nothing else.
-        async with database.transaction() as session:
-            removed += await removing.remove(session, object_id, policy)
+        # One at a time: what goes wrong with it undoes nothing else, and keeps nothing else from going.
+        try:
+            async with database.transaction() as session:
+                removed += await removing.remove(session, object_id, policy)
+        except Exception:
+            log.exception("removal failed", object_id=str(object_id))
     async with database.transaction() as session:
         found = await leftovers.find(session, policy, moment)
         going = await leftovers.queue_ripe(session, policy, moment)

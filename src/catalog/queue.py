@@ -411,7 +411,7 @@ class Bell:
                 async with self._database.engine.connect() as connection:
                     await connection.execution_options(isolation_level="AUTOCOMMIT")
                     await connection.execute(_NOTIFY, {"told": told})
-            except sa.exc.SQLAlchemyError as fault:
+            except Exception as fault:  # ruff: ignore[BLE001] - whatever it is, the next ring is tried.
                 # The server is away, or all connections are in use. Indexers poll as well: nothing is lost but speed.
                 log.warning("bell not rung", reason=type(fault).__name__)
                 await asyncio.sleep(1)

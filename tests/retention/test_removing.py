@@ -2,10 +2,12 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from catalog.access.callers import Caller
 from catalog.objects import verbs
@@ -228,6 +230,31 @@ async def test_a_cycle_removes_as_many_as_it_may_and_the_next_ones_the_rest(hour
         await few.cycle()
         counts.append((await few.gone(*ids)).count(True))
     assert counts == [2, 4, 5]
+
+
+async def test_an_object_that_cannot_be_removed_keeps_no_other_from_going(
+    hourglass: Hourglass, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = project()
+    first, second = (await hourglass.scene.registered("a", "b", project=here)).values()
+    await hourglass.rule(here, 30)
+    await hourglass.let_pass(30 * DAY)
+    await hourglass.cycle()
+    await hourglass.let_pass(GRACE)
+    remove = removing.remove
+
+    async def failing(session: AsyncSession, object_id: UUID, *more: Any) -> bool:
+        if object_id == first:
+            raise RuntimeError("out of luck")
+        return await remove(session, object_id, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(removing, "remove", failing)
+        await hourglass.cycle()
+    assert await hourglass.gone(first, second) == [False, True]
+
+    await hourglass.cycle()
+    assert await hourglass.gone(first, second) == [True, True]
 
 
 async def replaced(hourglass: Hourglass, where: str, *, published: bool) -> list[Upload]:
