@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
+ACCEPTING_TURNS = 8
+
 Conversation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -28,6 +30,9 @@ class Listening:
         """Refuse new connections, cut those that are held, and wait until they are gone."""
         assert self._server is not None
         self._server.close()
+        # What was accepted just now is handed over a few turns of the loop later, and is to be held by then.
+        for _ in range(ACCEPTING_TURNS):
+            await asyncio.sleep(0)
         for writer in self._held:
             writer.transport.abort()
         running = [task for task in self._held.values() if not task.done()]

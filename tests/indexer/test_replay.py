@@ -161,7 +161,7 @@ class Twin:
         found = msgspec.json.decode(answer)
         # The index holds what the row says now, however many revisions that took.
         assert found["_version"] == found["_source"]["revision"] == revision
-        unlike = {"id", "revision", "project", "readers", "created_at", "updated_at"}
+        unlike = {"id", "revision", "project", "readers", "created_at", "updated_at", "digest"}
         return {name: value for name, value in found["_source"].items() if name not in unlike}
 
 
