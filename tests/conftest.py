@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -90,6 +91,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # A traceback with every frame's variables takes a second to lay out, for logs that are read when a test fails.
     plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
+    # What a shell starts in the background is told to ignore Ctrl-C, and so would be what these tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # How long an example takes, and how long making it up, says how busy the machine is.
     hypothesis.settings.register_profile(
         "catalog", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]

@@ -15,15 +15,16 @@ from typing import Any, NamedTuple
 
 import httpx2
 import psycopg
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalog.search.facets import FACET_VALUES
 from tests.api.conftest import BECAUSE, plain
 from tests.api.people import People
-from tests.conftest import eventually
+from tests.conftest import Sized, eventually
 
-QUESTIONS = 500
+QUESTIONS, QUESTIONS_LONG = 150, 500
 OBJECTS = 240
 WORDS = ("granite", "basalt", "marble", "quartz")
 # More than a facet shows, some far more frequent than others.
@@ -240,7 +241,9 @@ def answered(client: httpx2.Client, asked: Asked, organization: str) -> dict[str
     return {"total": found["total"], "facets": facets}
 
 
-async def test_facets_and_totals_are_for_everybody_what_counting_by_sql_gives(people: People) -> None:
+@pytest.mark.long
+@pytest.mark.timeout(300)
+async def test_facets_and_totals_are_for_everybody_what_counting_by_sql_gives(people: People, sized: Sized) -> None:
     asking = await crowd(people)
     organization, live = people.organization, people.clients.live
     known = {
@@ -290,7 +293,7 @@ async def test_facets_and_totals_are_for_everybody_what_counting_by_sql_gives(pe
         assert min(totals.values()) > 0
         assert len(set(totals.values())) >= len(asking) - 2, totals
 
-        @settings(max_examples=QUESTIONS, deadline=None, derandomize=True, database=None)
+        @settings(max_examples=sized(QUESTIONS, long=QUESTIONS_LONG), deadline=None, derandomize=True, database=None)
         @given(questions)
         def agree(asked: Asked) -> None:
             found, sql = both(asked)

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -279,15 +279,6 @@ def test_one_failure_leaves_the_others_alone() -> None:
     assert isinstance(outcomes[1], BytesDiffer)
 
 
-@pytest.fixture
-def _heeding_interruptions() -> Iterator[None]:
-    """What a shell starts in the background is told to ignore Ctrl-C, and so may this run have been."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_heeding_interruptions")
 def test_an_interruption_stops_what_is_under_way() -> None:
     under_way = threading.Barrier(TRANSFERS_AT_ONCE + 1)
     ended: list[bool] = []
