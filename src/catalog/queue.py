@@ -93,14 +93,19 @@ class Parked:
 
 _table = SQLModel.metadata.tables["queue"]
 
-_PUT = sa.text(
-    """
-    INSERT INTO queue (topic, subject, ready_at)
-    SELECT :topic, subject, now() + :after FROM unnest(CAST(:subjects AS text[])) AS subject
+# How every INSERT of entries ends: one that is there is touched, due as soon as either of both, and begins anew.
+TOUCH = """
     ON CONFLICT (topic, subject) DO UPDATE
     SET touched = queue.touched + 1, ready_at = LEAST(queue.ready_at, excluded.ready_at),
         attempts = 0, parked_at = NULL, reason = NULL
     """
+
+_PUT = sa.text(
+    f"""
+    INSERT INTO queue (topic, subject, ready_at)
+    SELECT :topic, subject, now() + :after FROM unnest(CAST(:subjects AS text[])) AS subject
+    {TOUCH}
+    """  # ruff: ignore[S608] - ours.
 ).bindparams(sa.bindparam("subjects", type_=ARRAY(sa.Text)), sa.bindparam("after", type_=sa.Interval))
 
 _CLAIM = sa.text(
@@ -303,13 +308,10 @@ async def any_of(session: AsyncSession, topic: str) -> bool:
 
 
 # As `_PUT`, for what is due now; the rows that come back are nobody's.
-_NOTE = """
-INSERT INTO queue (topic, subject) SELECT %(topic)s, subject FROM unnest(%(subjects)s::text[]) AS subject
-ON CONFLICT (topic, subject) DO UPDATE
-SET touched = queue.touched + 1, ready_at = LEAST(queue.ready_at, excluded.ready_at),
-    attempts = 0, parked_at = NULL, reason = NULL
-RETURNING 1
-"""
+_NOTE = f"""
+    INSERT INTO queue (topic, subject) SELECT %(topic)s, subject FROM unnest(%(subjects)s::text[]) AS subject
+    {TOUCH} RETURNING 1
+    """  # ruff: ignore[S608] - ours.
 
 
 @dataclass(frozen=True, slots=True)

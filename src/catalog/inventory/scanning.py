@@ -140,7 +140,7 @@ async def _count(session: AsyncSession, scan: Scan, *, position: str | None, **m
 
 # What rows say lies there, has been there since before the scan began, and was not listed.
 _GONE = sa.text(
-    """
+    f"""
     INSERT INTO queue (topic, subject)
     SELECT :topic, :backend || '/' || known.bucket || '/' || known.key
     FROM (
@@ -152,11 +152,8 @@ _GONE = sa.text(
         SELECT FROM scanned_key WHERE scan_id = :scan AND key_hash = CAST(md5(known.key) AS uuid)
     )
     ORDER BY known.bucket COLLATE "C", known.key COLLATE "C"
-    ON CONFLICT (topic, subject) DO UPDATE
-    SET touched = queue.touched + 1, ready_at = LEAST(queue.ready_at, excluded.ready_at),
-        attempts = 0, parked_at = NULL, reason = NULL
-    RETURNING 1
-    """
+    {queue.TOUCH} RETURNING 1
+    """  # ruff: ignore[S608] - ours.
 ).bindparams(sa.bindparam("scan", type_=sa.Uuid))
 
 
