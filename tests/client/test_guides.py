@@ -104,11 +104,13 @@ def run(cell: dict[str, Any], live: Live, word: str, names: dict[str, Any]) -> l
     if cell["cell_type"] != "code":
         return []
     tree = ast.parse(told("".join(cell["source"]), live, word))
-    last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+    last = tree.body[-1]
+    if isinstance(last, ast.Expr):
+        tree.body.pop()
     exec(compile(tree, cell["id"], "exec"), names)  # ruff: ignore[S102] - that is what this test is about.
-    if last is None:
+    if not isinstance(last, ast.Expr):
         return []
-    value = eval(compile(ast.Expression(last.value), cell["id"], "eval"), names)  # type: ignore[attr-defined]  # ruff: ignore[S307] - as above.
+    value = eval(compile(ast.Expression(last.value), cell["id"], "eval"), names)  # ruff: ignore[S307] - as above.
     return [] if value is None else [value]
 
 
