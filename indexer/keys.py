@@ -31,10 +31,17 @@ BATCH = 64
 LOOKS_AT_ONCE = 16
 # So many keys at once are a folder; fewer are settled one by one, each with a revision of its own.
 TOGETHER_LEAST = 8
+# Larger files are read in a lane of their own, where only those wait that have to be read as well: a store gives some
+# 100 MiB a second, so that this much is read in the time of a few looks.
+READ_HERE_MAX = 8 * 1024 * 1024
 
 
 class NoSuchKey(CatalogError):
     """The subject names no key."""
+
+
+class _ToBeRead(Exception):
+    """Whether the bytes are the right ones is known only once they were read, and that takes long."""
 
 
 async def step(engines: Engines) -> int:
@@ -53,6 +60,38 @@ async def step(engines: Engines) -> int:
         left = [(claim, answers.get(claim.id)) for claim in in_hand.values()]
         await handling.all_of(_handle(engines, claim, gate, in_hand, answer) for claim, answer in left)
     return len(claims)
+
+
+async def read_step(engines: Engines) -> int:
+    """Look at the key that has waited longest to have its bytes read; returns how many were claimed."""
+    return await handling.next_one(engines, uploads.READ, _read, log=log, doing="Reading the bytes under the key")
+
+
+async def _read(engines: Engines, claim: Claim) -> None:
+    try:
+        look = await _settle(engines, claim, None, reading=True)
+        if look is None:
+            return
+        # Others look at the key while it is read. What they saw of later bytes, ours has undone: it is looked at again.
+        again = look.ours and not await _is_still(engines, claim, look.seen)
+    except CatalogError as fault:
+        await _later(engines, claim, fault)
+        return
+    async with engines.database.transaction() as session:
+        if again:
+            await queue.put(session, uploads.KEY, [claim.subject])
+        await queue.finish(session, [claim])
+
+
+async def _is_still(engines: Engines, claim: Claim, seen: Seen | None) -> bool:
+    backend, _, key = uploads.location_of(claim.subject)
+    try:
+        found = await (await engines.store_of(backend)).stat(key)
+    except (Detached, NoSuchBackend):
+        return seen is None
+    if found is None or seen is None:
+        return found is None and seen is None
+    return (found.etag, found.version_id) == (seen.etag, seen.store_version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +158,11 @@ async def _handle(
             del in_hand[claim.id]
 
 
-async def _settle(engines: Engines, claim: Claim, answer: _Answer | None) -> None:
+async def _settle(engines: Engines, claim: Claim, answer: _Answer | None, *, reading: bool = False) -> "_Look | None":
+    """Bring rows in line with what lies under a key, and return it; None where another has, or will.
+
+    Ends the claim, but not one for which the bytes were read.
+    """
     try:
         backend, bucket, key = uploads.location_of(claim.subject)
     except ValueError:
@@ -130,28 +173,39 @@ async def _settle(engines: Engines, claim: Claim, answer: _Answer | None) -> Non
         # Bytes on their way: whoever moves them looks at them, and may have moved them by now.
         async with engines.database.transaction() as session:
             await queue.finish(session, [claim])
-        return
-    look = await _look(engines, backend, key, known, answer)
+        return None
+    try:
+        look = await _look(engines, backend, key, known, answer, reading=reading)
+    except _ToBeRead:
+        async with engines.database.transaction() as session:
+            await queue.put(session, uploads.READ, [claim.subject])
+            await queue.finish(session, [claim])
+        return None
     async with engines.database.transaction() as session:
         if not await queue.hold(session, [claim]):
             # Another worker has looked since, and what it saw is newer: settling ours would undo it for good.
             log.info("look overtaken", subject=claim.subject)
-            return
+            return None
         if not look.ours:
             layout = await discovered.layout_of(session, engines.placement.prefix, backend)
             await discovered.note(session, backend, bucket, key, look.lying, layout=layout)
             await queue.finish(session, [claim])
-            return
+            return look
         await fixity.mended(session, backend, bucket, key, look.mended)
         again_at = await uploads.settle(session, backend, bucket, key, look.seen)
         lost_at = await versions.settle(session, (backend, bucket, key), look.seen, look.kept)
-        if again_at is not None:
+        look_at = again_at or lost_at
+        if reading:
+            if look_at is not None:
+                await queue.put(session, uploads.KEY, [claim.subject], after=look_at - now())
+        elif again_at is not None:
             reason = "awaiting bytes" if look.seen is None else "until its ticket has ended"
             await queue.postpone(session, claim, reason=reason, after=again_at - now())
         elif lost_at is not None:
             await queue.postpone(session, claim, reason="confirming a loss", after=lost_at - now())
         else:
             await queue.finish(session, [claim])
+    return look
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +224,14 @@ class _Look:
 class _Known:
     """What rows say of a key: an upload of ours, what was published, what was found to be altered.
 
-    `moving` where a relocation was given the key, and nothing names it yet.
+    `read` are the bytes that were read already, by what the store calls them. `moving` where a relocation was given the
+    key, and nothing names it yet.
     """
 
     claim: Claimed | None
     published: Sequence[tuple[str | None, int]]
     altered: Mapping[str, str]
+    read: Mapping[tuple[str | None, str], str]
     moving: bool
 
 
@@ -183,12 +239,17 @@ async def _known(session: AsyncSession, backend: str, bucket: str, key: str) -> 
     claim = await uploads.claim_on(session, backend, bucket, key)
     published = await versions.published_under(session, (backend, bucket, key))
     altered = await fixity.altered_under(session, backend, bucket, key)
+    read = await uploads.read_before(session, backend, bucket, key)
     of_others = claim is None and not published
-    return _Known(claim, published, altered, of_others and await moving.is_copy(session, backend, bucket, key))
+    return _Known(claim, published, altered, read, of_others and await moving.is_copy(session, backend, bucket, key))
 
 
-async def _look(engines: Engines, backend: str, key: str, known: _Known, answer: _Answer | None) -> _Look:
+async def _look(
+    engines: Engines, backend: str, key: str, known: _Known, answer: _Answer | None, *, reading: bool
+) -> _Look:
     claim, published, altered = known.claim, known.published, known.altered
+    if altered and not reading:
+        raise _ToBeRead
     try:
         store = await engines.store_of(backend)
     except (Detached, NoSuchBackend):
@@ -201,7 +262,7 @@ async def _look(engines: Engines, backend: str, key: str, known: _Known, answer:
             await store.abort_multipart(key, claim.multipart_id)
         left = await store.stat(key)
         return _Look(ours=True, seen=None if left is None else Seen(left.size, None, left.etag, left.version_id))
-    found = await _found(engines, store, key, claim, answer)
+    found = await _found(engines, store, key, claim, answer, reading=reading)
     if claim is None and not published:
         if found is None:
             return _Look(ours=False)
@@ -216,17 +277,27 @@ async def _look(engines: Engines, backend: str, key: str, known: _Known, answer:
         kept[store_version] = there or await store.stat(key, version_id=store_version) is not None
     if found is None:
         return _Look(ours=True, kept=kept)
-    # What the store says of bytes is what it was told once: those that were found to be others are read.
+    sha256 = await _sha256_of(store, key, found, known, reading=reading)
     suspected = (found.version_id or "") in altered
-    sha256 = None if suspected else found.sha256
-    if sha256 is None and found.size in {expected, *(size for _, size in published)}:
-        # The store keeps no checksum of the whole, or one that it never compared: hash the bytes ourselves, in constant
-        # memory.
-        sha256 = await store.sha256_of(key, version_id=found.version_id)
     again = [name for name, declared in altered.items() if kept.get(name) or (suspected and sha256 == declared)]
     replaceable = found.version_id is None and not (store.capabilities.verifies or store.capabilities.writes_once)
     seen = Seen(found.size, sha256, found.etag, found.version_id, replaceable=replaceable)
     return _Look(ours=True, seen=seen, kept=kept, mended=again)
+
+
+async def _sha256_of(store: Store, key: str, found: Stat, known: _Known, *, reading: bool) -> str | None:
+    """Return the SHA-256 of what lies under a key; None where its size says enough. Raises _ToBeRead."""
+    # What the store says of bytes is what it was told once: those that were found to be others are read.
+    suspected = (found.version_id or "") in known.altered
+    sha256 = None if suspected else found.sha256 or known.read.get((found.version_id, found.etag))
+    expected = None if known.claim is None else known.claim.size
+    if sha256 is None and found.size in {expected, *(size for _, size in known.published)}:
+        # The store keeps no checksum of the whole, or one that it never compared: hash the bytes ourselves, in constant
+        # memory.
+        if not reading and found.size > READ_HERE_MAX:
+            raise _ToBeRead
+        sha256 = await store.sha256_of(key, version_id=found.version_id)
+    return sha256
 
 
 async def _is_again(store: Store, key: str, version_id: str, sha256: str) -> bool:
@@ -237,17 +308,21 @@ async def _is_again(store: Store, key: str, version_id: str, sha256: str) -> boo
 
 
 async def _found(
-    engines: Engines, store: Store, key: str, claim: Claimed | None, answer: _Answer | None
+    engines: Engines, store: Store, key: str, claim: Claimed | None, answer: _Answer | None, *, reading: bool
 ) -> Stat | None:
-    """Return what lies under a key, once its parts were joined if the client has brought them all."""
+    """Return what lies under a key, once its parts were joined if the client has brought them all; raises _ToBeRead."""
     found = (answer or _Answer(await store.stat(key))).found
     if claim is None or claim.multipart_id is None:
         return found
     if found is not None or claim.over:
         # Another look has joined the parts, the bytes came whole, or nobody may bring more.
         await store.abort_multipart(key, claim.multipart_id)
-    elif claim.sent and await _joined(engines, store, key, claim, claim.multipart_id):
-        return await store.stat(key)
+    elif claim.sent:
+        # Some stores take minutes to join thousands of parts, and the whole has to be read afterwards.
+        if not reading:
+            raise _ToBeRead
+        if await _joined(engines, store, key, claim, claim.multipart_id):
+            return await store.stat(key)
     return found
 
 

@@ -50,6 +50,8 @@ POLL_SECONDS = 1.0
 AWAY_SECONDS = 1.0
 # While one batch is on its way to the index, the next is read and projected.
 DOCUMENT_LANES = 2
+# A store that is slow to give its bytes keeps one of them busy.
+READ_LANES = 2
 # The files of a folder arrive one by one, hundreds in a second, and cost a tenth when many are settled together.
 GATHER_SECONDS = 0.05
 DRAIN_POLL_SECONDS = 0.05
@@ -57,6 +59,7 @@ HOUSEKEEPING_SECONDS = 3600.0
 # What is sent elsewhere may have to wait for others, and is not waited for.
 DRAINED = (
     uploads.KEY,
+    uploads.READ,
     changing.INDEX,
     changing.DOI,
     granting.EMBARGO,
@@ -133,6 +136,7 @@ def lanes() -> tuple[Lane, ...]:
     """Return all kinds of work."""
     return (
         Lane(keys.step, uploads.KEY, gathers=keys.BATCH),
+        *[Lane(keys.read_step, uploads.READ)] * READ_LANES,
         *[Lane(documents.step, changing.INDEX)] * DOCUMENT_LANES,
         Lane(documents.purge_step, documents.PURGE),
         Lane(outside.step, changing.OUTSIDE),
@@ -265,7 +269,7 @@ async def drain(engines: Engines, limit: timedelta) -> None:
     while clock() < ends:
         try:
             # What ends an embargo has documents written, what looks at keys as well.
-            handled = await embargoes.step(engines) + await keys.step(engines)
+            handled = await embargoes.step(engines) + await keys.step(engines) + await keys.read_step(engines)
             handled += await documents.step(engines) + await dois.step(engines)
             handled += await alerts.saved_step(engines) + await alerts.match_step(engines)
             handled += await alerts.alert_step(engines) + await embedding.step(engines)

@@ -120,7 +120,7 @@ class Scene:
 
     async def work(self) -> None:
         """Do all that is due, as one indexer does."""
-        while await keys.step(self.engines) + await documents.step(self.engines):
+        while await keys.step(self.engines) + await keys.read_step(self.engines) + await documents.step(self.engines):
             pass
 
     async def entry(self, object_id: UUID) -> Entry:

@@ -102,7 +102,7 @@ async def look_at(engines: Engines, key: str) -> None:
     """Have a key looked at, as a notification does."""
     async with engines.database.transaction() as session:
         await queue.put(session, "key", [f"default/{engines.store.bucket}/{key}"])
-    while await keys.step(engines):
+    while await keys.step(engines) + await keys.read_step(engines):
         pass
 
 
@@ -113,7 +113,7 @@ async def test_bytes_that_became_others_are_told_and_stay_so_until_they_are_what
     rotten.altered[mine["b.csv"]] = "0" * 64
 
     await one_round(scene, through)
-    while await keys.step(through):
+    while await keys.step(through) + await keys.read_step(through):
         pass
     told = await states(scene, object_id)
     failed = await failures(scene, object_id)

@@ -345,3 +345,75 @@ async def test_an_open_upload_is_looked_at_in_ever_longer_steps_until_its_ticket
         [("soil.csv", "abandoned")],
         [[("soil.csv", "expected", None)]],
     )
+
+
+async def test_bytes_that_take_long_to_read_hold_up_no_other_key(
+    scene: Scene, between_store: Between, through: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "READ_HERE_MAX", 1)
+    large, (slow,) = await scene.register(declared("large.csv", CSV), project=project())
+    small, (quick,) = await scene.register(declared("soil.csv", CSV), project=project())
+    await scene.overwrite(slow.key, CSV)
+    await scene.upload(quick, CSV)
+    await scene.notice(slow)
+    await keys.step(scene.engines)
+    between_store.go.clear()
+    reading = asyncio.create_task(keys.read_step(through))
+    await between_store.seen.wait()
+
+    await scene.notice(slow, quick)
+    await keys.step(scene.engines)
+    meanwhile = await states(scene, large.id, small.id)
+    between_store.go.set()
+    await reading
+    await scene.work()
+
+    assert meanwhile == [[("large.csv", "expected", None)], [("soil.csv", "available", None)]]
+    assert await states(scene, large.id) == [[("large.csv", "available", None)]]
+    assert await scene.entries() == []
+
+
+async def test_bytes_that_were_read_are_not_read_for_the_next_event_of_them(
+    scene: Scene, between_store: Between, through: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry, (upload,) = await scene.register(declared("soil.csv", CSV), project=project())
+    await scene.overwrite(upload.key, CSV)
+    await scene.notice(upload)
+    await scene.work()
+    once = await scene.entry(entry.id)
+
+    async def read(*_: Any, **__: Any) -> str:
+        raise AssertionError("read again")
+
+    monkeypatch.setattr(between_store, "sha256_of", read, raising=False)
+    await scene.notice(upload)
+    await keys.step(through)
+
+    assert await scene.entry(entry.id) == once
+    assert await scene.entries() == []
+
+
+async def test_bytes_overwritten_while_they_were_read_are_looked_at_again(
+    scene: Scene, between_store: Between, through: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the look in between saw is newer than what the read began with, and must stand in the end."""
+    monkeypatch.setattr(keys, "READ_HERE_MAX", len(CSV) - 1)
+    entry, (upload,) = await scene.register(declared("soil.csv", CSV), project=project())
+    await scene.overwrite(upload.key, CSV)
+    await scene.notice(upload)
+    await keys.step(scene.engines)
+    between_store.go.clear()
+    reading = asyncio.create_task(keys.read_step(through))
+    await between_store.seen.wait()
+
+    await scene.overwrite(upload.key, b"wrong")
+    await scene.notice(upload)
+    await keys.step(scene.engines)
+    meanwhile = await states(scene, entry.id)
+    between_store.go.set()
+    await reading
+    await scene.work()
+
+    assert meanwhile == [[("soil.csv", "mismatched", len(b"wrong"))]]
+    assert await states(scene, entry.id) == meanwhile
+    assert await scene.entries() == []

@@ -26,8 +26,9 @@ from catalog.objects.tables import FileState, Upload, UploadState
 from catalog.storage import capacity, choices, keys, parts
 from catalog.storage.capacity import AS_EVERYWHERE, Told
 
-# What is queued: look at a key.
+# What is queued: look at a key; and look at one whose bytes have to be read, which takes as long as they are many.
 KEY = "key"
+READ = "read"
 
 # A notification that was lost costs this long: the key is looked at anyway.
 LOOK_ANYWAY = timedelta(minutes=5)
@@ -206,6 +207,18 @@ async def claim_on(session: AsyncSession, backend: str, bucket: str, key: str) -
         sent=row.sent_at is not None,
         over=row.state != UploadState.OPEN or _next_look(row) is None,
     )
+
+
+async def read_before(session: AsyncSession, backend: str, bucket: str, key: str) -> dict[tuple[str | None, str], str]:
+    """Return the SHA-256 of the bytes under this key that were verified, by the store's version and ETag of them.
+
+    Whatever is put there later has an ETag of its own; that bytes rot is for the fixity check to find.
+    """
+    here = (_files.c.backend == backend, _files.c.bucket == bucket, _files.c.key == key)
+    told = sa.select(_files.c.store_version, _files.c.etag, _files.c.sha256).where(
+        *here, _files.c.state == FileState.AVAILABLE, _files.c.etag.is_not(None)
+    )
+    return {(version, etag): sha256 for version, etag, sha256 in await session.execute(told)}
 
 
 async def go_on(
