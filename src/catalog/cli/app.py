@@ -17,6 +17,7 @@ from catalog.cli import (
     accounts,
     agreeing,
     backends,
+    backing_up,
     completion,
     credentials,
     curating,
@@ -86,6 +87,8 @@ tracing.register(app)
 recording.register(app)
 operating.register(app)
 agreeing.register(app)
+backing_up.register(app)
+backing_up.register(app)
 dois.register(app)
 showing.register(app)
 snapshots.register(app)

@@ -292,6 +292,7 @@ def in_database(work: "Callable[[AsyncSession], Awaitable[Result]]", home: Path 
 @contextmanager
 def database_faults_explained() -> Iterator[None]:
     """Say in one line what a database refuses, with what mends it; raises Unavailable."""
+    import psycopg
     import sqlalchemy as sa
 
     from catalog.errors import Unavailable
@@ -302,6 +303,12 @@ def database_faults_explained() -> Iterator[None]:
         # The driver's first line names host, port and reason, never the password.
         told = str(fault.orig).strip().splitlines()[0] if fault.orig else type(fault).__name__
         raise Unavailable(f"The database of CATALOG_DATABASE_URL does not answer: {told}") from None
+    except psycopg.OperationalError as fault:
+        told = next(iter(str(fault).strip().splitlines()), type(fault).__name__)
+        raise Unavailable(f"The database of CATALOG_DATABASE_URL does not answer: {told}") from None
+    except psycopg.ProgrammingError as fault:
+        told = next(iter(str(fault).strip().splitlines()), type(fault).__name__)
+        raise Unavailable(f"The database is not ready: {told}. Run `catalog migrate` first.") from None
     except sa.exc.ProgrammingError as fault:
         told = str(fault.orig).strip().splitlines()[0] if fault.orig else type(fault).__name__
         raise Unavailable(f"The database is not ready: {told}. Run `catalog migrate` first.") from None

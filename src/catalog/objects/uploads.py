@@ -413,6 +413,26 @@ async def supersede_other_content(session: AsyncSession, object_id: UUID, files:
     await session.execute(_SUPERSEDE, asked)
 
 
+_EVERY_KEY = sa.text(
+    f"""
+    INSERT INTO queue (topic, subject)
+    SELECT :topic, backend || '/' || bucket || '/' || key AS subject FROM (
+        SELECT backend, bucket, key FROM upload WHERE state <> 'superseded'
+        UNION SELECT backend, bucket, key FROM version_file
+        UNION SELECT backend, bucket, key FROM discovered_file
+    ) AS known WHERE backend IS NOT NULL ORDER BY backend COLLATE "C", bucket COLLATE "C", key COLLATE "C"
+    {queue.TOUCH} RETURNING 1
+    """  # ruff: ignore[S608] - ours.
+)
+
+
+async def look_at_everything(session: AsyncSession) -> int:
+    """Queue every key that rows tell of, and return how many: for rows that are of another time than the stores."""
+    looks = len((await session.execute(_EVERY_KEY, {"topic": KEY})).all())
+    queue.ring(session, KEY)
+    return looks
+
+
 async def awaited_elsewhere(
     session: AsyncSession, places: Collection[tuple[str, str]], *, backend: str | None = None
 ) -> list[str]:
