@@ -59,9 +59,10 @@ test: .venv/.dev ## run all tests on real engines; TEST_OPTIONS="-k name" runs s
 	@$(BIN)/python -c '$(FETCH_ENGINES)'
 	@$(BIN)/pytest $(TEST_OPTIONS) $(PROOFS)
 
-chaos: .venv/.dev ## run the tests that have a larger size at that size: more objects, longer storms
+chaos: .venv/.dev ## a storm of kills while people write, for MINUTES (30) from SEED, then all tests that have a larger size
 	@$(BIN)/python -c '$(FETCH_ENGINES)'
-	@$(BIN)/pytest -q -n 0 --long -m long
+	@$(BIN)/pytest -q -n 0 --long -m long $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
+		tests/faults/test_storm.py $(if $(STORM),,tests)
 
 check: check-format check-lint check-types check-imports check-spelling check-openapi ## format, lint, types, import contracts, spelling, OpenAPI
 

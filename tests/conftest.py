@@ -68,6 +68,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="run the tests that are marked `long` at their full size, as `make chaos` does",
     )
+    parser.getgroup("size").addoption(
+        "--seed", type=int, help="the storm's seed, which it tells, to have the same again"
+    )
+    parser.getgroup("size").addoption("--minutes", type=float, default=30, help="how long a storm lasts with --long")
     parser.getgroup("pages").addoption(
         "--pictures", metavar="FOLDER", help="keep a picture of every page that is shown in Chromium in this folder"
     )
