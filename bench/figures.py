@@ -21,7 +21,7 @@ import psycopg
 import sqlalchemy as sa
 from uuid_utils.compat import uuid7
 
-from bench import agreement, alerts, exports, searches, transfers
+from bench import agreement, alerts, exports, recovery, searches, transfers, writing
 from bench import stand as stands
 from bench.corpus import Corpus
 from bench.measure import Figure, Pair, figure, interleaved, median, quantile, timed
@@ -408,6 +408,10 @@ BENCHES = {
     "B9": signing,
     "PROV": lineage,
     "B3": registration,
+    "B4": writing.single_registration,
+    "B7": writing.notifications,
+    "B10": recovery.store_look,
+    "B12": recovery.crash_tax,
     # Before B6, which starts the indexer.
     "DIFF": agreement.by_hand,
     "B6": freshness,

@@ -51,6 +51,15 @@ class Breaking:
         return getattr(self._store, name)
 
 
+class Endless(Breaking):
+    """A store that lists its first page again and again."""
+
+    async def pages(self, prefix: str, *, after: str | None = None) -> AsyncIterator[Page]:
+        async for page in self._store.pages(prefix, after=after and None):
+            while True:
+                yield replace(page, after="further")
+
+
 async def begun(scene: Scene) -> Scan:
     async with scene.engines.database.transaction() as session:
         return await scanning.begin(session, OWN, scope=None, caller=scene.caller)
@@ -134,6 +143,26 @@ async def test_a_scan_that_breaks_off_goes_on_where_it_was(scene: Scene) -> None
         0,
         None,
     )
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.usefixtures("small_pages")
+async def test_a_listing_without_end_is_given_up_and_nothing_counts_as_gone(scene: Scene) -> None:
+    where = project()
+    await bring(scene, where, *(f"source/{number:02}.csv" for number in range(8)))
+    await scanned(scene)
+    before = await found_in(scene, where)
+    scan = await begun(scene)
+
+    endless = replace(scene.engines, store=cast("Any", Endless(scene.engines.store, pages=0)))
+    while await scans.step(endless):
+        pass
+    while await keys.step(scene.engines):
+        pass
+
+    ended = await as_it_is(scene, scan)
+    assert (ended.state, ended.reason) == ("failed", "The store lists the same keys again and again.")
+    assert await found_in(scene, where) == before
 
 
 async def test_what_went_away_unheard_is_forgotten_or_missing_and_what_came_unheard_is_there(scene: Scene) -> None:

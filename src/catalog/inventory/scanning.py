@@ -69,7 +69,7 @@ _SEEN = sa.text(
     """
     INSERT INTO scanned_key (scan_id, key_hash)
     SELECT :scan, CAST(md5(key) AS uuid) FROM unnest(CAST(:keys AS text[])) AS key
-    ON CONFLICT DO NOTHING
+    ON CONFLICT DO NOTHING RETURNING 1
     """
 ).bindparams(sa.bindparam("scan", type_=sa.Uuid), sa.bindparam("keys", type_=ARRAY(sa.Text)))
 
@@ -98,10 +98,10 @@ _OURS = sa.text(
 )
 
 
-async def note_page(session: AsyncSession, scan: Scan, bucket: str, layout: Layout, page: Page) -> None:
-    """Keep what a page of the listing told, and where the next one begins."""
+async def note_page(session: AsyncSession, scan: Scan, bucket: str, layout: Layout, page: Page) -> int:
+    """Keep what a page of the listing told, and where the next one begins; return how many keys no page had before."""
     keys = [one.key for one in page.items]
-    await session.execute(_SEEN, {"scan": scan.id, "keys": keys})
+    fresh = len((await session.execute(_SEEN, {"scan": scan.id, "keys": keys})).all())
     rows = await session.execute(
         _OURS,
         {
@@ -131,6 +131,7 @@ async def note_page(session: AsyncSession, scan: Scan, bucket: str, layout: Layo
         changed=changed,
         looks=len(looks),
     )
+    return fresh
 
 
 async def _count(session: AsyncSession, scan: Scan, *, position: str | None, **more: int) -> None:
