@@ -21,7 +21,7 @@ import psycopg
 import sqlalchemy as sa
 from uuid_utils.compat import uuid7
 
-from bench import agreement, alerts, exports, recovery, searches, transfers, writing
+from bench import agreement, alerts, exports, recovery, searches, sizes, transfers, writing
 from bench import stand as stands
 from bench.corpus import Corpus
 from bench.measure import Figure, Pair, figure, interleaved, median, quantile, timed
@@ -400,6 +400,7 @@ async def fill(stand: Stand) -> None:
 
 BENCHES = {
     "B5": index_pipeline,
+    "SIZE": sizes.of_an_object,
     "B1": searches.latency,
     "B2": searches.throughput,
     "SUGGEST": searches.completion,
