@@ -36,6 +36,7 @@ from catalog.storage.s3 import Store
 from catalog.storage.sealing import Pair
 from catalog.storage.signing import Addressing
 from catalog.storage.stores import Stores
+from catalog.storage.topics import Topics
 from catalog.storage.transit import VaultKeys
 from catalog.storage.wrapping import KeyService, LocalKeys
 from catalog.sync.comparing import Sides
@@ -67,6 +68,8 @@ class Engines:
     retention: Policy
     relocating: Pace
     sync: Rule
+    # Whose messages come without a token of ours.
+    topics: Topics
     # How often every store is tried.
     probe_interval: timedelta = timedelta(days=1)
     # None: only tokens of our own count.
@@ -118,6 +121,7 @@ async def opened(settings: Settings) -> AsyncGenerator[Engines]:
         Door(settings.backend_networks),
         identity=Pair(settings.store_access_key, settings.store_secret_key.get_secret_value()),
     )
+    topics = Topics({one.arn: one.backend for one in settings.sns_topics}, Door())
     bell = Bell(database)
     database.on_queued = bell.ring
     ringing = asyncio.create_task(bell.run(), name="bell")
@@ -158,6 +162,7 @@ async def opened(settings: Settings) -> AsyncGenerator[Engines]:
             _retention(settings),
             relocating,
             Rule(settings.sync_interval, settings.sync_share),
+            topics,
             settings.backend_probe_interval,
             provider,
             _login(settings),
@@ -175,6 +180,7 @@ async def opened(settings: Settings) -> AsyncGenerator[Engines]:
             await embedder.close()
         await registry.close()
         await token_service.close()
+        await topics.close()
         await stores.close()
         await keys.close()
         await store.close()

@@ -87,6 +87,28 @@ def _group_roles(value: object) -> object:
 GroupRoles = Annotated[tuple[GroupRole, ...], NoDecode, BeforeValidator(_group_roles)]
 
 
+@dataclass(frozen=True)
+class Topic:
+    """A topic of AWS (SNS) that is heard, and the backend that it speaks for: an id, or `default`."""
+
+    arn: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?$")]
+    backend: Annotated[str, Field(pattern=r"^(default|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$")] = "default"
+
+    def __str__(self) -> str:
+        """Return it as the environment has it."""
+        return f"{self.arn}={self.backend}"
+
+
+def _topics(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+    return tuple({"arn": arn.strip(), "backend": backend.strip() or "default"} for arn, _, backend in pairs)
+
+
+Topics = Annotated[tuple[Topic, ...], NoDecode, BeforeValidator(_topics)]
+
+
 def is_loopback(host: str | None) -> bool:
     """Whether a host of an address is this machine, where nobody listens in between."""
     return host in {"127.0.0.1", "::1", "localhost"}
@@ -273,6 +295,11 @@ class Settings(BaseSettings):
         ge=1,
         le=10_000_000,
         description="How many events of a store of an organization one process of the API takes in a minute.",
+    )
+    sns_topics: Topics = Field(
+        default=(),
+        description="Topics of AWS (SNS) that are heard, comma between: ARN for the catalog's own store, ARN=BACKEND "
+        "for one of an organization.",
     )
     cursor_key: SecretStr = Field(
         min_length=32, description="Seals paging cursors; any 32 characters or more, kept secret."

@@ -1,6 +1,7 @@
 """Each store tells of its own keys with a token of its own, and of so many a minute: none speaks for another."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from catalog.api.limits import Events
 from catalog.engines import Engines
 from catalog.errors import TooManyRequests
 from catalog.objects.uploads import location_of
+from catalog.settings import Topic
+from catalog.storage.topics import Topics
 from tests.api.brought import connected, server
 from tests.api.conftest import in_process, plain, register
 from tests.api.people import People
@@ -20,6 +23,7 @@ from tests.api.problems import problem_of, simple
 from tests.api.truth import as_text, rows
 from tests.api.uploads import declared
 from tests.conftest import World
+from tests.storage.topic import CERTIFICATE, TOPIC, Service, encoded
 
 pytestmark = pytest.mark.usefixtures("noise")
 
@@ -217,6 +221,36 @@ async def test_a_store_that_floods_is_told_when_to_come_back_and_others_are_serv
     # Thirty more than it had, one a second.
     assert all(25 <= int(one.headers["retry-after"]) <= 31 for one in refused)
     assert [one.status_code for one in others] == [204] * 4
+
+
+async def test_a_topic_speaks_for_the_backend_that_the_operator_says_and_for_no_other(
+    two: tuple[Speaking, Speaking], world: World, engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = two
+    service = Service()
+
+    class Known(Topics):
+        async def _get(self, address: str) -> bytes:
+            assert address.endswith(CERTIFICATE)
+            return service.certificate
+
+    async def told(*keys: tuple[str, str], speaking_for: str = first.backend["id"]) -> int:
+        settings = world.settings.model_copy(update={"sns_topics": (Topic(arn=TOPIC, backend=speaking_for),)})
+        message = encoded(service.message(inside=json.dumps(event(*keys))))
+        async with in_process(settings, "") as app:
+            answer = await app.post("/api/notifications/sns", content=message, headers={"authorization": ""})
+        return answer.status_code
+
+    monkeypatch.setattr("catalog.engines.Topics", Known)
+    before = [await touched(engines, one) for one in two]
+    answers = [
+        await told((first.bucket, first.key)),
+        await told((second.bucket, second.key)),
+        await told((first.bucket, first.key), speaking_for="00000000-0000-4000-8000-000000000000"),
+    ]
+
+    assert answers == [204, 403, 403]
+    assert [await touched(engines, one) for one in two] == [before[0] + 1, before[1]]
 
 
 def test_what_a_store_may_tell_comes_back_with_time_and_is_its_own() -> None:

@@ -12,7 +12,7 @@ from pydantic import PostgresDsn
 
 from catalog.engines import Engines, opened
 from catalog.local import ports
-from catalog.storage.notifications import S3_BODY_BYTES_MAX, SEAWEEDFS_BODY_BYTES_MAX
+from catalog.storage.dialects import eventbridge, s3, seaweedfs
 from catalog.storage.unreadable import BODY_BYTES_KEPT
 from indexer import loop
 from tests.api.conftest import bystanders, in_process, plain, read, register
@@ -23,6 +23,7 @@ from tests.conftest import Clients, Live, eventually, make_tokens, make_world, n
 
 S3 = "/api/notifications/s3"
 SEAWEEDFS = "/api/notifications/seaweedfs"
+EVENTBRIDGE = "/api/notifications/eventbridge"
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,24 @@ async def test_seaweedfs_is_understood_in_its_own_words(unattended: Unattended) 
     assert await unattended.queued() == [f"default/{unattended.bucket}/a+b c%20.csv"]
 
 
+async def test_the_bus_is_understood_in_its_own_words_and_kept_where_it_is_not(unattended: Unattended) -> None:
+    told = {
+        "detail-type": "Object Created",
+        "source": "aws.s3",
+        "detail": {"bucket": {"name": unattended.bucket}, "object": {"key": "a+b c%20.csv", "sequencer": "1"}},
+    }
+
+    answers = [
+        await unattended.store.post(EVENTBRIDGE, content=b"hello"),
+        await unattended.store.post(EVENTBRIDGE, content=b" " * (eventbridge.BODY_BYTES_MAX + 1)),
+        await unattended.store.post(EVENTBRIDGE, json=told),
+    ]
+
+    assert [answer.status_code for answer in answers] == [204] * 3
+    assert [row["dialect"] for row in await unattended.kept()] == ["eventbridge"] * 2
+    assert await unattended.queued() == [f"default/{unattended.bucket}/a+b c%20.csv"]
+
+
 async def test_only_a_store_with_the_token_is_heard(unattended: Unattended) -> None:
     before = await everything(unattended.engines)
     good = unattended.live.settings.notification_token.get_secret_value()
@@ -120,7 +139,7 @@ async def test_only_a_store_with_the_token_is_heard(unattended: Unattended) -> N
         "unauthenticated", "Who are you?", 401, "Send the notification token as `Authorization: Bearer <token>`."
     )
 
-    for address in (S3, SEAWEEDFS):
+    for address in (S3, SEAWEEDFS, EVENTBRIDGE):
         for sent in (
             {},
             {"Authorization": "Bearer wrong"},
@@ -168,7 +187,7 @@ async def test_what_a_store_sends_and_nobody_can_read_is_kept_with_the_reason_an
 
 async def test_seaweedfs_may_send_more_and_is_kept_alike(unattended: Unattended) -> None:
     shapeless = [body for name, body in UNREADABLE.items() if name != "too long"]
-    too_long = b" " * (SEAWEEDFS_BODY_BYTES_MAX + 1)
+    too_long = b" " * (seaweedfs.BODY_BYTES_MAX + 1)
 
     for body in (*shapeless, too_long):
         assert (await unattended.store.post(SEAWEEDFS, content=body)).status_code == 204
@@ -185,7 +204,7 @@ async def test_a_body_that_is_too_long_says_so(unattended: Unattended) -> None:
     await unattended.store.post(S3, content=UNREADABLE["too long"])
 
     (kept,) = await unattended.kept()
-    assert kept["reason"] == f"The body has more than {S3_BODY_BYTES_MAX:,} bytes."
+    assert kept["reason"] == f"The body has more than {s3.BODY_BYTES_MAX:,} bytes."
 
 
 async def test_a_key_that_no_database_can_hold_is_kept_as_unreadable(unattended: Unattended) -> None:

@@ -289,6 +289,8 @@ OTHERS: dict[str, set[str]] = {
     # The stores say who they are by a token of their own.
     "notify_s3": set(),
     "notify_seaweedfs": set(),
+    "notify_eventbridge": set(),
+    "notify_sns": set(),
 }
 
 

@@ -228,6 +228,8 @@ NEEDS: dict[Scope | None, set[str]] = {
         "issue_credentials",
         "notify_s3",
         "notify_seaweedfs",
+        "notify_eventbridge",
+        "notify_sns",
     },
 }
 

@@ -3,6 +3,7 @@
 import ssl
 import threading
 from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -55,19 +56,26 @@ for _method in ("GET", "HEAD"):
     setattr(_Handler, f"do_{_method}", _Handler.answer)
 
 
-@pytest.fixture
-def outside(tmp_path: Path) -> Generator[Outside]:
-    """A server on loopback called localhost, and the trust that its certificate needs."""
-    authority, pem = certificates.made(tmp_path, "localhost")
+@contextmanager
+def serving(folder: Path, host: str) -> Generator[Outside]:
+    """Run a server on loopback that calls itself so, with the trust that its certificate needs."""
+    authority, pem = certificates.made(folder, host)
     served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     served.load_cert_chain(pem)
     handler = type("Handler", (_Handler,), {})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     server.socket = served.wrap_socket(server.socket, server_side=True)
-    told = Outside(f"localhost:{server.server_port}", ssl.create_default_context(cafile=authority))
+    told = Outside(f"{host}:{server.server_port}", ssl.create_default_context(cafile=authority))
     handler.told = told
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield told
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Generator[Outside]:
+    """A server on loopback called localhost, and the trust that its certificate needs."""
+    with serving(tmp_path, "localhost") as told:
+        yield told

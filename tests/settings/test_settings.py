@@ -17,6 +17,7 @@ from catalog.settings import (
     Given,
     GroupRole,
     Settings,
+    Topic,
     Workstation,
     WrongSettings,
     inherited_settings,
@@ -142,6 +143,7 @@ def test_what_must_be_said_is_enough_and_the_rest_has_defaults(say: Say) -> None
         "outside_checks": False,
         "outside_networks": (),
         "alert_networks": (),
+        "sns_topics": (),
         "smtp_host": None,
         "smtp_port": 587,
         "smtp_security": "starttls",
@@ -207,9 +209,22 @@ def test_an_openid_provider_is_taken_to_the_letter_and_its_groups_give_roles(say
     }
 
 
+ARN = "arn:aws:sns:eu-west-1:111122223333:ours"
+BACKEND = "01a1fd1f-74a6-76f6-8383-4ced501143c7"
+
+
+def test_topics_are_named_with_the_backend_that_they_speak_for(say: Say) -> None:
+    say(**REQUIRED, SNS_TOPICS=f"{ARN}, {ARN}.fifo={BACKEND},")
+
+    assert Settings.from_environment().sns_topics == (Topic(ARN, "default"), Topic(f"{ARN}.fifo", BACKEND))
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("SNS_TOPICS", "ours"),
+        ("SNS_TOPICS", ARN.replace("sns", "sqs")),
+        ("SNS_TOPICS", f"{ARN}=lab"),
         ("OIDC_ISSUER", "http://idp.example.org"),
         ("OIDC_ISSUER", "idp.example.org"),
         ("OIDC_ISSUER", "https://user@idp.example.org"),

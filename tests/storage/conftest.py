@@ -14,8 +14,9 @@ from uuid import uuid4
 import httpx2
 import pytest
 
+from catalog.storage.dialects import s3, seaweedfs
+from catalog.storage.dialects.noticed import Noticed
 from catalog.storage.keys import UploadKey, upload_key
-from catalog.storage.notifications import Noticed, parse_s3, parse_seaweedfs
 from catalog.storage.own import OwnStore
 from catalog.storage.s3 import Ticket
 from tests.conftest import FOLDER
@@ -142,7 +143,7 @@ async def heard(s3_server: S3Server, any_store: OwnStore, pytestconfig: pytest.C
     class Listener(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            parse = {"/api/notifications/s3": parse_s3, "/api/notifications/seaweedfs": parse_seaweedfs}[self.path]
+            parse = {"/api/notifications/s3": s3.parse, "/api/notifications/seaweedfs": seaweedfs.parse}[self.path]
             heard.notices += parse(body)
             self.send_response(204)
             self.end_headers()

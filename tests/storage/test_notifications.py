@@ -1,27 +1,26 @@
 """Notifications: what real stores sent, read as "look at this key"; rubbish is told apart and never breaks anything."""
 
 import json
+import unicodedata
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, unquote_plus
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from catalog.storage.keys import KEY_BYTES_MAX
-from catalog.storage.notifications import (
-    RECORDS_MAX,
-    S3_BODY_BYTES_MAX,
-    SEAWEEDFS_BODY_BYTES_MAX,
-    Noticed,
-    UnreadableNotification,
-    parse_s3,
-    parse_seaweedfs,
-)
+from catalog.storage.dialects import eventbridge, s3, seaweedfs
+from catalog.storage.dialects.noticed import Noticed, UnreadableNotification
+from catalog.storage.keys import KEY_BYTES_MAX, MULTIPART_FOLDER
 
 # As sent by MinIO and by SeaweedFS 4.48; the names say what was done.
 PAYLOADS = Path(__file__).parent / "payloads"
+# Made after what AWS, Ceph and RustFS write of their formats: AWS "Event message structure" and "Amazon S3 event
+# message structure for Amazon EventBridge", Ceph "Bucket Notifications" (and rgw_pubsub.cc for keys that are not
+# encoded), RustFS' own `Event::new`. None of them was run.
+DOCUMENTED = Path(__file__).parent / "documented"
 FOLDER = "ifremer/soil-study/uploads/0199b0f2-7c1e-7d61-8000-3f1d2c4b5a69/0199b0f2-7c20-7e02-9000-aabbccddeeff/tables"
 MINE, BIG, COPIED, RENAMED = (f"{FOLDER}/{word} file+ü%20#?&=~.csv" for word in ("my", "big", "copied", "renamed"))
 
@@ -30,6 +29,7 @@ MINIO = {
     "copy": ("rec-plain", COPIED, "ObjectCreated:Copy"),
     "multipart": ("rec-plain", BIG, "ObjectCreated:CompleteMultipartUpload"),
     "delete": ("rec-plain", MINE, "ObjectRemoved:Delete"),
+    "tagging": ("rec-plain", MINE, "ObjectCreated:PutTagging"),
     "delete-missing": ("rec-plain", MINE, "ObjectRemoved:NoOP"),
     "versioned-put": ("rec-versioned", MINE, "ObjectCreated:Put"),
     "versioned-multipart": ("rec-versioned", BIG, "ObjectCreated:CompleteMultipartUpload"),
@@ -54,6 +54,27 @@ SEAWEEDFS = {
     "delete-marker": [Noticed("rec-versioned", MINE, "create")],
 }
 
+PARSERS: list[Callable[[bytes], list[Noticed]]] = [s3.parse, seaweedfs.parse, eventbridge.parse]
+MADE: dict[str, list[Noticed]] = {
+    "aws-test": [],
+    "aws-put": [Noticed("rec-plain", MINE, "ObjectCreated:Put", "0055AED6DCD90281E5")],
+    "aws-delete-marker": [Noticed("rec-plain", MINE, "ObjectRemoved:DeleteMarkerCreated", "0055AED6DCD90281E6")],
+    "aws-tagging": [Noticed("rec-plain", MINE, "ObjectTagging:Put")],
+    "ceph-put": [
+        Noticed("rec-plain", unquote_plus(MINE), "ObjectCreated:Put", "0055AED6DCD90281E5"),
+        Noticed("rec-plain", MINE, "ObjectCreated:Put", "0055AED6DCD90281E5"),
+    ],
+    "ceph-multipart-start": [
+        Noticed("rec-plain", unquote_plus(MINE), "ObjectCreated:Post", ""),
+        Noticed("rec-plain", MINE, "ObjectCreated:Post", ""),
+    ],
+    "rustfs-put": [Noticed("rec-plain", MINE, "ObjectCreated:Put", "0055AED6DCD90281E5")],
+    "rustfs-delete": [Noticed("rec-plain", MINE, "ObjectRemoved:Delete", "18E9FEC9FFB27F90")],
+    "eventbridge-created": [Noticed("rec-plain", MINE, "Object Created", "00617F08299329D189")],
+    "eventbridge-deleted": [Noticed("rec-plain", MINE, "Object Deleted", "00617F0837B476E463")],
+    "eventbridge-tags": [Noticed("rec-plain", MINE, "Object Tags Added")],
+}
+
 
 def payload(name: str) -> bytes:
     return (PAYLOADS / f"{name}.json").read_bytes()
@@ -73,7 +94,7 @@ def body(*records: dict[str, object]) -> bytes:
 
 @pytest.mark.parametrize(("name", "expected"), MINIO.items())
 def test_what_minio_sends_is_read(name: str, expected: tuple[str, str, str]) -> None:
-    noticed = parse_s3(payload(f"minio-{name}"))
+    noticed = s3.parse(payload(f"minio-{name}"))
 
     sequencers = [note.sequencer for note in noticed]
     assert noticed == [Noticed(*expected, sequencers[0])]
@@ -83,7 +104,7 @@ def test_what_minio_sends_is_read(name: str, expected: tuple[str, str, str]) -> 
 
 @pytest.mark.parametrize(("name", "expected"), SEAWEEDFS.items())
 def test_what_seaweedfs_sends_is_read(name: str, expected: list[Noticed]) -> None:
-    assert parse_seaweedfs(payload(f"seaweedfs-{name}")) == expected
+    assert seaweedfs.parse(payload(f"seaweedfs-{name}")) == expected
 
 
 def test_every_recorded_payload_is_expected_here() -> None:
@@ -92,8 +113,89 @@ def test_every_recorded_payload_is_expected_here() -> None:
     }
 
 
+@pytest.mark.parametrize(("name", "expected"), MADE.items())
+def test_what_others_write_of_their_formats_is_read(name: str, expected: list[Noticed]) -> None:
+    parse = eventbridge.parse if name.startswith("eventbridge") else s3.parse
+    assert parse((DOCUMENTED / f"{name}.json").read_bytes()) == expected
+    assert {path.stem for path in DOCUMENTED.iterdir()} == MADE.keys()
+
+
+def test_a_tag_repeats_the_sequencer_of_the_bytes_and_is_told_all_the_same() -> None:
+    """Nothing may take one for the other: MinIO's sequencer is the moment at which the bytes came."""
+    (tagged,) = s3.parse(payload("minio-tagging"))
+    put = json.loads(payload("minio-tagging"))["Records"][0]["s3"]["object"]["sequencer"]
+
+    assert tagged == Noticed("rec-plain", MINE, "ObjectCreated:PutTagging", put)
+
+
+def test_an_event_of_another_service_or_of_no_object_notices_nothing() -> None:
+    told = json.loads((DOCUMENTED / "eventbridge-created.json").read_bytes())
+    others = [
+        told | {"source": "aws.ec2", "detail": {"state": "running"}},
+        told | {"source": "lab.ingest"},
+        told | {"detail": {"bucket": {"name": "rec-plain"}}},
+    ]
+
+    assert [eventbridge.parse(json.dumps(other).encode()) for other in others] == [[], [], []]
+
+
+def _records_of(source: str, encoded: str) -> bytes:
+    return body(record(encoded, eventSource=source))
+
+
+# How each family writes a key: the same in all of them when it is read.
+WRITTEN: dict[str, Callable[[str], list[str]]] = {
+    "MinIO": lambda key: _keys(s3.parse(_records_of("minio:s3", quote_plus(key)))),
+    "AWS": lambda key: _keys(s3.parse(_records_of("aws:s3", quote_plus(key, safe="/!*'()")))),
+    "RustFS": lambda key: _keys(s3.parse(_records_of("rustfs:s3", quote_plus(key, safe="*")))),
+    "Ceph, raw": lambda key: _keys(s3.parse(_records_of("ceph:s3", key))),
+    "Ceph, encoded": lambda key: _keys(s3.parse(_records_of("ceph:s3", quote_plus(key)))),
+    "SeaweedFS": lambda key: _keys(
+        seaweedfs.parse(json.dumps({"event_type": "create", "key": f"/buckets/catalog/{key}", "message": {}}).encode())
+    ),
+    "EventBridge": lambda key: _keys(
+        eventbridge.parse(
+            json.dumps(
+                {
+                    "detail-type": "Object Created",
+                    "source": "aws.s3",
+                    "detail": {"bucket": {"name": "catalog"}, "object": {"key": key}},
+                }
+            ).encode()
+        )
+    ),
+}
+
+
+def _keys(told: list[Noticed]) -> list[str]:
+    return [one.key for one in told]
+
+
+HARD = (" ", "+", "%20", "%2F", "%2B", "#", "?", "&", "=", "/", "😀", "é", "e\u0301", "日", "\\", '"', "\x7f")
+
+
+@pytest.mark.req("MWM-SADD-17")
+@pytest.mark.parametrize("family", WRITTEN)
+@given(key=st.lists(st.sampled_from(HARD) | st.text(max_size=3), min_size=1, max_size=40).map("".join))
+@example(key="/a b+c%20d%2Fe#f?g😀")
+@example(key="100%FF")
+@example(key="\u00e9t\u00e9/e\u0301te\u0301")
+@example(key="k" * KEY_BYTES_MAX)
+@example(key="😀" * (KEY_BYTES_MAX // 4))
+def test_a_key_survives_every_dialect(family: str, key: str) -> None:
+    assume("\0" not in key and 0 < len(key.encode(errors="surrogatepass")) <= KEY_BYTES_MAX)
+    assume(all(unicodedata.category(one) != "Cs" for one in key))
+    # What a filer could not hold as a file, it tells of nothing.
+    assume(family != "SeaweedFS" or (not key.startswith(f"{MULTIPART_FOLDER}/") and key != MULTIPART_FOLDER))
+    if family.startswith("Ceph"):
+        # Nobody can tell which of both it meant: the key is one of those that are looked at.
+        assert key in WRITTEN[family](key)
+    else:
+        assert WRITTEN[family](key) == [key]
+
+
 def test_several_records_are_read_in_their_order() -> None:
-    assert parse_s3(body(record("b.csv"), record("a.csv", bucket="other"), record("b.csv"))) == [
+    assert s3.parse(body(record("b.csv"), record("a.csv", bucket="other"), record("b.csv"))) == [
         Noticed("catalog", "b.csv", "ObjectCreated:Put", "0055"),
         Noticed("other", "a.csv", "ObjectCreated:Put", "0055"),
         Noticed("catalog", "b.csv", "ObjectCreated:Put", "0055"),
@@ -110,7 +212,7 @@ def test_several_records_are_read_in_their_order() -> None:
     ],
 )
 def test_an_event_without_records_notices_nothing(sent: bytes) -> None:
-    assert parse_s3(sent) == []
+    assert s3.parse(sent) == []
 
 
 @given(
@@ -118,20 +220,20 @@ def test_an_event_without_records_notices_nothing(sent: bytes) -> None:
 )
 @example("a+b c%20d%2Bé")
 def test_a_form_encoded_key_is_decoded_exactly_once(key: str) -> None:
-    assert parse_s3(body(record(quote_plus(key)))) == [Noticed("catalog", key, "ObjectCreated:Put", "0055")]
+    assert s3.parse(body(record(quote_plus(key)))) == [Noticed("catalog", key, "ObjectCreated:Put", "0055")]
 
 
 def test_a_key_from_ceph_is_looked_at_both_as_sent_and_decoded() -> None:
     sent = body(record("a+b.csv", eventSource="ceph:s3"), record("a.csv", eventSource="ceph:s3"))
 
-    assert [note.key for note in parse_s3(sent)] == ["a b.csv", "a+b.csv", "a.csv"]
+    assert [note.key for note in s3.parse(sent)] == ["a b.csv", "a+b.csv", "a.csv"]
 
 
 def test_a_record_that_cannot_be_read_leaves_its_neighbours() -> None:
     sent = body(record("a.csv"), record("%ff.csv"), record("b\0.csv"), record("c.csv"))
 
     with pytest.raises(UnreadableNotification) as unreadable:
-        parse_s3(sent)
+        s3.parse(sent)
 
     assert unreadable.value.detail == "A record's key is not UTF-8."
     assert [noticed.key for noticed in unreadable.value.beside] == ["a.csv", "c.csv"]
@@ -144,7 +246,7 @@ def test_a_folder_called_like_versions_is_no_version() -> None:
         "message": {"new_entry": {"name": "v_1", "extended": {"X-Amz-Meta-Site": "bWU="}}},
     }
 
-    assert parse_seaweedfs(json.dumps(told).encode()) == [Noticed("catalog", "old.versions/v_1", "create")]
+    assert seaweedfs.parse(json.dumps(told).encode()) == [Noticed("catalog", "old.versions/v_1", "create")]
 
 
 @pytest.mark.parametrize(
@@ -153,7 +255,7 @@ def test_a_folder_called_like_versions_is_no_version() -> None:
 def test_a_file_outside_every_bucket_is_not_noticed(key: str) -> None:
     told = {"event_type": "create", "key": key, "message": {"new_entry": {"name": "a"}}}
 
-    assert parse_seaweedfs(json.dumps(told).encode()) == []
+    assert seaweedfs.parse(json.dumps(told).encode()) == []
 
 
 @pytest.mark.parametrize(
@@ -179,7 +281,7 @@ def test_a_file_outside_every_bucket_is_not_noticed(key: str) -> None:
 )
 def test_an_unreadable_s3_body_says_why(sent: bytes, reason: str) -> None:
     with pytest.raises(UnreadableNotification) as refused:
-        parse_s3(sent)
+        s3.parse(sent)
 
     assert refused.value.detail == reason
 
@@ -201,18 +303,18 @@ def test_an_unreadable_s3_body_says_why(sent: bytes, reason: str) -> None:
 )
 def test_an_unreadable_seaweedfs_body_says_why(sent: bytes, reason: str) -> None:
     with pytest.raises(UnreadableNotification) as refused:
-        parse_seaweedfs(sent)
+        seaweedfs.parse(sent)
 
     assert refused.value.detail == reason
 
 
 def test_the_limits_hold_what_stores_may_send() -> None:
-    records = body(*[record("k" * 100)] * RECORDS_MAX)
+    records = body(*[record("k" * 100)] * s3.RECORDS_MAX)
     chunk = json.loads(payload("seaweedfs-multipart"))["message"]["new_entry"]["chunks"][-1]
     # The most that SeaweedFS lists before it puts the list itself into a file.
     chunks = json.dumps([chunk] * 10_000, separators=(",", ":"))
 
-    assert (len(records) < S3_BODY_BYTES_MAX, 2 * len(chunks) < SEAWEEDFS_BODY_BYTES_MAX) == (True, True)
+    assert (len(records) < s3.BODY_BYTES_MAX, 2 * len(chunks) < seaweedfs.BODY_BYTES_MAX) == (True, True)
 
 
 NAMES = st.sampled_from(
@@ -236,7 +338,7 @@ LIKELY = st.fixed_dictionaries(
 
 @given(st.binary(max_size=200) | (SHAPES | LIKELY).map(lambda shape: json.dumps(shape).encode()))
 def test_whatever_comes_is_read_or_unreadable(sent: bytes) -> None:
-    for parse in (parse_s3, parse_seaweedfs):
+    for parse in PARSERS:
         with suppress(UnreadableNotification):
             for note in parse(sent):
                 # What is read can be stored: UTF-8 without NUL, which PostgreSQL's text has no place for.
@@ -251,6 +353,6 @@ def test_whatever_comes_is_read_or_unreadable(sent: bytes) -> None:
 @given(st.sampled_from(sorted(PAYLOADS.iterdir())), st.integers(0, 3500), st.binary(max_size=3))
 def test_a_damaged_payload_is_read_or_unreadable(recorded: Path, place: int, damage: bytes) -> None:
     sent = recorded.read_bytes()
-    for parse in (parse_s3, parse_seaweedfs):
+    for parse in PARSERS:
         with suppress(UnreadableNotification):
             parse(sent[:place] + damage + sent[place + 1 :])

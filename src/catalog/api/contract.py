@@ -93,7 +93,8 @@ class Operation:
 
 
 # Whoever looks whether we live, and stores that notify us, add to the address what they like.
-OPEN = ("/livez", "/readyz", "/api/notifications/s3", "/api/notifications/seaweedfs")
+DIALECTS = ("s3", "seaweedfs", "eventbridge", "sns")
+OPEN = ("/livez", "/readyz", *(f"/api/notifications/{dialect}" for dialect in DIALECTS))
 
 
 def operation(method: str, path: str, promise: Operation) -> Callable[[Any], HTTPRouteHandler]:

@@ -7,7 +7,10 @@ organization has a token of its own, and is heard of its own keys alone.
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
 
+import structlog
 from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 
@@ -15,13 +18,17 @@ from catalog.api import requests
 from catalog.api.contract import Answer, Body, Operation, operation
 from catalog.api.limits import Events
 from catalog.api.requests import AnyRequest
+from catalog.database import now
 from catalog.engines import Engines
 from catalog.errors import Forbidden, Invalid, Unauthenticated
 from catalog.objects import uploads
-from catalog.storage import event_tokens, notifications, unreadable
+from catalog.storage import backends, event_tokens, unreadable
 from catalog.storage.backends import Backend
+from catalog.storage.dialects import eventbridge, s3, seaweedfs, sns
+from catalog.storage.dialects.noticed import Noticed, UnreadableNotification
 from catalog.storage.keys import OWN, PROBES
-from catalog.storage.notifications import Noticed, UnreadableNotification
+
+log = structlog.get_logger("catalog.notifications")
 
 # Longer than any key we ever hand out; what does not fit an index row cannot be ours either.
 SUBJECT_BYTES_MAX = 2_000
@@ -45,36 +52,117 @@ def _promise(dialect: str, shape: str) -> Operation:
     )
 
 
-@operation("POST", "/api/notifications/s3", _promise("s3", "S3's event record format (MinIO, AWS, Ceph)"))
+@operation("POST", "/api/notifications/s3", _promise("s3", "S3's event record format (MinIO, AWS, Ceph, RustFS)"))
 async def notify_s3(request: AnyRequest) -> Response[bytes]:
     """Take an S3 event."""
-    return await _take(request, "s3", notifications.parse_s3, notifications.S3_BODY_BYTES_MAX)
+    return await _take(request, Dialect("s3", s3.parse, s3.BODY_BYTES_MAX))
 
 
 @operation("POST", "/api/notifications/seaweedfs", _promise("seaweedfs", "SeaweedFS's webhook format"))
 async def notify_seaweedfs(request: AnyRequest) -> Response[bytes]:
     """Take a SeaweedFS event."""
-    return await _take(request, "seaweedfs", notifications.parse_seaweedfs, notifications.SEAWEEDFS_BODY_BYTES_MAX)
+    return await _take(request, Dialect("seaweedfs", seaweedfs.parse, seaweedfs.BODY_BYTES_MAX))
 
 
-async def _take(
-    request: AnyRequest, dialect: str, parse: Callable[[bytes], list[Noticed]], most_bytes: int
-) -> Response[bytes]:
-    backend = await _speaking(request)
-    engines = requests.engines(request)
-    told: list[Noticed] = []
-    body = await requests.beginning(request, most_bytes)
-    reason = f"The body has more than {most_bytes:,} bytes." if len(body) > most_bytes else None
-    if reason is None:
-        try:
-            told = parse(body)
-        except UnreadableNotification as fault:
-            reason, told = fault.detail, list(fault.beside)
-    if backend is not None:
-        _events(request).take(str(backend.id), max(len(told), 1), now=time.monotonic())
-        await _queue_of(engines, backend, told, reason)
+@operation("POST", "/api/notifications/eventbridge", _promise("eventbridge", "the format of AWS's EventBridge"))
+async def notify_eventbridge(request: AnyRequest) -> Response[bytes]:
+    """Take an event of AWS's event bus."""
+    return await _take(request, Dialect("eventbridge", eventbridge.parse, eventbridge.BODY_BYTES_MAX))
+
+
+@operation(
+    "POST",
+    "/api/notifications/sns",
+    Operation(
+        id="notify_sns",
+        summary="Take a message of one of AWS's topics (SNS)",
+        tag="notifications",
+        scope=None,
+        description=(
+            "Needs no token: each message is signed, and heard if the operator has named its topic "
+            "(`CATALOG_SNS_TOPICS`). That we want to hear such a topic is confirmed by itself. What cannot be read of "
+            "one that speaks for the catalog's own store is kept with the reason."
+        ),
+        body=Body({"type": "object"}),
+        answers={204: Answer("Kept.")},
+        problems=(403, 413),
+    ),
+)
+async def notify_sns(request: AnyRequest) -> Response[bytes]:
+    """Take a message of a topic."""
+    topics = requests.engines(request).topics
+    try:
+        envelope = sns.read(await requests.beginning(request, sns.BODY_BYTES_MAX))
+    except UnreadableNotification as fault:
+        raise Unauthenticated(f"This is no signed message of a topic: {fault.detail}") from None
+    speaking_for = topics.backend_of(envelope.topic)
+    if speaking_for is None:
+        raise Forbidden("Nobody has named this topic among those that are heard (CATALOG_SNS_TOPICS).")
+    sns.must_be_signed(envelope, await topics.certificate(envelope.certificate), at=now())
+    if envelope.confirm is not None:
+        await topics.confirm(envelope.confirm)
+    if envelope.kind is not sns.Kind.NOTIFICATION:
+        log.info("topic", said=envelope.kind.value, topic=envelope.topic)
         return Response(b"", status_code=204)
-    subjects = {_subject(noticed) for noticed in told}
+    backend = None if speaking_for == OWN else await _brought(request, speaking_for)
+    if backend is not None:
+        _events(request).must_have_some(str(backend.id), now=time.monotonic())
+    heard = _heard("sns", envelope.message.encode(errors="replace"), lambda: sns.parse(envelope))
+    return await _keep(request, heard, backend)
+
+
+async def _brought(request: AnyRequest, named: str) -> Backend:
+    async with requests.engines(request).database.transaction() as session:
+        backend = await backends.find_anywhere(session, UUID(named))
+    if backend is None or backend.detached_at is not None:
+        raise Forbidden("The backend that this topic speaks for is not there any more.")
+    return backend
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How one family of stores speaks."""
+
+    name: str
+    parse: Callable[[bytes], list[Noticed]]
+    bytes_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What a body told; `reason` where not all of it could be read."""
+
+    dialect: str
+    body: bytes
+    told: Sequence[Noticed] = ()
+    reason: str | None = None
+
+
+def _heard(dialect: str, body: bytes, parse: Callable[[], list[Noticed]]) -> _Heard:
+    try:
+        return _Heard(dialect, body, parse())
+    except UnreadableNotification as fault:
+        return _Heard(dialect, body, fault.beside, fault.detail)
+
+
+async def _take(request: AnyRequest, dialect: Dialect) -> Response[bytes]:
+    backend = await _speaking(request)
+    body = await requests.beginning(request, dialect.bytes_max)
+    if len(body) > dialect.bytes_max:
+        heard = _Heard(dialect.name, body, reason=f"The body has more than {dialect.bytes_max:,} bytes.")
+    else:
+        heard = _heard(dialect.name, body, lambda: dialect.parse(body))
+    return await _keep(request, heard, backend)
+
+
+async def _keep(request: AnyRequest, heard: _Heard, backend: Backend | None) -> Response[bytes]:
+    """Queue what was heard, of the catalog's own store or of that of an organization."""
+    engines = requests.engines(request)
+    if backend is not None:
+        _events(request).take(str(backend.id), max(len(heard.told), 1), now=time.monotonic())
+        await _queue_of(engines, backend, heard.told, heard.reason)
+        return Response(b"", status_code=204)
+    subjects = {_subject(noticed) for noticed in heard.told}
     own = f"{OWN}/{engines.placement.bucket}/"
     # What trying our own store brought is gone again, and nobody's.
     within = f"{engines.placement.prefix}/" if engines.placement.prefix else ""
@@ -82,10 +170,10 @@ async def _take(
     subjects = {subject for subject in subjects if not subject.startswith(tried)}
     ours = [subject for subject in subjects if subject.startswith(own) and _fits(subject)]
     others = [subject for subject in subjects if not subject.startswith(own) and _fits(subject)]
-    if reason is not None or others:
+    if heard.reason is not None or others:
         async with engines.database.transaction() as session:
-            if reason is not None:
-                await unreadable.keep(session, dialect=dialect, reason=reason, body=body)
+            if heard.reason is not None:
+                await unreadable.keep(session, dialect=heard.dialect, reason=heard.reason, body=heard.body)
             # Of other buckets only what a ticket of ours was for, whichever store speaks: a hint does no harm.
             ours += await uploads.awaited_elsewhere(session, [uploads.location_of(one)[1:] for one in others])
     await engines.notes.put(uploads.KEY, ours)
@@ -149,4 +237,4 @@ async def _speaking(request: AnyRequest) -> Backend | None:
     return backend
 
 
-ROUTES: list[HTTPRouteHandler] = [notify_s3, notify_seaweedfs]
+ROUTES: list[HTTPRouteHandler] = [notify_s3, notify_seaweedfs, notify_eventbridge, notify_sns]

@@ -3,6 +3,7 @@
 A name is resolved anew for each connection, and judged each time: one that leads inside later leads nowhere.
 """
 
+import ssl
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
@@ -49,10 +50,10 @@ class Guarded(httpcore2.AsyncNetworkBackend):
 class GuardedTransport(httpx2.AsyncHTTPTransport):
     """HTTP over guarded connections, and over no proxy."""
 
-    def __init__(self, door: Door, *, plain: bool, connections: int) -> None:
+    def __init__(self, door: Door, *, plain: bool, connections: int, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(trust_env=False)
         self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=httpx2.create_ssl_context(trust_env=False),
+            ssl_context=tls or httpx2.create_ssl_context(trust_env=False),
             max_connections=connections,
             max_keepalive_connections=connections,
             network_backend=Guarded(door, plain=plain),
