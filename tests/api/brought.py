@@ -1,5 +1,6 @@
 """Stores that organizations of tests bring: buckets on real servers, with keys that may do more or less there."""
 
+import io
 import json
 import secrets
 from collections.abc import AsyncIterator, Mapping
@@ -11,7 +12,7 @@ from uuid import uuid4
 
 import anyio
 import httpx2
-from minio import MinioAdmin
+from minio import Minio, MinioAdmin
 from minio.credentials.providers import StaticProvider
 
 from catalog.local.minio import ROOT
@@ -46,6 +47,12 @@ class Server:
             yield store
         finally:
             await store.close()
+
+    async def put(self, bucket: str, key: str, content: bytes) -> None:
+        """Put an object there as a person does who knows nothing of the catalog."""
+        host = self.endpoint.partition("//")[2]
+        client = Minio(host, self.access_key, self.secret_key, secure=False, region=self.region)
+        await anyio.to_thread.run_sync(lambda: client.put_object(bucket, key, io.BytesIO(content), len(content)))
 
     def wanted(self, store: OwnStore, **said: Any) -> dict[str, Any]:
         """Return what connects a bucket of this server, for both uses unless said otherwise."""

@@ -131,6 +131,8 @@ OTHERS: dict[str, set[str]] = {
             "list_fields",
             "list_kinds",
             "read_kind",
+            "list_event_types",
+            "read_event_type",
             "read_concept",
             "list_vocabularies",
             "read_vocabulary",
@@ -244,6 +246,7 @@ OTHERS: dict[str, set[str]] = {
             "register_object",
             "register_objects",
             "begin_job",
+            "announce_events",
             "record_activity",
             "import_provenance",
             "import_datacite",
@@ -402,7 +405,7 @@ async def test_other_routes_admit_who_the_table_says(scene: Scene) -> None:
             "hold",
         ):
             path = path.replace(f"{{{part}_id:str}}", NOWHERE)
-        for part, value in {"scheme": "none", "queue": "none", "kind": "model"}.items():
+        for part, value in {"scheme": "none", "queue": "none", "kind": "model", "event_type": "none"}.items():
             path = path.replace(f"{{{part}:str}}", value)
         for part in ("organization", "project", "group", "user", "account", "prefix", "suffix", "key"):
             path = path.replace(f"{{{part}:str}}", "none")

@@ -113,6 +113,7 @@ NEEDS: dict[Scope | None, set[str]] = {
         "remove_object_retention",
         "keep_object",
         "begin_job",
+        "announce_events",
         "end_job",
         "register_object",
         "register_objects",
@@ -230,6 +231,8 @@ NEEDS: dict[Scope | None, set[str]] = {
         "notify_seaweedfs",
         "notify_eventbridge",
         "notify_sns",
+        "list_event_types",
+        "read_event_type",
     },
 }
 

@@ -254,6 +254,7 @@ QUESTIONS: dict[str, Callable[[World], Ask]] = {
                 "/api/vocabularies/ml-tasks/proposals",
                 "/api/concepts?uri=urn:x-catalog:ml-tasks:image-segmentation",
                 "/api/kinds",
+                "/api/event-types",
             ]
         )
     ),

@@ -42,7 +42,10 @@ AT_ONCE = 4
 # What the index answers is compared in tests/search; of whole results the database has the last word.
 OF_THE_INDEX = {"search", "suggest", "search_facet", "explain_search", "list_similar"}
 # These tell of the process, of schemas and of everybody's terms.
-NOTHING_HIDDEN = {"read_liveness", "read_readiness", "read_kind", "list_concepts", "read_vocabulary", "list_fields"}
+NOTHING_HIDDEN = {
+    *("read_liveness", "read_readiness", "read_kind", "read_event_type"),
+    *("list_concepts", "read_vocabulary", "list_fields"),
+}
 EVERYTHING = Audience(frozenset(), everything=True)
 
 

@@ -32,6 +32,7 @@ from catalog.api import (
     curation,
     dois,
     event_tokens,
+    events,
     exports,
     fields,
     files,
@@ -139,6 +140,7 @@ ROUTES: list[HTTPRouteHandler] = [
     *vocabularies.ROUTES,
     *proposals.ROUTES,
     *notifications.ROUTES,
+    *events.ROUTES,
     *operations.ROUTES,
     *problems.ROUTES,
 ]

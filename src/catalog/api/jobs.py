@@ -9,7 +9,6 @@ from litestar import Response
 from litestar.handlers import HTTPRouteHandler
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from catalog.access.callers import PrincipalKind
 from catalog.access.principals import Caller
 from catalog.access.scopes import Scope
 from catalog.api import contract, files, links, objects, requests, shapes, written
@@ -33,8 +32,6 @@ LIMIT_DEFAULT = 20
 LIMIT_MAX = 100
 FILES_DEFAULT = 100
 FILES_LIMIT_MAX = files.PAGE_FILES_MAX
-# RFC 6761, section 6.4: no mail reaches it.
-NOBODYS_MAIL = "nobody@jobs.invalid"
 NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -203,22 +200,18 @@ async def _there(engines: Engines, draft: JobDraft, caller: Caller) -> JobView |
 
 
 def _described(draft: JobDraft, caller: Caller) -> dict[str, Any]:
-    """Return the description of a job's object; what was not said is told of the caller."""
-    creators = [one.model_dump(mode="json", exclude_none=True) for one in draft.creators or []]
-    itself = {"type": "person" if caller.kind is PrincipalKind.USER else "organization", "name": caller.name}
-    contact = {"name": caller.name, "email": NOBODYS_MAIL}
     said = {"program": draft.program, "site": draft.site}
-    return {
-        "kind": running.KIND,
-        "project": draft.project,
-        "name": draft.key,
-        "title": draft.title or draft.key,
-        "description": draft.description,
-        "creators": creators or [itself],
-        "contact": contact if draft.contact is None else draft.contact.model_dump(mode="json"),
-        "visibility": draft.visibility,
-        "metadata": {name: value for name, value in said.items() if value is not None},
-    }
+    return running.described(
+        draft.project,
+        draft.key,
+        caller=caller,
+        title=draft.title,
+        description=draft.description,
+        creators=[one.model_dump(mode="json", exclude_none=True) for one in draft.creators or []],
+        contact=None if draft.contact is None else draft.contact.model_dump(mode="json"),
+        visibility=draft.visibility,
+        metadata={name: value for name, value in said.items() if value is not None},
+    )
 
 
 @operation(

@@ -16,6 +16,7 @@ from catalog.cli import (
     access,
     accounts,
     agreeing,
+    announcing,
     backends,
     backing_up,
     completion,
@@ -82,6 +83,7 @@ linting.register(app)
 moving.register(app)
 jobs.register(app)
 credentials.register(app)
+announcing.register(app)
 publishing.register(app)
 tracing.register(app)
 recording.register(app)

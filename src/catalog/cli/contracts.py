@@ -1,4 +1,4 @@
-"""The checked-in contract: the OpenAPI document and the kinds' JSON Schemas, as files."""
+"""The checked-in contract: the OpenAPI document and the JSON Schemas of kinds and events, as files."""
 
 import json
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from catalog.api.app import contract_document
+from catalog.events import shapes as events
 from catalog.objects import kinds, validation
 
 DOCUMENT = "catalog.json"
@@ -14,11 +15,12 @@ DOCUMENT = "catalog.json"
 def files() -> dict[str, str]:
     """Return every file of the contract by its name below the folder."""
     schemas = {f"kinds/{name}.json": validation.schema_of(kind) for name, kind in kinds.known().items()}
+    schemas |= {f"events/{name}.json": events.schema_of(name) for name in events.TYPES}
     return {DOCUMENT: _text(contract_document())} | {name: _text(schema) for name, schema in schemas.items()}
 
 
 def write(folder: Path, wanted: Mapping[str, str]) -> None:
-    """Make the folder hold these files, and no other schema of a kind."""
+    """Make the folder hold these files, and no other schema."""
     for name, text in wanted.items():
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -34,7 +36,8 @@ def stale(folder: Path, wanted: Mapping[str, str]) -> list[str]:
 
 
 def _left_over(folder: Path, wanted: Mapping[str, str]) -> list[Path]:
-    return [file for file in (folder / "kinds").glob("*.json") if file.relative_to(folder).as_posix() not in wanted]
+    there = [file for room in ("kinds", "events") for file in (folder / room).glob("*.json")]
+    return [file for file in there if file.relative_to(folder).as_posix() not in wanted]
 
 
 def _read(file: Path) -> str | None:

@@ -256,6 +256,10 @@ EXAMPLES = MappingProxyType(
         ),
         "backend remove": ("catalog backend remove lab 01a1fd1f-74a6-76f6-8383-4ced501143c7",),
         "adopt": ("catalog adopt lab/soil/training-dataset/plot-7 01a1fd1f-74a6-76f6-8383-4ced501143c7=calls/all.csv",),
+        "announce": (
+            "catalog announce lab/soil/source/2026/a.csv lab/soil/source/2026/b.csv",
+            "catalog announce --event events.json",
+        ),
         "backend scan": ("catalog backend scan 01a1fd1f-74a6-76f6-8383-4ced501143c7 --wait",),
         "backend scans": ("catalog backend scans default",),
         "backend files": ("catalog backend files lab --stage source",),
@@ -308,6 +312,7 @@ SEE_ALSO = MappingProxyType(
         "push": ("pull", "job show", "job end", "put"),
         "pull": ("push", "job show", "get"),
         "credentials": ("put", "get"),
+        "announce": ("credentials", "backend scan", "push"),
         "publish": ("versions", "doi mint", "withdraw"),
         "versions": ("publish", "compare"),
         "compare": ("versions", "history"),

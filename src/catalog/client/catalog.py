@@ -10,6 +10,7 @@ from catalog.client.connection import Awaiting, Blocking
 from catalog.client.credentials import StoreCredentials
 from catalog.client.curation import Curation
 from catalog.client.dois import Dois
+from catalog.client.events import Events
 from catalog.client.exports import Exports
 from catalog.client.files import Files
 from catalog.client.inventory import Inventory
@@ -89,6 +90,11 @@ class Everything(Searching[C], Exports[C], Objects[C], Files[C], Exchanging[C], 
     def inventory(self) -> Inventory[C]:
         """What stores really hold."""
         return Inventory(self._wire)
+
+    @property
+    def events(self) -> Events[C]:
+        """What has arrived, announced."""
+        return Events(self._wire)
 
     @property
     def relocations(self) -> Relocations[C]:

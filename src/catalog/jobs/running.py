@@ -1,12 +1,14 @@
 """What happens to a job: it is opened, and it ends. Every verb runs in the caller's transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 
+from catalog.access.callers import PrincipalKind
 from catalog.access.principals import Caller
 from catalog.errors import Conflict
 from catalog.jobs import reading
@@ -16,6 +18,8 @@ from catalog.objects import changing, kinds, validation, verbs
 from catalog.objects.uploads import Placement
 
 KIND = "job"
+# RFC 6761, section 6.4: no mail reaches it.
+NOBODYS_MAIL = "nobody@jobs.invalid"
 
 _jobs = SQLModel.metadata.tables["job"]
 
@@ -26,6 +30,33 @@ class OtherwiseEnded(Conflict):
 
 class FilesAwaited(Conflict):
     """Files of the job have not arrived."""
+
+
+def described(
+    project: str,
+    key: str,
+    *,
+    caller: Caller,
+    title: str | None = None,
+    description: str = "",
+    creators: Sequence[Mapping[str, Any]] = (),
+    contact: Mapping[str, Any] | None = None,
+    visibility: str = "private",
+    metadata: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Return the description of a job's object; what is not said is told of the caller."""
+    itself = {"type": "person" if caller.kind is PrincipalKind.USER else "organization", "name": caller.name}
+    return {
+        "kind": KIND,
+        "project": project,
+        "name": key,
+        "title": title or key,
+        "description": description,
+        "creators": list(creators) or [itself],
+        "contact": contact or {"name": caller.name, "email": NOBODYS_MAIL},
+        "visibility": visibility,
+        "metadata": dict(metadata),
+    }
 
 
 async def begin(session: AsyncSession, description: dict[str, Any], *, caller: Caller, placement: Placement) -> JobView:
