@@ -195,6 +195,7 @@ OTHERS: dict[str, set[str]] = {
             "delete_backend",
             "check_backend",
             "renew_event_token",
+            "set_backend_notification",
             "revoke_event_token",
             "read_backend_health",
             "read_notices",

@@ -186,6 +186,7 @@ NEEDS: dict[Scope | None, set[str]] = {
         "delete_backend",
         "check_backend",
         "renew_event_token",
+        "set_backend_notification",
         "revoke_event_token",
         "check_store",
         "choose_notices",

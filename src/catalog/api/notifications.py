@@ -6,7 +6,7 @@ organization has a token of its own, and is heard of its own keys alone.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -23,7 +23,7 @@ from catalog.engines import Engines
 from catalog.errors import Forbidden, Invalid, Unauthenticated
 from catalog.objects import uploads
 from catalog.storage import backends, event_tokens, unreadable
-from catalog.storage.backends import Backend
+from catalog.storage.backends import Backend, Use
 from catalog.storage.dialects import eventbridge, s3, seaweedfs, sns
 from catalog.storage.dialects.noticed import Noticed, UnreadableNotification
 from catalog.storage.keys import OWN, PROBES
@@ -174,8 +174,11 @@ async def _keep(request: AnyRequest, heard: _Heard, backend: Backend | None) -> 
         async with engines.database.transaction() as session:
             if heard.reason is not None:
                 await unreadable.keep(session, dialect=heard.dialect, reason=heard.reason, body=heard.body)
-            # Of other buckets only what a ticket of ours was for, whichever store speaks: a hint does no harm.
-            ours += await uploads.awaited_elsewhere(session, [uploads.location_of(one)[1:] for one in others])
+            # Of other buckets what a ticket of ours was for, and what lies in a backend for data, whichever store
+            # speaks: one server may have the buckets of several, and a hint does no harm.
+            places = [uploads.location_of(one)[1:] for one in others]
+            ours += await uploads.awaited_elsewhere(session, places)
+            ours += _lying_in(await backends.holding(session, {bucket for bucket, _ in places}), places)
     await engines.notes.put(uploads.KEY, ours)
     return Response(b"", status_code=204)
 
@@ -193,9 +196,22 @@ async def _queue_of(engines: Engines, backend: Backend, told: Sequence[Noticed],
         raise Forbidden(f"This token is for keys of bucket {place.bucket} alone; give each store the token of its own.")
     # The bucket may tell of all that lies in it: what is beside the prefix is passed over.
     within = [(bucket, key) for bucket, key in mine if key.startswith(place.within)]
-    async with engines.database.transaction() as session:
-        awaited = await uploads.awaited_elsewhere(session, within, backend=str(backend.id))
-    await engines.notes.put(uploads.KEY, awaited)
+    if Use.DATA in backend.uses:
+        looks = _lying_in([backend], within)
+    else:
+        async with engines.database.transaction() as session:
+            looks = await uploads.awaited_elsewhere(session, within, backend=str(backend.id))
+    await engines.notes.put(uploads.KEY, looks)
+
+
+def _lying_in(held: Sequence[Backend], places: Collection[tuple[str, str]]) -> list[str]:
+    """Return where to look for keys that lie within these backends."""
+    return [
+        uploads.subject_of(str(backend.id), bucket, key)
+        for backend in held
+        for bucket, key in places
+        if bucket == backend.place.bucket and key.startswith(backend.place.within)
+    ]
 
 
 def _subject(noticed: Noticed) -> str:

@@ -254,6 +254,10 @@ EXAMPLES = MappingProxyType(
             "catalog backend event-token lab 01a1fd1f-74a6-76f6-8383-4ced501143c7 --into events.txt",
             "catalog backend event-token lab 01a1fd1f-74a6-76f6-8383-4ced501143c7 --revoke",
         ),
+        "backend events": (
+            "catalog backend events lab 01a1fd1f-74a6-76f6-8383-4ced501143c7 --dialect seaweedfs",
+            "catalog backend events lab 01a1fd1f-74a6-76f6-8383-4ced501143c7 --target arn:minio:sqs::CATALOG:webhook",
+        ),
         "backend remove": ("catalog backend remove lab 01a1fd1f-74a6-76f6-8383-4ced501143c7",),
         "adopt": ("catalog adopt lab/soil/training-dataset/plot-7 01a1fd1f-74a6-76f6-8383-4ced501143c7=calls/all.csv",),
         "announce": (

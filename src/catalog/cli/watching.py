@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from catalog.cli import output, saving, tokens
+from catalog.cli import eventing, output, saving, tokens
 from catalog.cli.access import Json
 from catalog.cli.backends import BackendId, Organization, abilities, asked, shown
 from catalog.cli.output import Invocation
@@ -25,6 +25,7 @@ def register(backends: typer.Typer) -> None:
     backends.command("history")(backend_history)
     backends.command("notify")(notify)
     backends.command("event-token")(event_token)
+    backends.command("events")(eventing.backend_events)
     backends.command("capacity")(backend_capacity)
 
 

@@ -230,6 +230,12 @@ class Backends(Room[C]):
         return Call("POST", f"{_backend(organization, backend_id)}/event-token", body=body)
 
     @request
+    def tell(self, organization: str, backend_id: str, target: str, *, replace: bool = False) -> Call[None]:
+        """Have the bucket of a store tell a target of its keys; `replace`: although it tells somebody else."""
+        body = {"target": target, "replace": replace}
+        return Call("PUT", f"{_backend(organization, backend_id)}/notification", body=body, read=nothing)
+
+    @request
     def revoke_event_token(self, organization: str, backend_id: str) -> Call[None]:
         """End the token with which a store tells of its keys, at once."""
         return Call("DELETE", f"{_backend(organization, backend_id)}/event-token", read=nothing)

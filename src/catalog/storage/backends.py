@@ -4,7 +4,7 @@ Runs in the caller's transaction, and no network call happens here: whether a st
 catalog's own store is a backend too, called `default`; it has no row.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -302,6 +302,20 @@ async def of(session: AsyncSession, organization: str) -> list[Backend]:
     mine = sa.and_(_backends.c.organization == organization, _backends.c.detached_at.is_(None))
     rows = await session.execute(_selected().where(mine).order_by(_backends.c.name))
     return [_backend(row) for row in rows]
+
+
+async def note_target(session: AsyncSession, backend: Backend, target: str, *, caller: Caller) -> None:
+    """Write down whom the bucket of a backend tells of its keys from now on."""
+    subject, told = f"backend:{backend.id}", {"target": target}
+    await audit.note(session, caller.actor, "set notification", subject, scope=backend.organization, after=told)
+
+
+async def holding(session: AsyncSession, buckets: Collection[str]) -> list[Backend]:
+    """Return the backends for data that lie in one of these buckets, whichever endpoint that is at."""
+    if not buckets:
+        return []
+    there = (_backends.c.bucket.in_(list(buckets)), _backends.c.data, _backends.c.detached_at.is_(None))
+    return [_backend(row) for row in await session.execute(_selected().where(*there))]
 
 
 async def everywhere(session: AsyncSession) -> list[Backend]:

@@ -341,6 +341,14 @@ class Store:
             is_told = httpx2.codes.is_success(response.status_code)
             return await _whole(response, SETTING_BYTES_MAX) if is_told else None
 
+    async def change_setting(self, name: str, content: bytes) -> bool:
+        """Set a setting of the bucket; whether the store took it. Raises StoreRefused where the keys may not."""
+        headers = {"content-md5": base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()}
+        async with self._request(
+            "PUT", "", query={name: ""}, headers=headers, content=content, also=_DECLINED
+        ) as response:
+            return httpx2.codes.is_success(response.status_code)
+
     async def remove(self, key: str, version_id: str | None = None) -> str | None:
         """Remove the object; with versions on and no `version_id`, it is only hidden. Nothing there is fine.
 

@@ -1,0 +1,42 @@
+"""`backend events`: what a store needs is printed, whole and without a secret, and changes nothing."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from catalog.cli.eventing import Dialect
+from catalog.client import Catalog as Client
+from catalog.storage.targets import told_by
+from tests.api.brought import server
+from tests.cli.conftest import Catalog
+from tests.conftest import Live
+
+
+@pytest.fixture
+async def backend(catalog: Catalog, live: Live, engines_ready: dict[str, Any]) -> Any:
+    """A store of an organization, with its organization."""
+    minio = server(engines_ready, "minio")
+    organization = f"o{uuid4().hex[:10]}"
+    assert catalog("organization", "create", organization, by="admin").code == 0
+    async with minio.bucket() as store:
+        with Client(live.url, live.tokens["admin"]) as client:
+            made = client.backends.create(organization, minio.wanted(store))
+        yield organization, made, store
+
+
+@pytest.mark.parametrize("dialect", Dialect)
+async def test_the_steps_name_the_catalog_the_bucket_and_no_secret(
+    catalog: Catalog, live: Live, backend: Any, dialect: Dialect
+) -> None:
+    organization, made, store = backend
+    told = catalog("backend", "events", organization, made["id"], "--dialect", dialect.value, "--json", by="admin")
+
+    assert told.code == 0, told.err
+    steps = told.json["steps"]
+    assert live.url.rstrip("/") + "/api/notifications/" in steps
+    assert ("TOKEN" in steps or dialect is Dialect.SNS, "cat_" in steps) == (True, False)
+    assert made["bucket"] in steps or dialect in {Dialect.CEPH, Dialect.SNS}
+    # Every word that had to be filled in was.
+    assert [word for word in ("{url}", "{bucket}", "{backend}", "{organization}", "{name}") if word in steps] == []
+    assert told_by(await store.setting("notification") or b"") == set()
