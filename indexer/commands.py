@@ -12,7 +12,7 @@ from catalog import logs
 from catalog.engines import Engines, opened
 from catalog.errors import CatalogError
 from catalog.settings import Settings
-from indexer import loop
+from indexer import loop, streams
 
 app = typer.Typer(
     name="catalog-indexer",
@@ -28,10 +28,19 @@ def run() -> None:
     """Work until interrupted or terminated."""
 
     async def until_stopped(engines: Engines) -> None:
+        events = Settings.from_environment().events
+        if events is not None:
+            streams.must_be_installed()
         stop = asyncio.Event()
         for sign in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(sign, stop.set)
-        await loop.run(engines, stop)
+        async with asyncio.TaskGroup() as working:
+            if events is not None:
+                working.create_task(streams.run(engines, events, stop), name="streams")
+            try:
+                await loop.run(engines, stop)
+            finally:
+                stop.set()
 
     _with_engines(until_stopped)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -106,6 +106,13 @@ def _topics(value: object) -> object:
     return tuple({"arn": arn.strip(), "backend": backend.strip() or "default"} for arn, _, backend in pairs)
 
 
+def _events_url(value: SecretStr) -> SecretStr:
+    if re.fullmatch(r"(nats|tls)://[!-~]{1,1000}", value.get_secret_value()) is None:
+        raise ValueError("an address as nats://host:port, or tls://host:port")
+    return value
+
+
+EventsUrl = Annotated[SecretStr, AfterValidator(_events_url)]
 Topics = Annotated[tuple[Topic, ...], NoDecode, BeforeValidator(_topics)]
 
 
@@ -173,6 +180,13 @@ TOGETHER = {
     "an account for mail needs both": ("smtp_user", "smtp_password"),
     "an OpenID provider needs both": ("oidc_issuer", "oidc_audience"),
 }
+
+
+class Events(NamedTuple):
+    """A stream of events: the server's address, which may hold a password, and what is subscribed to."""
+
+    url: str
+    subject: str
 
 
 class Settings(BaseSettings):
@@ -295,6 +309,17 @@ class Settings(BaseSettings):
         ge=1,
         le=10_000_000,
         description="How many events of a store of an organization one process of the API takes in a minute.",
+    )
+    events_url: EventsUrl | None = Field(
+        default=None,
+        repr=False,
+        description="A NATS server with JetStream, nats://user:password@host:port, whose stream tells of keys too.",
+    )
+    events_subject: str = Field(
+        default="catalog.events",
+        pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$",
+        max_length=200,
+        description="The subject of that stream.",
     )
     sns_topics: Topics = Field(
         default=(),
@@ -484,6 +509,12 @@ class Settings(BaseSettings):
         le=timedelta(days=7),
         description="How long somebody stays logged in to the pages.",
     )
+
+    @property
+    def events(self) -> Events | None:
+        """The stream of events, if there is one."""
+        url = self.events_url
+        return None if url is None else Events(url.get_secret_value(), self.events_subject)
 
     @property
     def store_link_url(self) -> HttpUrl:

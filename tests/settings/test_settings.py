@@ -144,6 +144,8 @@ def test_what_must_be_said_is_enough_and_the_rest_has_defaults(say: Say) -> None
         "outside_networks": (),
         "alert_networks": (),
         "sns_topics": (),
+        "events_url": None,
+        "events_subject": "catalog.events",
         "smtp_host": None,
         "smtp_port": 587,
         "smtp_security": "starttls",
@@ -219,9 +221,19 @@ def test_topics_are_named_with_the_backend_that_they_speak_for(say: Say) -> None
     assert Settings.from_environment().sns_topics == (Topic(ARN, "default"), Topic(f"{ARN}.fifo", BACKEND))
 
 
+def test_a_stream_is_an_address_and_a_subject_and_its_password_is_not_shown(say: Say) -> None:
+    say(**REQUIRED, EVENTS_URL="nats://catalog:s3cret-of-the-stream@host:4222", EVENTS_SUBJECT="buckets.catalog")
+
+    found = Settings.from_environment()
+    assert found.events == ("nats://catalog:s3cret-of-the-stream@host:4222", "buckets.catalog")
+    assert "s3cret" not in repr(found)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("EVENTS_URL", "amqp://host:5672"),
+        ("EVENTS_SUBJECT", "buckets.>"),
         ("SNS_TOPICS", "ours"),
         ("SNS_TOPICS", ARN.replace("sns", "sqs")),
         ("SNS_TOPICS", f"{ARN}=lab"),
@@ -434,6 +446,7 @@ def test_the_secrets_are_these() -> None:
         "store_secret_key",
         "key_vault_token",
         "notification_token",
+        "events_url",
         "cursor_key",
         "first_admin_token",
         "smtp_password",

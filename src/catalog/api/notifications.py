@@ -6,7 +6,7 @@ organization has a token of its own, and is heard of its own keys alone.
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -21,17 +21,14 @@ from catalog.api.requests import AnyRequest
 from catalog.database import now
 from catalog.engines import Engines
 from catalog.errors import Forbidden, Invalid, Unauthenticated
-from catalog.objects import uploads
-from catalog.storage import backends, event_tokens, unreadable
+from catalog.objects import hearing, uploads
+from catalog.storage import backends, event_tokens
 from catalog.storage.backends import Backend, Use
 from catalog.storage.dialects import eventbridge, s3, seaweedfs, sns
 from catalog.storage.dialects.noticed import Noticed, UnreadableNotification
-from catalog.storage.keys import OWN, PROBES
+from catalog.storage.keys import OWN
 
 log = structlog.get_logger("catalog.notifications")
-
-# Longer than any key we ever hand out; what does not fit an index row cannot be ours either.
-SUBJECT_BYTES_MAX = 2_000
 
 
 def _promise(dialect: str, shape: str) -> Operation:
@@ -107,7 +104,7 @@ async def notify_sns(request: AnyRequest) -> Response[bytes]:
     backend = None if speaking_for == OWN else await _brought(request, speaking_for)
     if backend is not None:
         _events(request).must_have_some(str(backend.id), now=time.monotonic())
-    heard = _heard("sns", envelope.message.encode(errors="replace"), lambda: sns.parse(envelope))
+    heard = hearing.read("sns", envelope.message.encode(errors="replace"), lambda: sns.parse(envelope))
     return await _keep(request, heard, backend)
 
 
@@ -128,58 +125,24 @@ class Dialect:
     bytes_max: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Heard:
-    """What a body told; `reason` where not all of it could be read."""
-
-    dialect: str
-    body: bytes
-    told: Sequence[Noticed] = ()
-    reason: str | None = None
-
-
-def _heard(dialect: str, body: bytes, parse: Callable[[], list[Noticed]]) -> _Heard:
-    try:
-        return _Heard(dialect, body, parse())
-    except UnreadableNotification as fault:
-        return _Heard(dialect, body, fault.beside, fault.detail)
-
-
 async def _take(request: AnyRequest, dialect: Dialect) -> Response[bytes]:
     backend = await _speaking(request)
     body = await requests.beginning(request, dialect.bytes_max)
     if len(body) > dialect.bytes_max:
-        heard = _Heard(dialect.name, body, reason=f"The body has more than {dialect.bytes_max:,} bytes.")
+        heard = hearing.Heard(dialect.name, body, reason=f"The body has more than {dialect.bytes_max:,} bytes.")
     else:
-        heard = _heard(dialect.name, body, lambda: dialect.parse(body))
+        heard = hearing.read(dialect.name, body, lambda: dialect.parse(body))
     return await _keep(request, heard, backend)
 
 
-async def _keep(request: AnyRequest, heard: _Heard, backend: Backend | None) -> Response[bytes]:
+async def _keep(request: AnyRequest, heard: hearing.Heard, backend: Backend | None) -> Response[bytes]:
     """Queue what was heard, of the catalog's own store or of that of an organization."""
     engines = requests.engines(request)
     if backend is not None:
         _events(request).take(str(backend.id), max(len(heard.told), 1), now=time.monotonic())
         await _queue_of(engines, backend, heard.told, heard.reason)
         return Response(b"", status_code=204)
-    subjects = {_subject(noticed) for noticed in heard.told}
-    own = f"{OWN}/{engines.placement.bucket}/"
-    # What trying our own store brought is gone again, and nobody's.
-    within = f"{engines.placement.prefix}/" if engines.placement.prefix else ""
-    tried = f"{own}{within}{PROBES}/"
-    subjects = {subject for subject in subjects if not subject.startswith(tried)}
-    ours = [subject for subject in subjects if subject.startswith(own) and _fits(subject)]
-    others = [subject for subject in subjects if not subject.startswith(own) and _fits(subject)]
-    if heard.reason is not None or others:
-        async with engines.database.transaction() as session:
-            if heard.reason is not None:
-                await unreadable.keep(session, dialect=heard.dialect, reason=heard.reason, body=heard.body)
-            # Of other buckets what a ticket of ours was for, and what lies in a backend for data, whichever store
-            # speaks: one server may have the buckets of several, and a hint does no harm.
-            places = [uploads.location_of(one)[1:] for one in others]
-            ours += await uploads.awaited_elsewhere(session, places)
-            ours += _lying_in(await backends.holding(session, {bucket for bucket, _ in places}), places)
-    await engines.notes.put(uploads.KEY, ours)
+    await hearing.keep(engines.database, engines.notes, engines.placement, heard)
     return Response(b"", status_code=204)
 
 
@@ -197,29 +160,11 @@ async def _queue_of(engines: Engines, backend: Backend, told: Sequence[Noticed],
     # The bucket may tell of all that lies in it: what is beside the prefix is passed over.
     within = [(bucket, key) for bucket, key in mine if key.startswith(place.within)]
     if Use.DATA in backend.uses:
-        looks = _lying_in([backend], within)
+        looks = hearing.lying_in([backend], within)
     else:
         async with engines.database.transaction() as session:
             looks = await uploads.awaited_elsewhere(session, within, backend=str(backend.id))
     await engines.notes.put(uploads.KEY, looks)
-
-
-def _lying_in(held: Sequence[Backend], places: Collection[tuple[str, str]]) -> list[str]:
-    """Return where to look for keys that lie within these backends."""
-    return [
-        uploads.subject_of(str(backend.id), bucket, key)
-        for backend in held
-        for bucket, key in places
-        if bucket == backend.place.bucket and key.startswith(backend.place.within)
-    ]
-
-
-def _subject(noticed: Noticed) -> str:
-    return uploads.subject_of(OWN, noticed.bucket, noticed.key)
-
-
-def _fits(subject: str) -> bool:
-    return "\x00" not in subject and len(subject.encode(errors="replace")) <= SUBJECT_BYTES_MAX
 
 
 def _events(request: AnyRequest) -> Events:
