@@ -233,12 +233,12 @@ def test_how_stores_are_and_how_full_is_shown_and_told(
     nothing = catalog("backend", "change", organization, made, "--reserved", "none", "--json", by="admin").json
     assert nothing["reserved_gb"] is None
 
-    nobody = catalog("backend", "notify", organization, "--json", by="admin").json
+    nobody = catalog("backend", "alert", organization, "--json", by="admin").json
     assert (nobody["webhook"], nobody["mailed"]) == (None, [])
     scheme, inside = "https", "10.0.0.1"
-    refused = catalog("backend", "notify", organization, "--webhook", f"{scheme}://{inside}/hook", by="admin")
+    refused = catalog("backend", "alert", organization, "--webhook", f"{scheme}://{inside}/hook", by="admin")
     assert (refused.code, f"{inside} lies in a private network, where nothing is posted" in refused.err) == (2, True)
-    assert catalog("backend", "notify", organization, "--secret-into", tmp_path / "secret.txt", by="admin").code == 5
+    assert catalog("backend", "alert", organization, "--secret-into", tmp_path / "secret.txt", by="admin").code == 5
 
 
 @pytest.mark.req("MWM-SADD-72")

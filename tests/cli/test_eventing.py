@@ -1,4 +1,4 @@
-"""`backend events`: what a store needs is printed, whole and without a secret, and changes nothing."""
+"""`backend notify`: what a store needs is printed, whole and without a secret, and changes nothing."""
 
 from typing import Any
 from uuid import uuid4
@@ -30,7 +30,7 @@ async def test_the_steps_name_the_catalog_the_bucket_and_no_secret(
     catalog: Catalog, live: Live, backend: Any, dialect: Dialect
 ) -> None:
     organization, made, store = backend
-    told = catalog("backend", "events", organization, made["id"], "--dialect", dialect.value, "--json", by="admin")
+    told = catalog("backend", "notify", organization, made["id"], "--dialect", dialect.value, "--json", by="admin")
 
     assert told.code == 0, told.err
     steps = told.json["steps"]

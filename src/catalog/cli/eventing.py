@@ -1,4 +1,4 @@
-"""`catalog backend events`: how a store is told to tell the catalog of its keys, printed, or done over S3."""
+"""`catalog backend notify`: how a store is told to tell the catalog of its keys, printed, or done over S3."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -31,7 +31,7 @@ _WEBHOOK = """\
 # Events wait here while the catalog is away; without it they are lost.
 {name}_NOTIFY_WEBHOOK_QUEUE_DIR_CATALOG=/var/lib/{lower}/events
 # Then the bucket, by the catalog:
-#   catalog backend events {organization} {backend} --target arn:{lower}:sqs::CATALOG:webhook
+#   catalog backend notify {organization} {backend} --target arn:{lower}:sqs::CATALOG:webhook
 # or by the server's own client:
 #   mc event add ALIAS/{bucket} arn:{lower}:sqs::CATALOG:webhook --event put,delete --prefix "{prefix}"
 """
@@ -44,7 +44,7 @@ _STEPS = {
 aws --endpoint-url RGW sns create-topic --name catalog --attributes \\
   push-endpoint={url}/api/notifications/s3,persistent=true,verify-ssl=true,time_to_live=86400
 # Then the bucket:
-#   catalog backend events {organization} {backend} --target arn:aws:sns:default::catalog
+#   catalog backend notify {organization} {backend} --target arn:aws:sns:default::catalog
 """,
     Dialect.SEAWEEDFS: """\
 # notification.toml of the filer, beside filer.toml; TOKEN is the store's. What cannot be delivered is lost.
@@ -60,7 +60,7 @@ path_prefixes = ["/buckets/{bucket}"]
 aws sns subscribe --topic-arn TOPIC_ARN --protocol https --notification-endpoint {url}/api/notifications/sns
 aws sns set-topic-attributes --topic-arn TOPIC_ARN --attribute-name SignatureVersion --attribute-value 2
 # Then the bucket:
-#   catalog backend events {organization} {backend} --target TOPIC_ARN
+#   catalog backend notify {organization} {backend} --target TOPIC_ARN
 """,
     Dialect.EVENTBRIDGE: """\
 # A connection that sends the store's TOKEN, a destination, and a rule that leads there.
@@ -72,12 +72,12 @@ aws events put-rule --name catalog --event-pattern \\
   '{{"source": ["aws.s3"], "detail": {{"bucket": {{"name": ["{bucket}"]}}}}}}'
 aws events put-targets --rule catalog --targets Id=catalog,Arn=DESTINATION_ARN,RoleArn=ROLE_ARN
 # Then the bucket:
-#   catalog backend events {organization} {backend} --target eventbridge
+#   catalog backend notify {organization} {backend} --target eventbridge
 """,
 }
 
 
-def backend_events(
+def notify(
     context: typer.Context,
     organization: Organization,
     backend_id: BackendId,

@@ -246,17 +246,17 @@ EXAMPLES = MappingProxyType(
             "catalog backend history default --limit 5",
         ),
         "backend capacity": ("catalog backend capacity lab", "catalog backend capacity --json"),
-        "backend notify": (
-            "catalog backend notify lab --webhook https://lab.example.org/hooks/catalog --secret-into secret.txt",
-            "catalog backend notify lab --mail ana@example.org",
+        "backend alert": (
+            "catalog backend alert lab --webhook https://lab.example.org/hooks/catalog --secret-into secret.txt",
+            "catalog backend alert lab --mail ana@example.org",
         ),
         "backend event-token": (
             "catalog backend event-token lab 01a1fd1f-74a6-76f6-8383-4ced501143c7 --into events.txt",
             "catalog backend event-token lab 01a1fd1f-74a6-76f6-8383-4ced501143c7 --revoke",
         ),
-        "backend events": (
-            "catalog backend events lab 01a1fd1f-74a6-76f6-8383-4ced501143c7 --dialect seaweedfs",
-            "catalog backend events lab 01a1fd1f-74a6-76f6-8383-4ced501143c7 --target arn:minio:sqs::CATALOG:webhook",
+        "backend notify": (
+            "catalog backend notify lab 01a1fd1f-74a6-76f6-8383-4ced501143c7 --dialect seaweedfs",
+            "catalog backend notify lab 01a1fd1f-74a6-76f6-8383-4ced501143c7 --target arn:minio:sqs::CATALOG:webhook",
         ),
         "backend remove": ("catalog backend remove lab 01a1fd1f-74a6-76f6-8383-4ced501143c7",),
         "adopt": ("catalog adopt lab/soil/training-dataset/plot-7 01a1fd1f-74a6-76f6-8383-4ced501143c7=calls/all.csv",),

@@ -23,9 +23,9 @@ def register(backends: typer.Typer) -> None:
     backends.command("show")(show_backend)
     backends.command("check")(check_backend)
     backends.command("history")(backend_history)
-    backends.command("notify")(notify)
+    backends.command("alert")(alert)
     backends.command("event-token")(event_token)
-    backends.command("events")(eventing.backend_events)
+    backends.command("notify")(eventing.notify)
     backends.command("capacity")(backend_capacity)
 
 
@@ -178,7 +178,7 @@ def backend_history(
         output.say(f"it has failed since {found['suspected_since']}, which counts only if it goes on for some minutes")
 
 
-def notify(
+def alert(
     context: typer.Context,
     organization: Organization,
     *,
