@@ -1,6 +1,7 @@
 """Index objects: have them projected, write them with their versions, and judge every item's result."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from uuid import UUID
 
@@ -16,9 +17,10 @@ from catalog.objects.reading import Entry
 from catalog.quality import tables
 from catalog.quality.assessing import Report
 from catalog.queue import Claim
-from catalog.search.index import Outcome, Verdict, Written
+from catalog.search.index import Index, NoIndex, Outcome, Verdict, Written
 from catalog.search.vectors import EMBED
-from catalog.sync import projecting
+from catalog.sync import projecting, rebuilding
+from catalog.sync.rebuilding import Targets
 from indexer import embedding, handling
 
 log = structlog.get_logger("indexer.documents")
@@ -28,6 +30,8 @@ BATCH = 500
 # Longer than any lease and any request: nothing older than the tombstone can still be on its way.
 TOMBSTONE_KEPT = timedelta(days=7)
 PURGE = "purge"
+# Beside the index that is searched, a document is tried so often: some 15 seconds, for which the entry waits.
+BESIDE_ATTEMPTS_MAX = 5
 
 
 async def step(engines: Engines) -> int:
@@ -36,33 +40,85 @@ async def step(engines: Engines) -> int:
         claims = await queue.claim(session, changing.INDEX, most=BATCH)
         if not claims:
             return 0
+        # After the claims: who changes one of them from here on queues it anew, for whatever targets there are then.
+        targets = rebuilding.targets(engines.index, await rebuilding.latest(session))
         ids = list(filter(None, map(handling.id_of, claims)))
         objects = await projecting.gathered(session, ids, prefix=engines.placement.prefix)
     made = projecting.projected(objects)
     outcomes = {one: Outcome(Verdict.REJECTED, reason) for one, reason in made.unreadable.items()}
+    worn = {one for claim in claims if claim.attempts >= BESIDE_ATTEMPTS_MAX and (one := handling.id_of(claim))}
     try:
-        outcomes |= await _write(engines, made.documents)
+        written = await write(targets.live, made.documents)
+        outcomes |= written
+        lacking = await _write_beside(targets, made.documents, outcomes, worn)
     except CatalogError:
         # The engine is away or refuses us altogether: that says nothing of the documents.
         async with engines.database.transaction() as session:
             await queue.release(session, claims)
         raise
+    if lacking is not None and not await _give_up_beside(engines, targets, lacking):
+        # It has become the one that is searched meanwhile, and is judged as such the next time.
+        outcomes |= dict.fromkeys(written, Outcome(Verdict.RETRY, lacking))
     await _conclude(engines, claims, objects.entries, outcomes, made.reports)
     return len(claims)
 
 
-async def _write(engines: Engines, documents: Sequence[Written]) -> dict[UUID, Outcome]:
+async def _write_beside(
+    targets: Targets, documents: Sequence[Written], outcomes: dict[UUID, Outcome], worn: Collection[UUID]
+) -> str | None:
+    """Write documents to the second target, and put down what is to be tried again for its sake alone.
+
+    Returns why the second target has to be given up, if it has. The first has what it is to have either way.
+    """
+    if targets.beside is None:
+        return None
+    try:
+        written = await write(targets.beside, documents)
+    except NoIndex:
+        return "The index is gone."
+    except CatalogError as fault:
+        written = dict.fromkeys((one.id for one in documents), Outcome(Verdict.RETRY, fault.detail))
+    lacking = None
+    for one, beside in written.items():
+        outcomes[one], wrong = _both(outcomes[one], beside, foreign=targets.foreign, worn=one in worn)
+        lacking = lacking or (wrong and f"Object {one}: {wrong}")
+    return lacking
+
+
+def _both(live: Outcome, beside: Outcome, *, foreign: bool, worn: bool) -> tuple[Outcome, str | None]:
+    """Return what became of a document that goes to two indices, and why the second is no good, if it is none."""
+    if live.verdict is Verdict.RETRY:
+        return live, None
+    if live.verdict is Verdict.REJECTED:
+        # An index of another mapping may be unable to hold what the new one can: searches go on finding what it has.
+        return (beside, None) if foreign and beside.verdict is not Verdict.REJECTED else (live, None)
+    if beside.verdict is Verdict.REJECTED or (beside.verdict is Verdict.RETRY and worn):
+        return live, beside.reason
+    return (beside, None) if beside.verdict is Verdict.RETRY else (live, None)
+
+
+async def _give_up_beside(engines: Engines, targets: Targets, why: str) -> bool:
+    if targets.rebuild is None or targets.beside is None:
+        return True
+    async with engines.database.transaction() as session:
+        given_up = await rebuilding.spoil(session, targets.rebuild, targets.beside.alias, why)
+    log.error("index no longer written", alias=targets.beside.alias, reason=why, given_up=given_up)
+    return given_up
+
+
+async def write(index: Index, documents: Sequence[Written]) -> dict[UUID, Outcome]:
+    """Write documents and return what became of each; raises CatalogError for a fault that is none of theirs."""
     if not documents:
         return {}
     try:
-        outcomes = await engines.index.write(documents)
+        outcomes = await index.write(documents)
     except CatalogError:
         raise
     except Exception as fault:
         # Nobody foresaw this. Halving finds the document that it is about, if it is about one.
         if len(documents) > 1:
             half = len(documents) // 2
-            return {**await _write(engines, documents[:half]), **await _write(engines, documents[half:])}
+            return {**await write(index, documents[:half]), **await write(index, documents[half:])}
         log.exception("write failed", object_id=str(documents[0].id))
         return {documents[0].id: Outcome(Verdict.RETRY, f"Writing the document failed: {_told(fault)}")}
     return dict(zip((document.id for document in documents), outcomes, strict=True))
@@ -118,9 +174,10 @@ async def purge_step(engines: Engines) -> int:
         if not claims:
             return 0
         ids = list(filter(None, map(handling.id_of, claims)))
+        targets = rebuilding.targets(engines.index, await rebuilding.latest(session))
         entries, labellings = await reading.read_for_index(session, ids), await naming.labellings(session, ids)
     outcomes = {
-        str(entry.id): await engines.index.purge(entry.id, projecting.version_of(entry, labellings.get(entry.id)))
+        str(entry.id): await _purge(targets, entry.id, projecting.version_of(entry, labellings.get(entry.id)))
         for entry in entries
     }
     async with engines.database.transaction() as session:
@@ -132,6 +189,16 @@ async def purge_step(engines: Engines) -> int:
             else:
                 await queue.finish(session, [claim])
     return len(claims)
+
+
+async def _purge(targets: Targets, object_id: UUID, version: int) -> Outcome:
+    outcome = await targets.live.purge(object_id, version)
+    if targets.beside is not None and outcome.verdict is not Verdict.RETRY:
+        # One that is gone has no tombstones either.
+        with suppress(NoIndex):
+            beside = await targets.beside.purge(object_id, version)
+            return beside if beside.verdict is Verdict.RETRY else outcome
+    return outcome
 
 
 def _told(fault: Exception) -> str:

@@ -20,9 +20,12 @@ from catalog.inventory import fixity as inventory_fixity
 from catalog.inventory import scanning
 from catalog.objects import changing, discovered, granting, relocations, remembering, uploads
 from catalog.retention import clock, leftovers
-from catalog.search import unfound, vectors
+from catalog.search import concrete, unfound, vectors
+from catalog.search.index import MappingChanged
 from catalog.storage import capacity, health
+from catalog.sync import rebuilding as rebuilt
 from catalog.sync import rounds
+from catalog.sync.rebuilding import WaitsForMigration
 from indexer import (
     agreeing,
     alerts,
@@ -36,6 +39,7 @@ from indexer import (
     notices,
     outside,
     probes,
+    rebuilding,
     relocating,
     retention,
     scans,
@@ -111,7 +115,7 @@ async def prepare(engines: Engines) -> None:
     created = False
     while True:
         try:
-            created = await engines.index.ensure() or created
+            created = await _ensure_index(engines) or created
             # Empty as well: whoever created it may have ended before it was queued that everything belongs there.
             if created or not await engines.index.count():
                 async with engines.database.transaction() as session:
@@ -125,11 +129,29 @@ async def prepare(engines: Engines) -> None:
             await fixity.prepare(engines)
             await probes.prepare(engines)
             await agreeing.prepare(engines)
-        except (Unavailable, sa.exc.SQLAlchemyError) as fault:
+        except (Unavailable, WaitsForMigration, sa.exc.SQLAlchemyError) as fault:
             log.warning("waiting for the engines", reason=_line(fault))
             await asyncio.sleep(AWAY_SECONDS)
         else:
             return
+
+
+async def _ensure_index(engines: Engines) -> bool:
+    """Make the index where there is none; return whether this call did. Raises Unavailable, WaitsForMigration."""
+    try:
+        if await concrete.behind(engines.index) is None:
+            async with engines.database.transaction() as session:
+                if await rebuilt.recover(session, engines.index):
+                    log.warning("index was gone", note="the one that was kept of the last rebuild is searched")
+        return await engines.index.ensure()
+    except MappingChanged as fault:
+        async with engines.database.transaction() as session:
+            served = await rebuilt.is_served(session, engines.index)
+        if not served:
+            # Before it has begun, no document of this version can be written anywhere.
+            await rebuilding.step(engines)
+            raise Unavailable(fault.detail) from fault
+        return False
 
 
 def lanes() -> tuple[Lane, ...]:
@@ -154,6 +176,7 @@ def lanes() -> tuple[Lane, ...]:
         Lane(hashes.step, discovered.HASH),
         Lane(fixity.step, inventory_fixity.FIXITY),
         Lane(agreeing.step, rounds.SYNC),
+        Lane(rebuilding.step, rebuilt.REBUILD),
         Lane(retention.step, clock.RETENTION),
         Lane(retention.leftover_step, leftovers.LEFTOVER),
         Lane(relocating.step, relocations.RELOCATE),

@@ -152,6 +152,11 @@ class Scene:
             {},
         )
 
+    async def entries_of(self, topic: str) -> list[tuple[str, bool, str | None]]:
+        """Return what is in the queue of a topic: subject, parked, reason."""
+        asked = "SELECT subject, parked_at IS NOT NULL, reason FROM queue WHERE topic = %(topic)s ORDER BY subject"
+        return await self.engines.database.rows(asked, {"topic": topic})
+
     async def wear_out(self) -> None:
         """Let everything in the queue have been tried as often as it may be, but once."""
         async with self.engines.database.transaction() as session:

@@ -261,7 +261,7 @@ async def test_a_write_block_of_the_engine_is_waited_out(scene: Scene) -> None:
 
     async def block(word: str) -> None:
         body = f'{{"index.blocks.write": {word}}}'.encode()
-        await scene.engines.index._told("PUT", "/_settings", body=body, seconds=10)  # noqa: SLF001 - an operator's act.
+        await scene.engines.index.told("PUT", "/_settings", body=body, seconds=10)
 
     await block("true")
     try:

@@ -157,7 +157,7 @@ class Twin:
         }
 
     async def _document(self, revision: int) -> dict[str, Any]:
-        answer = await self.scene.engines.index._told("GET", f"/_doc/{self.id}", seconds=10)  # noqa: SLF001 - as an auditor.
+        answer = await self.scene.engines.index.told("GET", f"/_doc/{self.id}", seconds=10)
         found = msgspec.json.decode(answer)
         # The index holds what the row says now, however many revisions that took.
         assert found["_version"] == found["_source"]["revision"] == revision

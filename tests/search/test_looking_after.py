@@ -74,8 +74,8 @@ async def test_an_index_of_another_mapping_is_refused_with_the_way_out(absent: I
     with pytest.raises(MappingChanged) as changed:
         await absent.ensure()
     assert changed.value.detail == (
-        f"Index '{absent.alias}-elsewhen' was made for mapping elsewhen, this version needs {MAPPING_VERSION}: remove"
-        " the index and start the indexer, which creates it anew and fills it from the database."
+        f"Index '{absent.alias}-elsewhen' was made for mapping elsewhen, this version needs {MAPPING_VERSION}: run"
+        " `catalog migrate`, which has it built anew beside this one."
     )
 
 
@@ -258,7 +258,7 @@ async def main():
             longest = max(longest, time.process_time() - began)
     watching = asyncio.create_task(watch())
     await asyncio.sleep(0.01)
-    await asyncio.gather(*(asyncio.wait_for(index._ask("GET", "/_count", seconds=5), 30) for _ in range(5)))
+    await asyncio.gather(*(asyncio.wait_for(index.ask("GET", "/_count", seconds=5), 30) for _ in range(5)))
     stop.set()
     await watching
     await index.close()

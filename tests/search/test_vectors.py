@@ -80,7 +80,7 @@ async def write(engines: Engines, objects: Sequence[Projection], waiting: set[UU
                 )
     # Quicker than another index.
     everything = {"params": {"refresh": "true"}, "body": b'{"query": {"match_all": {}}}', "seconds": 30}
-    await engines.index._told("POST", "/_delete_by_query", **everything)  # noqa: SLF001 - nothing else removes all.
+    await engines.index.told("POST", "/_delete_by_query", **everything)
     if objects:
         await put(engines.index, *objects)
 

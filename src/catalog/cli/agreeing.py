@@ -39,7 +39,7 @@ def diff(*, full: Full = False, home: HomeOption = None, json: Json = False) -> 
     """
 
     async def inside() -> "_Found":
-        async with _opened(home) as engines:
+        async with opened(home) as engines:
             return await _compared(engines.sides(full=full))
 
     with database_faults_explained():
@@ -69,7 +69,7 @@ def reconcile(
     from catalog.sync.comparing import Kind
 
     async def inside() -> "tuple[_Found, list[str], list[str], int]":
-        async with _opened(home) as engines:
+        async with opened(home) as engines:
             sides = engines.sides(full=full)
             found = await _compared(sides)
             extra = [one for one in found.differences.values() if one.kind is Kind.EXTRA]
@@ -133,11 +133,12 @@ class _Found:
 
 
 @asynccontextmanager
-async def _opened(home: Path | None) -> "AsyncIterator[Engines]":
-    from catalog.engines import opened
+async def opened(home: Path | None) -> "AsyncIterator[Engines]":
+    """Open the engines of the embedded stack in that folder, or those of the settings."""
+    from catalog import engines
 
-    async with opened(settings_of(home)) as engines:
-        yield engines
+    async with engines.opened(settings_of(home)) as there:
+        yield there
 
 
 async def _compared(sides: "Sides") -> _Found:

@@ -33,6 +33,7 @@ from catalog.cli import (
     operating,
     output,
     publishing,
+    rebuilding,
     recording,
     relocating,
     retention,
@@ -91,6 +92,7 @@ operating.register(app)
 agreeing.register(app)
 backing_up.register(app)
 backing_up.register(app)
+rebuilding.register(app)
 dois.register(app)
 showing.register(app)
 snapshots.register(app)

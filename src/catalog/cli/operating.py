@@ -104,6 +104,7 @@ def migrate() -> None:
     from catalog.objects import changing, schemes
     from catalog.search.index import MappingChanged
     from catalog.settings import Settings
+    from catalog.sync import rebuilding
 
     async def load_vocabularies(engines: Engines) -> None:
         async with engines.database.transaction() as session:
@@ -127,11 +128,15 @@ def migrate() -> None:
         output.say(f"bucket {engines.store.bucket}: ready")
         try:
             made = await engines.index.ensure()
-        except MappingChanged:
-            # The index is disposable: it is filled from the database whenever it has to be.
-            output.say(f"index {settings.search_index}: made by another version, so it is made anew")
-            await engines.index.drop()
-            made = await engines.index.ensure()
+        except MappingChanged as changed:
+            # Searches go on with it meanwhile.
+            async with engines.database.transaction() as session:
+                await rebuilding.begin_for_mapping(
+                    session, version=engines.index.shape.version, why=changed.detail.partition(":")[0] + "."
+                )
+            output.say(f"index {settings.search_index}: made by another version; the indexer builds it anew beside it")
+            output.say("  to watch: catalog reindex --status")
+            return
         if made:
             async with engines.database.transaction() as session:
                 await changing.index_everything(session)

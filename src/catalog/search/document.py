@@ -4,7 +4,7 @@ Pure. Knows nothing of the engine's client, nor where an entry comes from.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -107,6 +107,12 @@ def digest_of(document: Document) -> str:
     """Return the digest of what a document says, whether it is to be written or comes from the index."""
     said = {name: value for name, value in document.items() if name != "digest"}
     return hashlib.blake2b(_in_order(said), digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def within_fields(document: Document, fields: Collection[str]) -> Document:
+    """Return a document as an index can hold it that knows these fields alone: strict as it is, it refuses others."""
+    said = {name: value for name, value in document.items() if name in fields and name != "digest"}
+    return said | {"digest": digest_of(said)} if "digest" in fields else said
 
 
 def _said(entry: Projection) -> Document:

@@ -6,7 +6,7 @@ never repeats a write: the queue does that.
 
 import asyncio
 import importlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -19,7 +19,7 @@ import msgspec
 from catalog.errors import CatalogError, Fault, Invalid, Unavailable
 from catalog.search import answers, holding, query
 from catalog.search.answers import Found, Place
-from catalog.search.document import MAPPING_VERSION, Document, index_body
+from catalog.search.document import MAPPING_VERSION, Document, index_body, within_fields
 from catalog.search.holding import Held, Span
 from catalog.search.query import Question
 
@@ -54,6 +54,10 @@ class MappingChanged(CatalogError):
 
 class EngineSays(CatalogError):
     """The search engine refuses, for a reason that no caller can mend."""
+
+
+class NoIndex(Unavailable):
+    """There is no index behind the alias."""
 
 
 class Verdict(StrEnum):
@@ -148,12 +152,30 @@ STALE = Outcome(Verdict.STALE)
 class Index:
     """The documents behind one alias. Nothing is opened before the first call."""
 
-    def __init__(self, url: str, alias: str, refresh: timedelta = timedelta(seconds=1), shape: Shape = OBJECTS) -> None:
+    def __init__(
+        self,
+        url: str,
+        alias: str,
+        refresh: timedelta = timedelta(seconds=1),
+        shape: Shape = OBJECTS,
+        fields: Collection[str] | None = None,
+    ) -> None:
         self.alias = alias
-        self._shape = shape
-        self._url = url
-        self._refresh_interval = f"{max(1, round(refresh.total_seconds() * 1000))}ms"
-        self._opening: asyncio.Task[Connection] | None = None
+        self.shape = shape
+        self.refresh_interval = f"{max(1, round(refresh.total_seconds() * 1000))}ms"
+        self._url, self._refresh = url, refresh
+        # None: all that there are.
+        self._fields = None if fields is None else frozenset(fields)
+        self._line = _Line(url)
+
+    def beside(self, alias: str, fields: Collection[str] | None = None) -> "Index":
+        """Return another index of the same engine, reached as this one is and closed with it.
+
+        With fields, it was made for another mapping: of a document it is given these alone.
+        """
+        other = Index(self._url, alias, self._refresh, self.shape, fields)
+        other._line = self._line
+        return other
 
     # Reading
 
@@ -174,7 +196,7 @@ class Index:
         return answers.ids_from(await self._search(body))
 
     async def _search(self, body: Mapping[str, Any]) -> bytes:
-        status, answer = await self._ask(
+        status, answer = await self.ask(
             "POST",
             "/_search",
             params=_ASKING,
@@ -183,15 +205,15 @@ class Index:
         )
         if status == HTTPStatus.BAD_REQUEST:
             fault = Fault("/q", "The search engine cannot answer this question.", "Ask for fewer and shorter words.")
-            raise Invalid("The search engine refuses the question.", faults=[fault]) from EngineSays(_reason(answer))
+            raise Invalid("The search engine refuses the question.", faults=[fault]) from EngineSays(reason_of(answer))
         if status != HTTPStatus.OK:
-            self._refuse(status, answer)
+            self.refuse(status, answer)
         return answer
 
     async def count(self) -> int:
         """Return how many objects a search could find: tombstones do not count."""
         body = _encode({"query": {"bool": {"must_not": {"term": {"tombstone": True}}}}})
-        answer = await self._told("POST", "/_count", body=body, seconds=FIND_SECONDS_MAX)
+        answer = await self.told("POST", "/_count", body=body, seconds=FIND_SECONDS_MAX)
         return answers.read(_count_decoder, answer).count
 
     async def versions(self, ids: Sequence[UUID]) -> dict[UUID, int]:
@@ -199,7 +221,7 @@ class Index:
         if not ids:
             return {}
         body = _encode({"ids": ids})
-        answer = await self._told("POST", "/_mget", params={"_source": "false"}, body=body, seconds=FIND_SECONDS_MAX)
+        answer = await self.told("POST", "/_mget", params={"_source": "false"}, body=body, seconds=FIND_SECONDS_MAX)
         rows = answers.read(_rows_decoder, answer).docs
         return {UUID(row.id): row.version for row in rows if row.found}
 
@@ -208,7 +230,7 @@ class Index:
         if not ids:
             return []
         body = _encode({"ids": ids})
-        answer = await self._told("POST", "/_mget", params={"_source": "true"}, body=body, seconds=FIND_SECONDS_MAX)
+        answer = await self.told("POST", "/_mget", params={"_source": "true"}, body=body, seconds=FIND_SECONDS_MAX)
         return [row.source for row in answers.read(_rows_decoder, answer).docs if row.found]
 
     async def seen_revisions(self, ids: Sequence[UUID]) -> dict[UUID, int]:
@@ -229,7 +251,7 @@ class Index:
         """Return the documents known by these ids, searchable yet or not, tombstones too: never for an answer."""
         if not ids:
             return {}
-        answer = await self._told("POST", "/_mget", body=_encode({"ids": ids}), seconds=FIND_SECONDS_MAX)
+        answer = await self.told("POST", "/_mget", body=_encode({"ids": ids}), seconds=FIND_SECONDS_MAX)
         return holding.rows_from(answer)
 
     async def remove_held(self, documents: Sequence[Held]) -> list[Outcome]:
@@ -243,12 +265,12 @@ class Index:
 
         After Unavailable some may have been written: writing them again answers STALE.
         """
-        return await self._bulk([_line_of(document) for document in documents])
+        return await self._bulk([_line_of(document, self._fields) for document in documents])
 
     async def purge(self, object_id: UUID, revision: int) -> Outcome:
         """Remove a tombstone of this revision for good; a newer document stays (STALE)."""
         # Asked first: unlike a write, a removal with a version makes up the index it does not find.
-        await self._told("GET", "", target=f"_alias/{self.alias}", seconds=MANAGE_SECONDS_MAX)
+        await self.told("GET", "", target=f"_alias/{self.alias}", seconds=MANAGE_SECONDS_MAX)
         operation = {
             "delete": {"_id": object_id, "version": revision, "version_type": "external_gte"},
         }
@@ -263,7 +285,7 @@ class Index:
         return [outcomes[place] for place in range(len(lines))]
 
     async def _send(self, batch: Sequence[tuple[int, bytes]]) -> dict[int, Outcome]:
-        status, answer = await self._ask(
+        status, answer = await self.ask(
             "POST",
             "/_bulk",
             # Without `require_alias` a missing index would be made up by its first document, with a guessed mapping.
@@ -274,11 +296,11 @@ class Index:
         if status in {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}:
             # Refused as a whole: one of them is the reason. Halving finds it, and its neighbours are written.
             if len(batch) == 1:
-                return {batch[0][0]: Outcome(Verdict.REJECTED, _reason(answer) or f"HTTP {status}")}
+                return {batch[0][0]: Outcome(Verdict.REJECTED, reason_of(answer) or f"HTTP {status}")}
             half = len(batch) // 2
             return {**await self._send(batch[:half]), **await self._send(batch[half:])}
         if status != HTTPStatus.OK:
-            self._refuse(status, answer)
+            self.refuse(status, answer)
         told = answers.read(_bulk_decoder, answer)
         if not told.errors:
             return dict.fromkeys((place for place, _ in batch), WRITTEN)
@@ -308,29 +330,29 @@ class Index:
         standing = await self._standing()
         created = standing is None and await self._create()
         name, there = self._checked(standing or await self._standing() or {})
-        if there["settings"]["index"].get("refresh_interval") != self._refresh_interval:
+        if there["settings"]["index"].get("refresh_interval") != self.refresh_interval:
             # The operator's to choose, no part of the mapping: changed in place.
-            body = _encode({"index": {"refresh_interval": self._refresh_interval}})
-            await self._told("PUT", "/_settings", target=name, body=body, seconds=MANAGE_SECONDS_MAX)
+            body = _encode({"index": {"refresh_interval": self.refresh_interval}})
+            await self.told("PUT", "/_settings", target=name, body=body, seconds=MANAGE_SECONDS_MAX)
         return created
 
     async def _create(self) -> bool:
         # Named by its mapping: of processes that create at once, the engine hears one and refuses the others. The alias
         # comes with the index, so nobody meets one without the other.
-        name = f"{self.alias}-{self._shape.version}"
-        body = _encode(self._shape.body(refresh_interval=self._refresh_interval) | {"aliases": {self.alias: {}}})
-        status, answer = await self._ask("PUT", "", target=name, body=body, seconds=MANAGE_SECONDS_MAX)
-        if status != HTTPStatus.OK and "resource_already_exists_exception" not in _reason(answer):
-            self._refuse(status, answer)
+        name = f"{self.alias}-{self.shape.version}"
+        body = _encode(self.shape.body(refresh_interval=self.refresh_interval) | {"aliases": {self.alias: {}}})
+        status, answer = await self.ask("PUT", "", target=name, body=body, seconds=MANAGE_SECONDS_MAX)
+        if status != HTTPStatus.OK and "resource_already_exists_exception" not in reason_of(answer):
+            self.refuse(status, answer)
         return status == HTTPStatus.OK
 
     async def _standing(self) -> dict[str, dict[str, Any]] | None:
         """Return what stands behind the alias, by concrete name; None where there is nothing."""
-        status, answer = await self._ask("GET", "", seconds=MANAGE_SECONDS_MAX)
+        status, answer = await self.ask("GET", "", seconds=MANAGE_SECONDS_MAX)
         if status == HTTPStatus.NOT_FOUND:
             return None
         if status != HTTPStatus.OK:
-            self._refuse(status, answer)
+            self.refuse(status, answer)
         return answers.read(_standing_decoder, answer)
 
     def _checked(self, standing: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -346,66 +368,85 @@ class Index:
             raise CatalogError(f"The alias {self.alias!r} points to several indices: {', '.join(sorted(standing))}.")
         ((name, found),) = standing.items()
         version = found["mappings"].get("_meta", {}).get("version")
-        if version != self._shape.version:
+        if version != self.shape.version:
             raise MappingChanged(
-                f"Index {name!r} was made for mapping {version}, this version needs {self._shape.version}: remove the"
-                " index and start the indexer, which creates it anew and fills it from the database."
+                f"Index {name!r} was made for mapping {version}, this version needs {self.shape.version}: run"
+                " `catalog migrate`, which has it built anew beside this one."
             )
         return name, found
 
     async def refresh(self) -> None:
         """Make everything written so far searchable now."""
-        await self._told("POST", "/_refresh", seconds=MANAGE_SECONDS_MAX)
+        await self.told("POST", "/_refresh", seconds=MANAGE_SECONDS_MAX)
 
     async def drop(self) -> None:
         """Remove whatever stands behind the alias, for good."""
         for name in sorted(await self._standing() or {}):
-            await self._told("DELETE", "", target=name, seconds=MANAGE_SECONDS_MAX)
+            await self.told("DELETE", "", target=name, seconds=MANAGE_SECONDS_MAX)
 
     async def ping(self) -> None:
         """Return when searches can be answered; raises Unavailable otherwise."""
-        await self._told("GET", "/_count", params={"terminate_after": "1"}, seconds=PING_SECONDS_MAX)
+        await self.told("GET", "/_count", params={"terminate_after": "1"}, seconds=PING_SECONDS_MAX)
 
     async def close(self) -> None:
         """Close the connections; a later call opens them again."""
-        if self._opening is not None:
-            opening, self._opening = self._opening, None
-            await (await opening).close()
+        await self._line.close()
 
     # Talking
 
-    async def _ask(
+    async def ask(
         self,
         method: str,
         path: str,
         *,
-        seconds: float,
+        seconds: float = MANAGE_SECONDS_MAX,
         target: str | None = None,
         params: dict[str, Any] | None = None,
         body: bytes | None = None,
     ) -> tuple[int, bytes]:
-        if self._opening is None:
-            self._opening = asyncio.create_task(_opened(self._url))
-        connection = self._opening.result() if self._opening.done() else await asyncio.shield(self._opening)
-        return await connection.ask(method, f"/{target or self.alias}{path}", params=params, body=body, seconds=seconds)
+        """Return status and body of the engine's answer to a request of the alias, or of another target."""
+        place = self.alias if target is None else target
+        whole = f"/{place}{path}" if place else path
+        return await self._line.ask(method, whole, params=params, body=body, seconds=seconds)
 
-    async def _told(self, method: str, path: str, **how: Any) -> bytes:
-        status, answer = await self._ask(method, path, **how)
+    async def told(self, method: str, path: str, **how: Any) -> bytes:
+        """Return the body of what went well; raises NoIndex, Unavailable, EngineSays."""
+        status, answer = await self.ask(method, path, **how)
         if status != HTTPStatus.OK:
-            self._refuse(status, answer)
+            self.refuse(status, answer)
         return answer
 
-    def _refuse(self, status: int, answer: bytes) -> NoReturn:
+    def refuse(self, status: int, answer: bytes) -> NoReturn:
+        """Raise what a refusal means: NoIndex, Unavailable, EngineSays."""
         # The engine's own words are for the log: they name nodes, indices and parts of the question.
-        says = EngineSays(_reason(answer) or f"HTTP {status}")
+        says = EngineSays(reason_of(answer) or f"HTTP {status}")
         if status == HTTPStatus.NOT_FOUND:
             raise self._missing() from says
         if status in PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise Unavailable("The search engine cannot do this now.") from says
         raise says
 
-    def _missing(self) -> Unavailable:
-        return Unavailable(f"There is no search index {self.alias!r}: {REPAIR}.")
+    def _missing(self) -> NoIndex:
+        return NoIndex(f"There is no search index {self.alias!r}: {REPAIR}.")
+
+
+class _Line:
+    """The connections to one engine; nothing is opened before the first request."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._opening: asyncio.Task[Connection] | None = None
+
+    async def ask(self, method: str, path: str, **how: Any) -> tuple[int, bytes]:
+        if self._opening is None:
+            self._opening = asyncio.create_task(_opened(self._url))
+        connection = self._opening.result() if self._opening.done() else await asyncio.shield(self._opening)
+        return await connection.ask(method, path, **how)
+
+    async def close(self) -> None:
+        if self._opening is not None:
+            opening, self._opening = self._opening, None
+            await (await opening).close()
 
 
 async def _opened(url: str) -> "Connection":
@@ -415,12 +456,13 @@ async def _opened(url: str) -> "Connection":
     return connection
 
 
-def _line_of(written: Written) -> bytes | Outcome:
+def _line_of(written: Written, fields: Collection[str] | None) -> bytes | Outcome:
     operation = {
         "index": {"_id": written.id, "version": written.revision, "version_type": "external"},
     }
+    document = written.document if fields is None else within_fields(written.document, fields)
     try:
-        line = b"%b\n%b\n" % (_encode(operation), _encode(written.document))
+        line = b"%b\n%b\n" % (_encode(operation), _encode(document))
     except (TypeError, ValueError) as fault:
         return Outcome(Verdict.REJECTED, f"The document is not JSON: {fault}")
     if len(line) > BULK_BYTES_MAX:
@@ -443,7 +485,8 @@ def _batches(lines: Iterable[tuple[int, bytes]]) -> Iterator[list[tuple[int, byt
         yield batch
 
 
-def _reason(answer: bytes) -> str:
+def reason_of(answer: bytes) -> str:
+    """Return why the engine refuses, in its own words, if it says so."""
     try:
         return str(msgspec.json.decode(answer, type=_Refusal).error)
     except msgspec.DecodeError:

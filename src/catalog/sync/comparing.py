@@ -152,11 +152,17 @@ async def compare(sides: Sides, after: UUID | None) -> Compared:
                 raise
 
 
+async def ids_after(database: Database, after: UUID | None, most: int) -> list[UUID]:
+    """Return the next ids of the database in their order; raises Unavailable when it is away."""
+    rows = await _rows(database, _SLICE, {"after": after or _BEFORE_ALL, "most": most})
+    return [object_id for (object_id,) in rows]
+
+
 async def _compare(sides: Sides, after: UUID | None) -> Compared:
     most = sides.stride.objects
-    rows = await _rows(sides.database, _SLICE, {"after": after or _BEFORE_ALL, "most": most})
-    expected = await standing(sides.database, [str(object_id) for (object_id,) in rows])
-    last = rows[-1][0] if len(rows) == most else None
+    ids = await ids_after(sides.database, after, most)
+    expected = await standing(sides.database, [str(one) for one in ids])
+    last = ids[-1] if len(ids) == most else None
     wanted = await _projected(sides, list(expected)) if sides.full else {}
     span = Span(None if after is None else str(after), None if last is None else str(last))
     count, suspects, met = 0, set[str](), set[str]()
