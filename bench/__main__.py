@@ -41,7 +41,7 @@ async def run(folder: Path, objects: int, names: list[str]) -> list[Figure]:
             for name, bench in figures.BENCHES.items():
                 if name not in names:
                     continue
-                if name in {"B6", "ALERTS", "B13"} and indexer is None:
+                if name in {"B6", "ALERTS", "B13", "REBUILD"} and indexer is None:
                     indexer = stand.start("indexer", "run")
                 measured += await bench(stand)
         finally:

@@ -21,7 +21,7 @@ import psycopg
 import sqlalchemy as sa
 from uuid_utils.compat import uuid7
 
-from bench import agreement, alerts, exports, recovery, searches, sizes, transfers, writing
+from bench import agreement, alerts, exports, rebuilding, recovery, searches, sizes, transfers, writing
 from bench import stand as stands
 from bench.corpus import Corpus
 from bench.measure import Figure, Pair, figure, interleaved, median, quantile, timed
@@ -415,6 +415,7 @@ BENCHES = {
     "B12": recovery.crash_tax,
     # Before B6, which starts the indexer.
     "DIFF": agreement.by_hand,
+    "REBUILD": rebuilding.noticed,
     "B6": freshness,
     "VOCAB": vocabulary,
     "EXPORT": exports.whole_result,

@@ -4,7 +4,7 @@ import asyncio
 import json
 import signal
 from collections.abc import AsyncGenerator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,21 @@ class Site:
         """Let the first slice have ten objects."""
         async with self.engines.database.transaction() as session:
             await session.execute(sa.text("UPDATE rebuild SET stride = 10"))
+
+    @asynccontextmanager
+    async def always_slow(self) -> AsyncGenerator[None]:
+        """Let each slice have ten objects for the length of the block, whoever works."""
+        body = "BEGIN NEW.stride := 10; RETURN NEW; END"
+        async with self.engines.database.transaction() as session:
+            await session.execute(sa.text(f"CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS '{body}'"))
+            await session.execute(
+                sa.text("CREATE TRIGGER slow BEFORE UPDATE ON rebuild FOR EACH ROW EXECUTE FUNCTION slow()")
+            )
+        try:
+            yield
+        finally:
+            async with self.engines.database.transaction() as session:
+                await session.execute(sa.text("DROP FUNCTION slow CASCADE"))
 
     async def until(self, *states: State) -> Rebuild:
         """Take steps until it stands there."""
@@ -194,19 +209,19 @@ async def test_a_rebuild_whose_indexer_was_killed_at_half_is_gone_on_with_by_the
     there = project()
     await indexed(site.scene, OBJECTS, project=there)
     await site.begin()
-    await site.slowly()
-    first = start(quiet, tmp_path / "first.log")
-    try:
+    async with site.always_slow():
+        first = start(quiet, tmp_path / "first.log")
+        try:
 
-        async def half() -> bool:
-            one = await site.present()
-            return one.state == State.FILLING and one.filled > 20
+            async def half() -> bool:
+                one = await site.present()
+                return one.state == State.FILLING and one.filled > 20
 
-        await eventually(half, pause_max=0.02)
-        first.send_signal(signal.SIGKILL)
-    finally:
-        first.kill()
-        first.wait(10)
+            await eventually(half, seconds=60, pause_max=0.02)
+            first.send_signal(signal.SIGKILL)
+        finally:
+            first.kill()
+            first.wait(10)
     killed = await site.present()
     objects = (await site.engines.database.rows("SELECT count(*) FROM object", {}))[0][0]
     assert killed.state == State.FILLING
@@ -339,6 +354,22 @@ async def test_of_two_who_begin_at_once_one_does_and_two_who_work_at_it_do_not_f
     assert (await site.differing(kept.old), await site.differing(kept.new)) == ({}, {})
 
 
+async def test_a_swap_that_was_cut_short_is_done_again(site: Site) -> None:
+    ids = await indexed(site.scene, 3, project=project())
+    await site.begin()
+    swapping = await site.until(State.SWAPPING)
+    await concrete.swap(site.engines.index, str(swapping.new), instead_of=swapping.old)
+    # What is written in between goes to both, too.
+    await site.scene.revise(ids[0], title="Wind")
+    while await documents.step(site.engines):
+        pass
+
+    kept = await site.build()
+
+    assert (kept.state, await site.live()) == (State.KEPT, kept.new)
+    assert (await site.differing(kept.old), await site.differing(kept.new)) == ({}, {})
+
+
 async def test_a_rebuild_that_was_cancelled_leaves_nothing(site: Site) -> None:
     before = await site.live()
     await site.begin()
@@ -418,6 +449,42 @@ async def test_when_the_new_index_is_gone_after_the_swap_the_kept_one_is_searche
     assert (await site.live(), (await site.present()).state) == (kept.old, State.FINISHED)
     assert set(await site.scene.found(there)) == {"Plot 0", "Plot 1", "Plot 2", "Wind"}
     assert await differing(site.engines.sides(full=True)) == {}
+
+
+async def test_an_index_that_lost_its_alias_after_a_rebuild_gets_it_back(site: Site) -> None:
+    there = project()
+    await indexed(site.scene, 3, project=there)
+    await site.begin()
+    kept = await site.build()
+    await site.finish()
+    await site.build()
+    alias = site.engines.index.alias
+    await site.engines.index.told("DELETE", f"/{kept.new}/_alias/{alias}", target="")
+    await site.scene.registered("Wind", project=there)
+
+    await loop.prepare(site.engines)
+    await site.build()
+
+    assert (await site.live(), await site.names()) == (kept.new, {kept.new})
+    assert set(await site.scene.found(there)) == {"Plot 0", "Plot 1", "Plot 2", "Wind"}
+
+
+async def test_an_index_that_is_gone_long_after_a_rebuild_is_made_anew(site: Site) -> None:
+    there = project()
+    await indexed(site.scene, 3, project=there)
+    await site.begin()
+    await site.build()
+    await site.finish()
+    await site.build()
+    await concrete.remove(site.engines.index, await site.names())
+
+    await loop.prepare(site.engines)
+    await site.build()
+
+    assert set(await site.scene.found(there)) == {"Plot 0", "Plot 1", "Plot 2"}
+    assert (await site.live()).endswith(MAPPING_VERSION)
+    await site.begin()
+    assert (await site.build()).state == State.KEPT
 
 
 # Where the new one cannot be written

@@ -34,7 +34,7 @@ class Standing:
     refresh: str | None
 
 
-class _Count(msgspec.Struct):
+class _Documents(msgspec.Struct):
     count: int = 0
 
 
@@ -43,7 +43,7 @@ class _Store(msgspec.Struct):
 
 
 class _Primaries(msgspec.Struct):
-    docs: _Count
+    docs: _Documents
     store: _Store
 
 

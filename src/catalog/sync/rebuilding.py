@@ -269,31 +269,32 @@ async def leftovers(session: AsyncSession, live: str) -> set[str]:
 async def recover(session: AsyncSession, index: Index) -> bool:
     """Where nothing stands behind the alias, put there what is whole, if anything is; return whether something was.
 
-    An unfinished rebuild ends: it has nothing beside which to be built.
+    Several indexers that start at once do it one after the other. A rebuild that goes on ends: it has nothing beside
+    which to be built.
     """
     one = await _locked(session)
-    if one is None:
+    if one is None or one.old is None or one.new is None or await concrete.behind(index) is not None:
         return False
-    if State(one.state) in ENDED:
-        # Whatever is made now is of this version.
-        await note(session, one, old_fields=None)
-        return False
-    newest_first = State(one.state) in NEW_IS_SEARCHED
-    names = [one.new, one.old] if newest_first else [one.old, one.new]
-    there = [name for name in names if name and await concrete.is_there(index, name)]
-    whole = [] if State(one.state) in UNFINISHED else [name for name in there if not one.lost or name == names[0]]
+    state = State(one.state)
+    searched = one.new if state in NEW_IS_SEARCHED or one.swapped_at is not None else one.old
+    # The other one has everything as well, while it is kept and has lost nothing.
+    kept = {one.old, one.new} if state in {*NEW_IS_SEARCHED, State.BACK} and not one.lost else {searched}
+    there = {name for name in (one.old, one.new) if await concrete.is_there(index, name)}
+    whole = [name for name in sorted(kept, key=lambda name: name != searched) if name in there]
     gone = "The index that was searched is gone."
-    if State(one.state) in UNFINISHED:
-        await move(session, one, State.FAILED, fault=gone, old_fields=None)
-    elif whole and whole[0] == one.old:
-        await move(session, one, State.FINISHED, lost=gone, swapped_at=None)
-    else:
-        await move(session, one, State.FINISHED, lost=gone, old_fields=None)
+    if state not in ENDED:
+        await move(session, one, State.FAILED if state in UNFINISHED else State.FINISHED, fault=gone)
+        one = await with_id(session, one.id) or one
     if not whole:
-        # Were they left, one of the same name could not be made.
+        # Were one left, none of its name could be made. Whatever is made now is as this version wants it.
         await concrete.remove(index, there)
+        await note(session, one, old=None, new=None, old_fields=None)
         return False
     await concrete.swap(index, whole[0], instead_of=None)
+    if whole[0] == one.new:
+        await note(session, one, old_fields=None, swapped_at=one.swapped_at or sa.func.now())
+    else:
+        await note(session, one, swapped_at=None)
     await queue.put(session, REBUILD, [str(one.id)])
     return True
 
