@@ -113,8 +113,10 @@ async def _is_given_up(engines: Engines, rebuild_id: UUID) -> bool:
 
 async def _fill(engines: Engines, claim: Claim, one: Rebuild) -> bool:
     started, stride = time.monotonic(), Stride(one.stride or comparing.SLICE_FIRST)
-    ids = await comparing.ids_after(engines.database, one.after, stride.objects)
-    # Fewer than were asked for: there are no more, and what is registered now is written to both.
+    # Both are targets by now, so that what is registered after this look is written to both: to fill that too would be
+    # to run after those who write.
+    upto = one.upto or await comparing.last_id(engines.database)
+    ids = await comparing.ids_after(engines.database, one.after, stride.objects, upto)
     last = ids[-1] if len(ids) == stride.objects else None
     async with engines.database.transaction() as session:
         objects = await projecting.gathered(session, ids, prefix=engines.placement.prefix)
@@ -131,6 +133,7 @@ async def _fill(engines: Engines, claim: Claim, one: Rebuild) -> bool:
     withdrawn = [str(entry.id) for entry in objects.entries.values() if entry.withdrawn_at is not None]
     noted: dict[str, Any] = {
         "after": last,
+        "upto": upto,
         "filled": one.filled + len(ids),
         "stride": stride.objects,
         "seconds": one.seconds + time.monotonic() - started,
@@ -163,7 +166,9 @@ async def _verify(engines: Engines, claim: Claim, one: Rebuild) -> bool:
     sides = Sides(engines.database, _new(engines, one), engines.placement.prefix, full=True, stride=stride)
     compared = await comparing.compare(sides, one.after)
     wrong = await _worse(engines, compared)
-    await _rest(time.monotonic() - started)
+    if compared.after is not None and one.upto is not None and compared.after < one.upto:
+        # Beyond, it is behind those who write, and has to overtake them.
+        await _rest(time.monotonic() - started)
     found = [msgspec.to_builtins(difference) for difference in wrong]
     noted: dict[str, Any] = {
         "after": compared.after,

@@ -114,7 +114,8 @@ class Sides:
     stride: Stride = field(default_factory=Stride)
 
 
-_SLICE = "SELECT id FROM object WHERE id > %(after)s ORDER BY id LIMIT %(most)s"
+_SLICE = "SELECT id FROM object WHERE id > %(after)s AND id <= %(upto)s ORDER BY id LIMIT %(most)s"
+_LAST = "SELECT id FROM object ORDER BY id DESC LIMIT 1"
 # The version is as `projecting.version_of` has it.
 _STANDING = """
 SELECT object.id, object.revision + object.relabelled + coalesce((
@@ -126,7 +127,7 @@ SELECT object.id, object.revision + object.relabelled + coalesce((
 FROM object LEFT JOIN queue ON queue.topic = %(topic)s AND queue.subject = object.id::text
 WHERE object.id = ANY(%(ids)s)
 """
-_BEFORE_ALL = UUID(int=0)
+_BEFORE_ALL, _AFTER_ALL = UUID(int=0), UUID(int=2**128 - 1)
 
 
 async def differences(sides: Sides, after: UUID | None = None) -> AsyncIterator[Compared]:
@@ -152,10 +153,15 @@ async def compare(sides: Sides, after: UUID | None) -> Compared:
                 raise
 
 
-async def ids_after(database: Database, after: UUID | None, most: int) -> list[UUID]:
+async def ids_after(database: Database, after: UUID | None, most: int, upto: UUID | None = None) -> list[UUID]:
     """Return the next ids of the database in their order; raises Unavailable when it is away."""
-    rows = await _rows(database, _SLICE, {"after": after or _BEFORE_ALL, "most": most})
-    return [object_id for (object_id,) in rows]
+    asked = {"after": after or _BEFORE_ALL, "upto": upto or _AFTER_ALL, "most": most}
+    return [object_id for (object_id,) in await _rows(database, _SLICE, asked)]
+
+
+async def last_id(database: Database) -> UUID:
+    """Return the last id of the database, or one before all; raises Unavailable when it is away."""
+    return next((object_id for (object_id,) in await _rows(database, _LAST, {})), _BEFORE_ALL)
 
 
 async def _compare(sides: Sides, after: UUID | None) -> Compared:

@@ -301,7 +301,7 @@ async def recover(session: AsyncSession, index: Index) -> bool:
 
 def told(one: Rebuild) -> dict[str, Any]:
     """Return what there is to know of a rebuild."""
-    hidden = {"old_fields", "stride", "after"}
+    hidden = {"old_fields", "stride", "after", "upto"}
     return {name: value for name, value in one.model_dump(mode="json").items() if name not in hidden}
 
 

@@ -67,6 +67,8 @@ class Rebuild(SQLModel, table=True):
     old_fields: list[str] | None = Field(default=None, sa_column=sa.Column(ARRAY(sa.Text), nullable=True))
     # Up to which object it is filled, or verified, and how many objects go next.
     after: UUID | None = Field(default=None, nullable=True)
+    # The last object that there was when filling began: what came later is written to both.
+    upto: UUID | None = Field(default=None, nullable=True)
     stride: int = Field(default=0, sa_column=sa.Column(sa.Integer, nullable=False, server_default="0"))
     objects: int = _count()
     filled: int = _count()

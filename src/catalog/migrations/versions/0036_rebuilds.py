@@ -22,7 +22,7 @@ def upgrade() -> None:
         *[sa.Column(name, sa.Text(), nullable=False) for name in ("state", "why", "version")],
         *[sa.Column(name, sa.Text(), nullable=True) for name in ("old", "new", "fault", "lost")],
         sa.Column("old_fields", postgresql.ARRAY(sa.Text()), nullable=True),
-        sa.Column("after", sa.Uuid(), nullable=True),
+        *[sa.Column(name, sa.Uuid(), nullable=True) for name in ("after", "upto")],
         sa.Column("stride", sa.Integer(), server_default="0", nullable=False),
         *counts,
         sa.Column("seconds", sa.Double(), server_default="0", nullable=False),
