@@ -93,7 +93,9 @@ class Site:
 
     async def names(self) -> set[str]:
         """Return the names of all indices of objects that there are."""
-        told = await self.engines.index.told("GET", f"/{self.engines.index.alias}-*", target="")
+        # Not by an index that a test has closed: it would open again.
+        index = self.scene.engines.index
+        told = await index.told("GET", f"/{index.alias}-*", target="")
         return {name for name in json.loads(told) if "-saved" not in name}
 
     def beside(self, name: str | None) -> Index:
