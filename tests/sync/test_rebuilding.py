@@ -489,6 +489,20 @@ async def test_an_index_that_is_gone_long_after_a_rebuild_is_made_anew(site: Sit
     assert (await site.build()).state == State.KEPT
 
 
+async def test_a_database_that_was_restored_forgets_rebuilds_with_all_that_they_made(site: Site) -> None:
+    there = project()
+    await indexed(site.scene, 2, project=there)
+    await site.begin()
+    await site.build()
+    async with site.engines.database.transaction() as session:
+        await rebuilding.forget(session, site.engines.index)
+
+    assert await site.names() == set()
+    await loop.prepare(site.engines)
+    await site.scene.work()
+    assert set(await site.scene.found(there)) == {"Plot 0", "Plot 1"}
+
+
 # Where the new one cannot be written
 
 

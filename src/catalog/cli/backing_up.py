@@ -86,6 +86,7 @@ async def _made_anew(settings: "Settings") -> None:
     from catalog.errors import Unavailable
     from catalog.objects import changing, uploads
     from catalog.storage import sealing
+    from catalog.sync import rebuilding
 
     async with opened(settings) as engines:
         async with engines.database.transaction() as session:
@@ -95,6 +96,8 @@ async def _made_anew(settings: "Settings") -> None:
         if wraps:
             output.say(f"keys of stores are wrapped by: {', '.join(sorted(wraps))}; see `catalog keys list`")
         try:
+            async with engines.database.transaction() as session:
+                await rebuilding.forget(session, engines.index)
             # Documents of a later state would refuse the earlier one that is true again.
             for index in (engines.index, engines.percolator):
                 await index.drop()

@@ -4,6 +4,7 @@ Each has an alias of its own as well, by which it is written: the engine makes u
 meet an alias. Knows neither what is in them nor why there are two.
 """
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -138,6 +139,20 @@ async def remove(index: Index, names: Collection[str]) -> list[str]:
         if status == HTTPStatus.OK:
             gone.append(name)
     return gone
+
+
+async def took_part(index: Index) -> list[str]:
+    """Return all indices of this alias that ever were one of two."""
+    status, answer = await index.ask("GET", f"/_alias/{own_alias(f'{index.alias}-*')}", target="")
+    if status not in {HTTPStatus.OK, HTTPStatus.NOT_FOUND}:
+        index.refuse(status, answer)
+    # Another catalog's alias may begin as this one does.
+    ours = re.compile(rf"{re.escape(index.alias)}-[0-9a-f]{{10}}(-[0-9a-f]{{32}})?")
+    return (
+        [name for name in answers.read(_standing_decoder, answer) if ours.fullmatch(name)]
+        if status == HTTPStatus.OK
+        else []
+    )
 
 
 async def size(index: Index) -> tuple[int, int]:

@@ -299,6 +299,13 @@ async def recover(session: AsyncSession, index: Index) -> bool:
     return True
 
 
+async def forget(session: AsyncSession, index: Index) -> None:
+    """Forget all rebuilds and remove what they made: the database is of another time than the indices."""
+    await session.execute(_queue.delete().where(_queue.c.topic == REBUILD))
+    await session.execute(_rebuilds.delete())
+    await concrete.remove(index, await concrete.took_part(index))
+
+
 def told(one: Rebuild) -> dict[str, Any]:
     """Return what there is to know of a rebuild."""
     hidden = {"old_fields", "stride", "after", "upto"}
