@@ -164,7 +164,7 @@ async def test_draining_waits_for_an_engine_that_comes_back(scene: Scene, monkey
     there = project()
     await scene.registered("Wind", project=there)
     away = Away(scene.engines.index._url, scene.engines.index.alias)  # noqa: SLF001 - the same engine.
-    monkeypatch.setattr(away, "_refresh_interval", "50ms")
+    monkeypatch.setattr(away, "refresh_interval", "50ms")
 
     try:
         await loop.drain(scene.with_index(away), timedelta(seconds=30))
