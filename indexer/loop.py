@@ -22,7 +22,7 @@ from catalog.objects import changing, discovered, granting, relocations, remembe
 from catalog.retention import clock, leftovers
 from catalog.search import concrete, unfound, vectors
 from catalog.search.index import MappingChanged
-from catalog.storage import capacity, health
+from catalog.storage import capacity, health, unreadable
 from catalog.sync import rebuilding as rebuilt
 from catalog.sync import rounds
 from catalog.sync.rebuilding import WaitsForMigration
@@ -268,6 +268,7 @@ async def _tidy(engines: Engines, stop: asyncio.Event) -> None:
         await capacity.note_day(session)
         await health.forget_old(session)
         await told_notices.forget_old(session)
+        await unreadable.forget_old(session)
         await health.schedule(session, engines.probe_interval)
     folded = matches.FOLDED_AT_ONCE
     while folded == matches.FOLDED_AT_ONCE and not stop.is_set():

@@ -27,6 +27,8 @@ NEEDS: dict[Scope | None, set[str]] = {
     Scope.READ: {
         "list_backends",
         "list_every_backend",
+        "list_parked",
+        "list_unreadable",
         "read_backend_health",
         "read_store_health",
         "read_organization_capacity",
@@ -167,6 +169,8 @@ NEEDS: dict[Scope | None, set[str]] = {
         "accept_proposal",
         "decline_proposal",
         "merge_proposal",
+        "retry_parked",
+        "discard_parked",
     },
     Scope.ADMIN: {
         "set_organization_retention",

@@ -11,8 +11,10 @@ import sqlalchemy as sa
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from pydantic import SecretStr
 
+from catalog import queue
 from catalog.access import sessions
 from catalog.database import Database
+from catalog.storage import unreadable
 from tests import npm, programs
 from tests.browser import chromium, content
 from tests.browser.content import Content
@@ -67,8 +69,18 @@ async def shown(
     secrets = await logged_in(world, "reader", "ingest", "curator", "admin")
     with notified(pytestconfig, world), running(world, tokens, "api", "indexer") as live:
         clients = Clients(live)
+        await set_aside(world)
         yield Shown(live, clients, await content.make(clients), secrets)
         await clients.close()
+
+
+async def set_aside(world: World) -> None:
+    """Have something parked in the queue, and a notification that nobody can read, for the desk to show."""
+    database = Database(str(world.settings.database_url), connections=1)
+    async with database.transaction() as session:
+        await queue.put(session, "index", ["no object's id"])
+        await unreadable.keep(session, dialect="s3", reason="No JSON: <script>", body=b"<script>")
+    await database.close()
 
 
 def with_login() -> dict[str, Any]:

@@ -81,6 +81,8 @@ PLACES = (
     Place("unfound searches", "/desk/unfound", _at("/desk/unfound"), "curator"),
     Place("proposed terms", "/desk/proposals", _at("/desk/proposals"), "curator"),
     Place("form of an object", f"{OBJECT}/edit", _of("dataset", "/edit"), "curator"),
+    Place("parked work", "/desk/parked", _at("/desk/parked"), "curator"),
+    Place("parked work of a topic", "/desk/parked", _at("/desk/parked?topic=index"), "curator"),
     Place("changes made", "/desk/edits", _at("/desk/edits"), "curator"),
     Place("a change", "/desk/edits/{edit_id:str}", lambda content: f"/desk/edits/{content.ids['edit']}", "curator"),
     Place("tokens", "/tokens", _at("/tokens"), "curator"),

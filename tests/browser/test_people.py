@@ -5,7 +5,7 @@ from typing import Any
 import httpx2
 
 from tests.browser import content
-from tests.browser.conftest import Shown
+from tests.browser.conftest import Shown, set_aside
 from tests.browser.content import PROJECT
 from tests.conftest import eventually
 from tests.web.reading import Page
@@ -183,8 +183,38 @@ async def test_a_proposed_term_is_accepted_or_declined_at_the_desk(shown: Shown)
     assert sorted(one["state"] for one in told) == ["accepted", "declined"]
 
 
+async def test_what_was_set_aside_is_tried_again_or_discarded_at_the_desk(shown: Shown) -> None:
+    async def look(browser: httpx2.AsyncClient) -> Page | None:
+        page = Page((await browser.get("/desk/parked?topic=index")).text)
+        return page if page.texts("h3") else None
+
+    async with httpx2.AsyncClient(
+        timeout=30, trust_env=False, cookies=shown.cookies("curator"), base_url=shown.url
+    ) as browser:
+        waiting = await eventually(lambda: look(browser))
+        sent = {one.attributes["name"]: one.attributes["value"] for one in waiting.all("input", type="hidden")}
+        retried = await browser.post("/desk/parked", data=sent | {"decision": "retry"})
+        again = await eventually(lambda: look(browser))
+        every = await browser.post("/desk/parked", data=sent | {"decision": "retry all", "topic": "index"})
+        at_last = await eventually(lambda: look(browser))
+        discarded = await browser.post("/desk/parked", data=sent | {"decision": "discard"})
+        refused = [
+            await browser.post("/desk/parked", data=sent | {"decision": "discard"}),
+            await browser.post("/desk/parked", data=sent | {"decision": "perhaps"}),
+            await browser.post("/desk/parked", data=sent | {"decision": "discard", "key": "0" * 64}),
+        ]
+        left = Page((await browser.get("/desk/parked")).text)
+        # Others look at this page as well.
+        await set_aside(shown.live.world)
+
+    assert [page.texts("h3") for page in (waiting, again, at_last, left)] == [["no object's id"]] * 3 + [[]]
+    assert [retried.status_code, every.status_code, discarded.status_code] == [303] * 3
+    assert [answer.status_code for answer in refused] == [404, 400, 403]
+    assert "No JSON: <script>" in left.texts("td")
+
+
 async def test_the_desk_is_for_those_who_may_register(shown: Shown) -> None:
-    addresses = ("/desk", "/desk/queues/without-licence", "/desk/edits", "/desk/proposals", "/desk/discovered")
+    addresses = ("/desk", "/desk/queues/without-licence", "/desk/edits", "/desk/proposals", "/desk/parked")
     told = {}
     for who in (None, "reader", "ingest", "curator"):
         async with httpx2.AsyncClient(

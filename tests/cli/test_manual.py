@@ -39,7 +39,7 @@ DOING = {
     *("migrate", "down", "withdraw", "relation remove", "agent remove", "snapshot withdraw", "organization create"),
     *("project create", "member give", "member take", "group create", "group add", "group remove", "grant revoke"),
     *("service create", "service end", "token revoke", "principal end", "principal restore", "backend remove"),
-    *("keys rotate", "saved feed", "saved secret", "saved remove", "backend hash"),
+    *("keys rotate", "saved feed", "saved secret", "saved remove", "backend hash", "queue discard"),
     *(f"retention {verb}" for verb in ("set", "unset", "keep", "hold", "lift", "resume", "purge")),
 }
 

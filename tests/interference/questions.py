@@ -263,7 +263,15 @@ QUESTIONS: dict[str, Callable[[World], Ask]] = {
     ),
     "audit": lambda world: Ask("/api/audit?limit=2" + world.dice.choice(["", f"&scope={some_scope(world)}"])),
     "for admins": lambda world: Ask(
-        world.dice.choice(["/api/access-log", "/api/operations/queue", "/api/service-accounts"])
+        world.dice.choice(
+            [
+                "/api/access-log",
+                "/api/operations/queue",
+                "/api/operations/queue/parked",
+                "/api/operations/notifications/unreadable",
+                "/api/service-accounts",
+            ]
+        )
     ),
     "page": lambda world: Ask(f"/objects/{some_object(world)}{world.dice.choice(['', '', '/versions/1'])}"),
     "landing page": lambda world: Ask(f"/doi/{some(world, 'doi')}"),

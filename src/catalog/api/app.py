@@ -53,6 +53,7 @@ from catalog.api import (
     operations,
     organizations,
     outside,
+    parked,
     problems,
     proposals,
     provenance,
@@ -144,6 +145,7 @@ ROUTES: list[HTTPRouteHandler] = [
     *notifications.ROUTES,
     *events.ROUTES,
     *operations.ROUTES,
+    *parked.ROUTES,
     *problems.ROUTES,
 ]
 

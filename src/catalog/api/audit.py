@@ -75,9 +75,9 @@ class AuditPage(msgspec.Struct, frozen=True):
         id="read_audit",
         summary="See who changed who may do what, newest first",
         description=(
-            "Principals, roles, members, groups, grants on prefixes, tokens and service accounts. Admins of the whole "
-            "catalog see all, admins of an organization or a project what concerns that. Objects have histories of "
-            "their own."
+            "Principals, roles, members, groups, grants on prefixes, tokens and service accounts; rules of retention, "
+            "relocations, and parked work that was retried or discarded too. Admins of the whole catalog see all, "
+            "admins of an organization or a project what concerns that. Objects have histories of their own."
         ),
         tag="operations",
         token=True,

@@ -34,6 +34,7 @@ from catalog.cli import (
     output,
     publishing,
     rebuilding,
+    queue,
     recording,
     relocating,
     retention,
@@ -106,6 +107,7 @@ retention.register(app)
 relocating.register(app)
 watching.register(backends.backends)
 keys.register(app)
+queue.register(app)
 
 
 def _command_names(incomplete: str) -> list[str]:

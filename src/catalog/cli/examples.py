@@ -160,6 +160,14 @@ EXAMPLES = MappingProxyType(
         "project list": ("catalog project list lab",),
         "project create": ("catalog project create lab/soil --title 'Soil moisture'",),
         "project quota": ("catalog project quota lab/soil --objects 10000",),
+        "queue": ("catalog queue list", "catalog queue retry --topic index"),
+        "queue list": ("catalog queue list", "catalog queue list --topic doi --json | jq -r '.[].reason'"),
+        "queue retry": (
+            "catalog queue retry 4711",
+            "catalog queue retry --topic key --reason 'does not answer'",
+        ),
+        "queue discard": ("catalog queue discard 4711",),
+        "queue unreadable": ("catalog queue unreadable --json",),
         "retention": ("catalog retention show lab/soil", "catalog retention run --dry-run"),
         "retention show": (
             "catalog retention show lab/soil",

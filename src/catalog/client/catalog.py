@@ -17,6 +17,7 @@ from catalog.client.inventory import Inventory
 from catalog.client.jobs import Exchanging, Jobs
 from catalog.client.lineage import Tracing
 from catalog.client.objects import Objects
+from catalog.client.queue import Queue
 from catalog.client.quotas import Quotas
 from catalog.client.relocations import Relocations
 from catalog.client.retention import Retentions
@@ -70,6 +71,11 @@ class Everything(Searching[C], Exports[C], Objects[C], Files[C], Exchanging[C], 
     def tokens(self) -> Tokens[C]:
         """Tokens, service accounts, and who changed who may do what."""
         return Tokens(self._wire)
+
+    @property
+    def queue(self) -> Queue[C]:
+        """What the catalog set aside, and what stores told it that it could not read."""
+        return Queue(self._wire)
 
     @property
     def quotas(self) -> Quotas[C]:

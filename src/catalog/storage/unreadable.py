@@ -1,6 +1,8 @@
 """Notifications of a store we trust that could not be read: kept, with the reason, for a person to see."""
 
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -10,6 +12,8 @@ from catalog.database import timestamp_column
 
 # Enough to recognise what it was; a flood of large rubbish must not fill the disk.
 BODY_BYTES_KEPT = 16 * 1024
+# Long enough for whoever looks once a month. What it told of is found all the same, by a scan of the store.
+KEPT = timedelta(days=30)
 
 
 class KeptNotification(SQLModel, table=True):
@@ -36,6 +40,35 @@ async def keep(session: AsyncSession, *, dialect: str, reason: str, body: bytes)
             body=body[:BODY_BYTES_KEPT],
         )
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """One of them: of which dialect it was said to be, why it could not be read, and how long what is kept of it is."""
+
+    id: int
+    received_at: datetime
+    dialect: str
+    reason: str
+    kept_bytes: int
+
+
+async def page(session: AsyncSession, *, before: int | None, limit: int) -> Sequence[Unread]:
+    """Return what is kept, newest first, without the bodies: nobody knows what an unreadable text holds."""
+    rows = await session.execute(
+        sa.select(
+            *(_table.c[name] for name in ("id", "received_at", "dialect", "reason")), sa.func.length(_table.c.body)
+        )
+        .where(*([] if before is None else [_table.c.id < before]))
+        .order_by(_table.c.id.desc())
+        .limit(limit)
+    )
+    return [Unread(row[0], row[1], row[2], row[3], row[4]) for row in rows]
+
+
+async def forget_old(session: AsyncSession) -> None:
+    """Forget what came long ago."""
+    await session.execute(_table.delete().where(_table.c.received_at < sa.func.now() - KEPT))
 
 
 async def count(session: AsyncSession) -> int:

@@ -13,6 +13,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from catalog.api import curation as curation_api
 from catalog.api import objects as objects_api
+from catalog.api import parked as parked_api
 from catalog.api import proposals as proposals_api
 from catalog.api import requests, shapes
 from catalog.api import vocabularies as vocabularies_api
@@ -54,7 +55,8 @@ async def show_desk(request: AnyRequest) -> Response[str]:
         for one in told.items
     ]
     proposed = sum(len(found) for _, found in await _proposed(request)) if visitor.audience.everything else None
-    return _shown("desk.html", waiting=waiting, proposed=proposed)
+    parked = await parked_api.number(request, visitor) if visitor.audience.everything else None
+    return _shown("desk.html", waiting=waiting, proposed=proposed, parked=parked)
 
 
 @get(f"{DESK}/queues/{{queue:str}}", include_in_schema=False)

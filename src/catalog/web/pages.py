@@ -46,6 +46,7 @@ from catalog.web import (
     lineage,
     login,
     objects,
+    parked,
     previews,
     problems,
     rendering,
@@ -321,6 +322,7 @@ PAGES: list[HTTPRouteHandler] = [
     *tracing.PAGES,
     *previews.PAGES,
     *desk.PAGES,
+    *parked.PAGES,
     *tokens.PAGES,
     *saved.PAGES,
 ]
@@ -332,6 +334,7 @@ ROUTES: list[ControllerRouterHandler] = [
             *login.ROUTES,
             *PAGES,
             *desk.FORMS,
+            *parked.FORMS,
             *tokens.FORMS,
             suggest,
             *saved.FORMS,
