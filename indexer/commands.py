@@ -11,6 +11,8 @@ import typer
 from catalog import logs
 from catalog.engines import Engines, opened
 from catalog.errors import CatalogError
+from catalog.operations import scraping
+from catalog.operations.figures import Gauges
 from catalog.settings import Settings
 from indexer import loop, streams
 
@@ -28,13 +30,17 @@ def run() -> None:
     """Work until interrupted or terminated."""
 
     async def until_stopped(engines: Engines) -> None:
-        events = Settings.from_environment().events
+        events = settings.events
         if events is not None:
             streams.must_be_installed()
         stop = asyncio.Event()
         for sign in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(sign, stop.set)
-        async with asyncio.TaskGroup() as working:
+        door = scraping.Door(Gauges(engines.database, engines.placement.told), settings.metrics_token)
+        async with (
+            scraping.served(door, settings.indexer_metrics_host, settings.indexer_metrics_port),
+            asyncio.TaskGroup() as working,
+        ):
             if events is not None:
                 working.create_task(streams.run(engines, events, stop), name="streams")
             try:
@@ -42,7 +48,8 @@ def run() -> None:
             finally:
                 stop.set()
 
-    _with_engines(until_stopped)
+    settings = _settings()
+    _with_engines(settings, until_stopped)
 
 
 @app.command()
@@ -50,20 +57,31 @@ def drain(
     limit: Annotated[float, typer.Option(min=1, help="Give up after this many seconds.")] = 600.0,
 ) -> None:
     """Work until the queue is empty, then end."""
-    _with_engines(lambda engines: loop.drain(engines, timedelta(seconds=limit)))
+    _with_engines(_settings(), lambda engines: loop.drain(engines, timedelta(seconds=limit)))
 
 
-def _with_engines(work: Callable[[Engines], Awaitable[None]]) -> None:
+def _settings() -> Settings:
+    try:
+        return Settings.from_environment()
+    except CatalogError as fault:
+        raise _told(fault) from None
+
+
+def _told(fault: CatalogError) -> SystemExit:
+    typer.echo(f"catalog-indexer: {fault.detail}", err=True)
+    return SystemExit(1)
+
+
+def _with_engines(settings: Settings, work: Callable[[Engines], Awaitable[None]]) -> None:
     async def inside() -> None:
-        async with opened(Settings.from_environment()) as engines:
+        async with opened(settings) as engines:
             await work(engines)
 
     logs.configure()
     try:
         asyncio.run(inside())
     except CatalogError as fault:
-        typer.echo(f"catalog-indexer: {fault.detail}", err=True)
-        raise SystemExit(1) from None
+        raise _told(fault) from None
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from catalog import queue
 from catalog.alerts import saved, topics
 from catalog.engines import Engines
 from catalog.errors import CatalogError
+from catalog.measuring import DOCUMENTS
 from catalog.objects import changing, naming, reading
 from catalog.objects.reading import Entry
 from catalog.quality import tables
@@ -59,6 +60,8 @@ async def step(engines: Engines) -> int:
     if lacking is not None and not await _give_up_beside(engines, targets, lacking):
         # It has become the one that is searched meanwhile, and is judged as such the next time.
         outcomes |= dict.fromkeys(written, Outcome(Verdict.RETRY, lacking))
+    for outcome in outcomes.values():
+        DOCUMENTS.labels(outcome.verdict.value).inc()
     await _conclude(engines, claims, objects.entries, outcomes, made.reports)
     return len(claims)
 

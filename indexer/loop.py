@@ -18,6 +18,7 @@ from catalog.engines import Engines
 from catalog.errors import CatalogError, Unavailable
 from catalog.inventory import fixity as inventory_fixity
 from catalog.inventory import scanning
+from catalog.measuring import HANDLED, LANE_FAULTS
 from catalog.objects import changing, discovered, granting, relocations, remembering, uploads
 from catalog.retention import clock, leftovers
 from catalog.search import concrete, unfound, vectors
@@ -214,12 +215,15 @@ async def _work(engines: Engines, lane: Lane, wakener: Wakener, stop: asyncio.Ev
         ring = wakener.next_ring(lane.topic)
         try:
             handled = await lane.step(engines)
+            HANDLED.labels(lane.topic).inc(handled)
         except (CatalogError, sa.exc.SQLAlchemyError) as fault:
+            LANE_FAULTS.labels(lane.topic).inc()
             log.warning("lane waits", step=lane.step.__module__, reason=_line(fault))
             await _sleep(stop, AWAY_SECONDS)
             continue
         except Exception:
             # Nobody foresaw this: it is told, and the other lanes go on. Leases bring back what was claimed.
+            LANE_FAULTS.labels(lane.topic).inc()
             log.exception("lane failed", step=lane.step.__module__)
             await _sleep(stop, AWAY_SECONDS)
             continue

@@ -17,6 +17,8 @@ from psycopg.types.json import set_json_loads
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlmodel import SQLModel
 
+from catalog.measuring import Call, measure_statements
+
 SQLModel.metadata.naming_convention = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -104,6 +106,7 @@ class Database:
             json_serializer=_to_json,
             json_deserializer=msgspec.json.decode,
         )
+        measure_statements(self.engine.sync_engine)
         self._reading = psycopg_pool.AsyncConnectionPool(
             url,
             min_size=1,
@@ -153,8 +156,9 @@ class Database:
     async def _read(self, statement: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         async with self._reading.connection() as connection:
             try:
-                cursor = await connection.execute(statement, parameters)
-                found: list[tuple[Any, ...]] = await cursor.fetchall()
+                with Call("database"):
+                    cursor = await connection.execute(statement, parameters)
+                    found: list[tuple[Any, ...]] = await cursor.fetchall()
             except psycopg.OperationalError as error:
                 if connection.closed:
                     raise _ConnectionEnded(*error.args) from error

@@ -156,6 +156,7 @@ def _vault_token(value: SecretStr) -> SecretStr:
 
 VaultUrl = Annotated[Engine, AfterValidator(_vault)]
 VaultToken = Annotated[SecretStr, AfterValidator(_vault_token)]
+MetricsToken = Annotated[SecretStr, Field(min_length=16), AfterValidator(_vault_token)]
 FirstToken = Annotated[SecretStr, AfterValidator(_first_token)]
 Issuer = Annotated[str, Field(max_length=2000), AfterValidator(_issuer)]
 
@@ -399,6 +400,19 @@ class Settings(BaseSettings):
         gt=0,
         le=1,
         description="The share of a project's objects that may be due at once; beyond, an admin has to say go on.",
+    )
+
+    metrics_token: MetricsToken | None = Field(
+        default=None,
+        repr=False,
+        description="The bearer token with which /metrics is read, 16 characters or more. Not set: only this machine "
+        "reads it, and nobody through a proxy.",
+    )
+    indexer_metrics_port: int | None = Field(
+        default=None, ge=1, le=65_535, description="The port at which an indexer tells its metrics. Not set: none."
+    )
+    indexer_metrics_host: str = Field(
+        default="127.0.0.1", min_length=1, max_length=253, description="The address of that port."
     )
 
     outside_checks: bool = Field(

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("noise")
 ROOT = Path(__file__).parents[2]
 CHECKED_IN = ROOT / "openapi" / "catalog.json"
 # Routes that make no promise to programs: explanations for people, and the document itself.
-UNPROMISED = {("GET", "/problems/{name}"), ("GET", "/schema/openapi.json")}
+UNPROMISED = {("GET", "/metrics"), ("GET", "/problems/{name}"), ("GET", "/schema/openapi.json")}
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -14,6 +15,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, ControllerRouterHandler, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
+from catalog import measuring
 from catalog.access.issued import Ledger
 from catalog.access.uses import Uses
 from catalog.api import (
@@ -77,13 +79,15 @@ from catalog.api import (
     written,
 )
 from catalog.engines import opened
+from catalog.operations import scraping
+from catalog.operations.figures import Gauges
 from catalog.settings import Settings
 
 log = structlog.get_logger("catalog.access")
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 # Asked every few seconds by whoever watches us; a line for each would drown the rest.
-UNLOGGED = frozenset({"/livez", "/readyz"})
+UNLOGGED = frozenset({"/livez", "/readyz", scraping.PATH})
 
 # What every answer says that does not say it itself. An answer of the API is no page: a browser that is led to one runs
 # and loads nothing, frames it nowhere, and keeps it for nobody else.
@@ -156,6 +160,16 @@ async def read_contract(request: requests.AnyRequest) -> Response[bytes]:
     return shapes.json_response(request.app.state.contract)
 
 
+@get(scraping.PATH, include_in_schema=False)
+async def read_metrics(request: requests.AnyRequest) -> Response[bytes]:
+    """Return what is measured, for whoever may scrape it; the path says no more about it than the answer."""
+    peer = request.client.host if request.client else ""
+    scraping.must_be_allowed(request.app.state.settings.metrics_token, request.headers, peer)
+    gauges: Gauges = request.app.state.gauges
+    body, media_type = await gauges.exposition(request.headers.get("accept", ""))
+    return Response(body, media_type=media_type, headers={"Cache-Control": "no-store"})
+
+
 def contract_document() -> dict[str, Any]:
     """Return the OpenAPI document, which depends on no setting and needs no engine."""
     return contract.document(Litestar(ROUTES, openapi_config=None, logging_config=None))
@@ -170,6 +184,7 @@ def litestar(settings: Settings, pages: Sequence[ControllerRouterHandler] = ()) 
             app.state.engines = engines
             if engines.embedder is not None:
                 engines.embedder.open()
+            app.state.gauges = Gauges(engines.database, engines.placement.told)
             app.state.ledger = ledger = Ledger(engines.database)
             app.state.uses = uses = Uses(engines.database)
             stop = asyncio.Event()
@@ -185,7 +200,7 @@ def litestar(settings: Settings, pages: Sequence[ControllerRouterHandler] = ()) 
                 await asyncio.gather(*keeping)
 
     app = Litestar(
-        [*ROUTES, read_contract, *pages],
+        [*ROUTES, read_contract, read_metrics, *pages],
         lifespan=[engines],
         state=State(
             {
@@ -250,10 +265,14 @@ class Outermost:
                 message["body"] = b""
             await send(message)
 
+        measuring.REQUESTS_IN_FLIGHT.inc()
         try:
             await self._app(inner, receive, out)
         finally:
-            if scope["path"] not in UNLOGGED:
+            seconds = time.perf_counter() - started
+            measuring.REQUESTS_IN_FLIGHT.dec()
+            measuring.answered(inner.get("path_template"), method, status, seconds)
+            if scope["path"] not in UNLOGGED or status >= HTTPStatus.BAD_REQUEST:
                 # The path alone: queries are people's business, and headers hold tokens.
                 log.info(
                     "request",
@@ -261,7 +280,7 @@ class Outermost:
                     method=method,
                     path=scope["path"],
                     status=status,
-                    milliseconds=round((time.perf_counter() - started) * 1000, 1),
+                    milliseconds=round(seconds * 1000, 1),
                 )
 
 

@@ -14,12 +14,16 @@ from opensearchpy import AIOHttpConnection, AsyncOpenSearch
 from opensearchpy.serializer import Serializer
 
 from catalog.errors import Unavailable
+from catalog.measuring import ENGINE_ERRORS, Call
 
 # As many as one process has searches in flight at most; further ones wait for a free connection.
 CONNECTIONS_MAX = 32
 
 # aiohttp writes a larger body in pieces only when it is given as a file; whole, it would hold up the event loop.
 BODY_BYTES_WHOLE_MAX = 1024 * 1024
+
+# A question of ours that is refused is no fault of the engine's, unless it has no room for it.
+REFUSED_FROM, TOO_MANY = 500, 429
 
 JSON_HEADERS = {"content-type": "application/json"}
 
@@ -62,13 +66,17 @@ class _Connection(AIOHttpConnection):
         target = _target(f"{self.host}{self.url_prefix}{url}", tuple((params or {}).items()))
         data = io.BytesIO(body) if body and len(body) > BODY_BYTES_WHOLE_MAX else body
         try:
-            async with self.session.request(
-                method, target, data=data, headers=headers, timeout=_within(timeout)
-            ) as response:
-                # No headers go back: by them the library would choose how to decode.
-                return response.status, {}, (response.status, await response.read())
+            with Call("search"):
+                async with self.session.request(
+                    method, target, data=data, headers=headers, timeout=_within(timeout)
+                ) as response:
+                    answer = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as fault:
             raise Unavailable(f"The search engine does not answer ({type(fault).__name__}).") from fault
+        if response.status >= REFUSED_FROM or response.status == TOO_MANY:
+            ENGINE_ERRORS.labels("search").inc()
+        # No headers go back: by them the library would choose how to decode.
+        return response.status, {}, (response.status, answer)
 
 
 class Connection:

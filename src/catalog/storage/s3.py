@@ -20,6 +20,7 @@ from functools import lru_cache
 import httpx2
 
 from catalog.errors import Conflict, NotFound, Unavailable
+from catalog.measuring import Call
 from catalog.storage import bounded, listings, parts
 from catalog.storage.capabilities import Capabilities
 from catalog.storage.listings import Listed, Page
@@ -496,7 +497,8 @@ class Store:
         # What is sent as a stream takes as long as it does; all else is done at once.
         is_short = content is None or isinstance(content, bytes)
         try:
-            response = await self._answered(request, also, patience if is_short else None)
+            with Call("store"):
+                response = await self._answered(request, also, patience if is_short else None)
             async with aclosing(response):
                 yield response
         except httpx2.TimeoutException:

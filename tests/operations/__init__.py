@@ -1,0 +1,1 @@
+"""What whoever runs a catalog sees: metrics, traces, what stops and starts."""
