@@ -74,7 +74,7 @@ def _told(fault: CatalogError) -> SystemExit:
 
 def _with_engines(settings: Settings, work: Callable[[Engines], Awaitable[None]]) -> None:
     async def inside() -> None:
-        async with opened(settings) as engines:
+        async with opened(settings, service="catalog-indexer") as engines:
             await work(engines)
 
     logs.configure()

@@ -10,7 +10,7 @@ import psycopg
 import sqlalchemy as sa
 import structlog
 
-from catalog import queue
+from catalog import queue, tracing
 from catalog.access import issued, quotas
 from catalog.alerts import matches, topics
 from catalog.alerts import notices as told_notices
@@ -214,7 +214,8 @@ async def _work(engines: Engines, lane: Lane, wakener: Wakener, stop: asyncio.Ev
     while not stop.is_set():
         ring = wakener.next_ring(lane.topic)
         try:
-            handled = await lane.step(engines)
+            with tracing.step(lane.topic):
+                handled = await lane.step(engines)
             HANDLED.labels(lane.topic).inc(handled)
         except (CatalogError, sa.exc.SQLAlchemyError) as fault:
             LANE_FAULTS.labels(lane.topic).inc()

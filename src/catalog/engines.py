@@ -6,6 +6,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
+import anyio
+
+from catalog import tracing
 from catalog.access.audience import Role
 from catalog.access.login import Client
 from catalog.access.oidc import Rules
@@ -90,8 +93,9 @@ class Engines:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncGenerator[Engines]:
-    """Build the clients, ring the bell while the block runs, close everything at its end."""
+async def opened(settings: Settings, *, service: str = "catalog") -> AsyncGenerator[Engines]:
+    """Build the clients, ring the bell while the block runs, close everything at its end; traces name the `service`."""
+    _trace(settings, service)
     database = Database(str(settings.database_url), connections=settings.database_connections)
     index = Index(url=str(settings.search_url), alias=settings.search_index, refresh=settings.search_refresh)
     percolator = Percolator(str(settings.search_url), f"{settings.search_index}-saved", settings.search_refresh)
@@ -187,6 +191,17 @@ async def opened(settings: Settings) -> AsyncGenerator[Engines]:
         await percolator.close()
         await index.close()
         await database.close()
+        # It waits for whoever collects them.
+        await anyio.to_thread.run_sync(tracing.end)
+
+
+def _trace(settings: Settings, service: str) -> None:
+    if settings.traces_endpoint is None:
+        return
+    try:
+        tracing.begin(str(settings.traces_endpoint), service=service, share=settings.traces_share)
+    except ModuleNotFoundError:
+        raise WrongSettings(f"{PREFIX}TRACES_ENDPOINT: needs the packages of requirements/traces.txt.") from None
 
 
 def key_service(settings: Settings) -> KeyService:

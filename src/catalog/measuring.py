@@ -11,6 +11,8 @@ from typing import Literal, Self
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 
+from catalog import tracing
+
 Engine = Literal["database", "search", "store"]
 
 REGISTRY = CollectorRegistry()
@@ -73,14 +75,14 @@ def answered(route: str | None, method: str, status: int, seconds: float) -> Non
 class Call:
     """A call of an engine, measured from the beginning of the block to its end; what it raises is an error."""
 
-    __slots__ = ("_began", "_engine")
+    __slots__ = ("_began", "_began_ns", "_engine")
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._began = 0.0
+        self._began, self._began_ns = 0.0, 0
 
     def __enter__(self) -> Self:
-        self._began = time.perf_counter()
+        self._began, self._began_ns = time.perf_counter(), time.time_ns()
         return self
 
     def __exit__(
@@ -88,7 +90,9 @@ class Call:
     ) -> None:
         ENGINE_SECONDS.labels(self._engine).observe(time.perf_counter() - self._began)
         # Whoever gave up waiting says nothing of the engine.
-        if kind is not None and issubclass(kind, Exception):
+        failed = kind is not None and issubclass(kind, Exception)
+        tracing.call(self._engine, self._began_ns, failed=failed)
+        if failed:
             ENGINE_ERRORS.labels(self._engine).inc()
 
 
@@ -100,14 +104,21 @@ def measure_statements(engine: sa.Engine) -> None:
     """Have every statement of an engine measured; one that contradicts what is there is no error of the database."""
 
     def began(connection: sa.Connection, *_: object) -> None:
-        connection.info.setdefault(_BEGAN, []).append(time.perf_counter())
+        connection.info.setdefault(_BEGAN, []).append(time.time_ns())
 
-    def ended(connection: sa.Connection, *_: object) -> None:
-        ENGINE_SECONDS.labels("database").observe(time.perf_counter() - connection.info[_BEGAN].pop())
+    def ended(connection: sa.Connection, _cursor: object, statement: str, *_: object) -> None:
+        measured(connection, statement, failed=False)
+
+    def measured(connection: sa.Connection, statement: str, *, failed: bool) -> None:
+        began_ns = connection.info[_BEGAN].pop()
+        ENGINE_SECONDS.labels("database").observe(max(time.time_ns() - began_ns, 0) / 1e9)
+        # The first word alone: what follows may be somebody's.
+        verb = statement.lstrip().partition(" ")[0].strip()
+        tracing.call("database", began_ns, failed=failed, doing=verb if verb.isalpha() else None)
 
     def failed(context: sa.ExceptionContext) -> None:
-        if context.connection is not None and (began_at := context.connection.info.get(_BEGAN)):
-            ENGINE_SECONDS.labels("database").observe(time.perf_counter() - began_at.pop())
+        if context.connection is not None and context.connection.info.get(_BEGAN):
+            measured(context.connection, context.statement or "", failed=True)
         if not isinstance(context.sqlalchemy_exception, sa.exc.IntegrityError | sa.exc.DataError):
             ENGINE_ERRORS.labels("database").inc()
 

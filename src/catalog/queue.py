@@ -22,6 +22,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, array
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel
 
+from catalog import tracing
 from catalog.database import QUEUED, Database, now, timestamp_column
 
 log = structlog.get_logger("catalog.queue")
@@ -46,6 +47,7 @@ class QueueEntry(SQLModel, table=True):
     __table_args__ = (
         sa.UniqueConstraint("topic", "subject"),
         sa.Index("ix_queue_due", "topic", "ready_at", postgresql_where=sa.text("parked_at IS NULL")),
+        sa.Index("ix_queue_parked", "topic", "id", postgresql_where=sa.text("parked_at IS NOT NULL")),
     )
 
     id: int | None = Field(default=None, sa_column=sa.Column(sa.BigInteger, sa.Identity(), primary_key=True))
@@ -57,6 +59,8 @@ class QueueEntry(SQLModel, table=True):
     attempts: int = Field(default=0, sa_column=sa.Column(sa.Integer, nullable=False, server_default="0"))
     parked_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
     reason: str | None = Field(default=None, sa_type=sa.Text)
+    # Where whoever touched it last is traced (W3C Trace Context, traceparent), if anybody is.
+    trace: str | None = Field(default=None, sa_type=sa.Text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +101,13 @@ _table = SQLModel.metadata.tables["queue"]
 TOUCH = """
     ON CONFLICT (topic, subject) DO UPDATE
     SET touched = queue.touched + 1, ready_at = LEAST(queue.ready_at, excluded.ready_at),
-        attempts = 0, parked_at = NULL, reason = NULL
+        attempts = 0, parked_at = NULL, reason = NULL, trace = excluded.trace
     """
 
 _PUT = sa.text(
     f"""
-    INSERT INTO queue (topic, subject, ready_at)
-    SELECT :topic, subject, now() + :after FROM unnest(CAST(:subjects AS text[])) AS subject
+    INSERT INTO queue (topic, subject, ready_at, trace)
+    SELECT :topic, subject, now() + :after, CAST(:trace AS text) FROM unnest(CAST(:subjects AS text[])) AS subject
     {TOUCH}
     """  # ruff: ignore[S608] - ours.
 ).bindparams(sa.bindparam("subjects", type_=ARRAY(sa.Text)), sa.bindparam("after", type_=sa.Interval))
@@ -115,7 +119,7 @@ _CLAIM = sa.text(
         ORDER BY ready_at, id LIMIT :most FOR UPDATE SKIP LOCKED
     )
     UPDATE queue SET ready_at = now() + :lease, attempts = queue.attempts + 1 FROM due WHERE queue.id = due.id
-    RETURNING queue.id, queue.subject, queue.touched, queue.attempts
+    RETURNING queue.id, queue.subject, queue.touched, queue.attempts, queue.trace
     """
 ).bindparams(sa.bindparam("lease", type_=sa.Interval))
 
@@ -164,7 +168,9 @@ async def put(session: AsyncSession, topic: str, subjects: Collection[str], *, a
     if not subjects:
         return
     # By code point, as Postgres orders by the collation "C": one order for everybody who locks several entries.
-    await session.execute(_PUT, {"topic": topic, "subjects": sorted(set(subjects)), "after": after})
+    await session.execute(
+        _PUT, {"topic": topic, "subjects": sorted(set(subjects)), "after": after, "trace": tracing.traceparent()}
+    )
     if not after:
         ring(session, topic)
 
@@ -177,7 +183,9 @@ def ring(session: AsyncSession, topic: str) -> None:
 async def claim(session: AsyncSession, topic: str, *, most: int, lease: timedelta = LEASE) -> list[Claim]:
     """Take up to `most` due entries for the length of the lease; others pass over them."""
     rows = await session.execute(_CLAIM, {"topic": topic, "most": most, "lease": lease})
-    return [Claim(row.id, row.subject, row.touched, row.attempts) for row in rows]
+    found = rows.all()
+    tracing.claimed(row.trace for row in found)
+    return [Claim(row.id, row.subject, row.touched, row.attempts) for row in found]
 
 
 async def hold(session: AsyncSession, claims: Sequence[Claim]) -> list[Claim]:
@@ -309,7 +317,8 @@ async def any_of(session: AsyncSession, topic: str) -> bool:
 
 # As `_PUT`, for what is due now; the rows that come back are nobody's.
 _NOTE = f"""
-    INSERT INTO queue (topic, subject) SELECT %(topic)s, subject FROM unnest(%(subjects)s::text[]) AS subject
+    INSERT INTO queue (topic, subject, trace)
+    SELECT %(topic)s, subject, trace FROM unnest(%(subjects)s::text[], %(traces)s::text[]) AS noted (subject, trace)
     {TOUCH} RETURNING 1
     """  # ruff: ignore[S608] - ours.
 
@@ -321,6 +330,7 @@ class _Note:
     topic: str
     subjects: Collection[str]
     kept: asyncio.Future[None]
+    trace: str | None
 
 
 class Notes:
@@ -338,7 +348,7 @@ class Notes:
         """Return when the subjects are in the queue, due now; raises psycopg.Error when they are not."""
         if not subjects:
             return
-        note = _Note(topic, subjects, asyncio.get_running_loop().create_future())
+        note = _Note(topic, subjects, asyncio.get_running_loop().create_future(), tracing.traceparent())
         self._waiting.append(note)
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write(), name="notes")
@@ -366,8 +376,10 @@ class Notes:
             _tell(note, fault)
 
     async def _keep(self, topic: str, notes: Sequence[_Note]) -> None:
-        subjects = sorted({subject for note in notes for subject in note.subjects})
-        await self._database.rows(_NOTE, {"topic": topic, "subjects": subjects})
+        traced = {subject: note.trace for note in notes for subject in note.subjects}
+        subjects = sorted(traced)
+        told = {"topic": topic, "subjects": subjects, "traces": [traced[one] for one in subjects]}
+        await self._database.rows(_NOTE, told)
         for note in notes:
             _tell(note, None)
         if self._database.on_queued is not None:

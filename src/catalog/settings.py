@@ -415,6 +415,13 @@ class Settings(BaseSettings):
         default="127.0.0.1", min_length=1, max_length=253, description="The address of that port."
     )
 
+    traces_endpoint: Engine | None = Field(
+        default=None,
+        description="Where traces go, by OTLP over HTTP, such as http://127.0.0.1:4318/v1/traces. Not set: none are "
+        "made. Needs the packages of requirements/traces.txt.",
+    )
+    traces_share: float = Field(default=1.0, ge=0, le=1, description="The share of requests that are traced.")
+
     outside_checks: bool = Field(
         default=False, description="Whether the indexer looks at the outside addresses that objects name."
     )

@@ -143,6 +143,8 @@ def test_what_must_be_said_is_enough_and_the_rest_has_defaults(say: Say) -> None
         "metrics_token": None,
         "indexer_metrics_port": None,
         "indexer_metrics_host": "127.0.0.1",
+        "traces_endpoint": None,
+        "traces_share": 1.0,
         "outside_checks": False,
         "outside_networks": (),
         "alert_networks": (),

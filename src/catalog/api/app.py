@@ -15,7 +15,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, ControllerRouterHandler, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
-from catalog import measuring
+from catalog import measuring, tracing
 from catalog.access.issued import Ledger
 from catalog.access.uses import Uses
 from catalog.api import (
@@ -266,8 +266,14 @@ class Outermost:
             await send(message)
 
         measuring.REQUESTS_IN_FLIGHT.inc()
+        asked_by = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"), None)
+        bound = structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
-            await self._app(inner, receive, out)
+            with tracing.request(method if method in measuring.METHODS else "other", request_id, asked_by) as traced:
+                try:
+                    await self._app(inner, receive, out)
+                finally:
+                    traced.route, traced.status = inner.get("path_template"), status
         finally:
             seconds = time.perf_counter() - started
             measuring.REQUESTS_IN_FLIGHT.dec()
@@ -276,12 +282,12 @@ class Outermost:
                 # The path alone: queries are people's business, and headers hold tokens.
                 log.info(
                     "request",
-                    request_id=request_id,
                     method=method,
                     path=scope["path"],
                     status=status,
                     milliseconds=round(seconds * 1000, 1),
                 )
+            structlog.contextvars.reset_contextvars(**bound)
 
 
 def create_app(settings: Settings, pages: Sequence[ControllerRouterHandler] = ()) -> ASGIApp:
