@@ -6,7 +6,7 @@ an object. What is read from the database at a scrape stands in `operations/figu
 
 import time
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
@@ -96,29 +96,33 @@ class Call:
             ENGINE_ERRORS.labels(self._engine).inc()
 
 
-# Where a connection keeps the moments at which its statements began.
-_BEGAN = "catalog.began"
+# Where the context of a statement keeps the moment at which it began. Not its connection: one that the server has ended
+# must not be asked for anything.
+_BEGAN = "catalog_began_ns"
 
 
 def measure_statements(engine: sa.Engine) -> None:
     """Have every statement of an engine measured; one that contradicts what is there is no error of the database."""
 
-    def began(connection: sa.Connection, *_: object) -> None:
-        connection.info.setdefault(_BEGAN, []).append(time.time_ns())
+    def began(
+        _connection: object, _cursor: object, _statement: str, _parameters: object, context: Any, *_: Any
+    ) -> None:
+        setattr(context, _BEGAN, time.time_ns())
 
-    def ended(connection: sa.Connection, _cursor: object, statement: str, *_: object) -> None:
-        measured(connection, statement, failed=False)
+    def ended(_connection: object, _cursor: object, statement: str, _parameters: object, context: Any, *_: Any) -> None:
+        measured(context, statement, failed=False)
 
-    def measured(connection: sa.Connection, statement: str, *, failed: bool) -> None:
-        began_ns = connection.info[_BEGAN].pop()
+    def measured(context: Any, statement: str, *, failed: bool) -> None:
+        began_ns = getattr(context, _BEGAN, None)
+        if began_ns is None:
+            return
         ENGINE_SECONDS.labels("database").observe(max(time.time_ns() - began_ns, 0) / 1e9)
         # The first word alone: what follows may be somebody's.
-        verb = statement.lstrip().partition(" ")[0].strip()
+        verb = (statement.split(maxsplit=1) or [""])[0]
         tracing.call("database", began_ns, failed=failed, doing=verb if verb.isalpha() else None)
 
     def failed(context: sa.ExceptionContext) -> None:
-        if context.connection is not None and context.connection.info.get(_BEGAN):
-            measured(context.connection, context.statement or "", failed=True)
+        measured(context.execution_context, context.statement or "", failed=True)
         if not isinstance(context.sqlalchemy_exception, sa.exc.IntegrityError | sa.exc.DataError):
             ENGINE_ERRORS.labels("database").inc()
 

@@ -31,6 +31,8 @@ async def test_the_service_is_alive(clients: Clients) -> None:
     told = answer.json()
     # Of stores it tells, and is ready whatever they do: how many there are is other tests' doing.
     assert told.pop("backends").keys() == {"default", "healthy", "failing"}
+    index = told.pop("index")
+    assert (index.keys(), index["lag_seconds"] >= 0) == ({"lag_seconds", "compared_at", "agreed"}, True)
     assert told == {"status": "pass", "engines": {"database": "pass", "search": "pass", "store": "pass"}}
 
 

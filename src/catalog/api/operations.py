@@ -15,10 +15,12 @@ from catalog.api.contract import Answer, Operation, operation
 from catalog.api.requests import AnyRequest
 from catalog.engines import Engines
 from catalog.errors import CatalogError
+from catalog.operations.figures import Gauges
 from catalog.storage import health, unreadable
 from catalog.storage.backends import Health as BackendHealth
 from catalog.storage.keys import OWN
 from catalog.sync import rounds
+from catalog.sync.comparing import Kind
 
 PING_SECONDS_MAX = 3
 
@@ -72,15 +74,28 @@ class BackendCounts(msgspec.Struct, frozen=True):
     default: Literal["healthy", "failing"]
 
 
+class IndexStanding(msgspec.Struct, frozen=True):
+    """How far the index is behind, in seconds, and whether the last comparison with the database found all right.
+
+    Both are null before a first comparison has ended. How much was wrong is told to curators and by metrics.
+    """
+
+    lag_seconds: int
+    compared_at: datetime | None
+    agreed: bool | None
+
+
 class Health(msgspec.Struct, frozen=True):
     """Whether the service can do its work, engine by engine.
 
-    `backends` is told and decides nothing: the service is ready whatever stores do. Null without a database.
+    `backends` and `index` are told and decide nothing: the service is ready whatever stores do, and however far the
+    index is behind; some seconds old, null without a database.
     """
 
     status: Literal["pass", "fail"]
     engines: dict[str, str]
     backends: BackendCounts | None
+    index: IndexStanding | None
 
 
 @operation(
@@ -144,6 +159,7 @@ async def read_readiness(request: AnyRequest) -> Response[bytes]:
     """Ask every engine."""
     engines = requests.engines(request)
     counted = asyncio.create_task(_backends(engines))
+    standing = asyncio.create_task(_index(request))
     named = {"database": engines.database.ping(), "search": engines.index.ping(), "store": engines.store.ping()}
     outcomes = await asyncio.gather(
         *(asyncio.wait_for(ping, PING_SECONDS_MAX) for ping in named.values()), return_exceptions=True
@@ -153,8 +169,22 @@ async def read_readiness(request: AnyRequest) -> Response[bytes]:
         for name, outcome in zip(named, outcomes, strict=True)
     }
     ready = all(word == "pass" for word in told.values())
-    answer = Health("pass" if ready else "fail", told, await counted)
+    answer = Health("pass" if ready else "fail", told, await counted, await standing)
     return shapes.json_response(answer, status=200 if ready else 503, headers={"Cache-Control": "no-store"})
+
+
+async def _index(request: AnyRequest) -> IndexStanding | None:
+    gauges: Gauges = request.app.state.gauges
+    try:
+        figures = await asyncio.wait_for(gauges.figures(), PING_SECONDS_MAX)
+    except TimeoutError:
+        return None
+    if figures is None:
+        return None
+    last = figures.agreement
+    wrong = None if last is None else any(getattr(last, kind.value) for kind in Kind)
+    compared_at = None if last is None else last.ended_at
+    return IndexStanding(int(figures.lag_seconds), compared_at, None if wrong is None else not wrong)
 
 
 async def _backends(engines: Engines) -> BackendCounts | None:

@@ -108,6 +108,23 @@ def last(home: Path) -> dict[str, Any] | None:
     return told
 
 
+def standing(home: Path) -> dict[str, Any]:
+    """Return how many seconds the index of the stack of that folder is behind, and what is parked by topic."""
+    from catalog.operations import figures
+
+    topics = in_database(figures.topics_of, home)
+    parked = {name: one.parked for name, one in topics.items() if one.parked}
+    return {"lag_seconds": round(figures.lag_seconds(topics), 1), "parked": parked}
+
+
+def told_standing(told: Mapping[str, Any]) -> str:
+    """Return the line that tells of it."""
+    lag, parked = told["lag_seconds"], told["parked"]
+    line = f"index {lag:,.0f} s behind the database" if lag >= 1 else "index as new as the database"
+    waiting = ", ".join(f"{count:,} of {topic}" for topic, count in sorted(parked.items()))
+    return line + (f"; parked: {waiting}, see `catalog queue list`" if waiting else "; nothing parked")
+
+
 def spelled(told: Mapping[str, Any]) -> str:
     """Return the line that tells of such a round."""
     wrong = ", ".join(f"{told[kind]:,} {kind}" for kind in ("missing", "stale", "altered", "extra") if told[kind])

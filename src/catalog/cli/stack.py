@@ -242,7 +242,8 @@ def _let_go(home: "Home") -> bool:
 def status(home: HomeOption = None, *, json: Json = False) -> None:
     """Show each part: where it is, whether it is ready, since when it runs; and how each store is and how full.
 
-    When the index was last compared with the database is told too, and what was wrong.
+    How far the index is behind is told too, what is parked, when the index was last compared with the database, and what
+    was wrong.
 
     Exit code 0 only when all parts are ready.
     """
@@ -255,9 +256,10 @@ def status(home: HomeOption = None, *, json: Json = False) -> None:
     ready = bool(parts) and place.state().ready and all(part.ready for part in parts)
     stores = _stores(place) if ready else []
     agreement = agreeing.last(place.folder) if ready else None
+    standing = agreeing.standing(place.folder) if ready else None
     if json:
         told = {"home": str(place.folder), "ready": ready, "parts": [asdict(part) for part in parts]}
-        output.as_json(told | {"stores": stores, "agreement": agreement})
+        output.as_json(told | {"stores": stores, "agreement": agreement, "index": standing})
     elif not running:
         output.say(f"nothing runs in {place.folder}; start it with `catalog up`")
     else:
@@ -285,6 +287,8 @@ def status(home: HomeOption = None, *, json: Json = False) -> None:
                     for one in stores
                 ],
             )
+        if standing is not None:
+            output.say(agreeing.told_standing(standing))
         if agreement is not None:
             output.say(agreeing.spelled(agreement))
     if not ready:

@@ -6,7 +6,7 @@ stores are not told: a store is its id.
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -81,14 +81,24 @@ class Figures:
 
     @property
     def lag_seconds(self) -> float:
-        """How far the index is behind the database and the stores: how long what it does not know has waited."""
-        return max((one.oldest for name, one in self.topics.items() if name in LAGGING), default=0.0)
+        """How far the index is behind the database and the stores."""
+        return lag_seconds(self.topics)
+
+
+async def topics_of(session: AsyncSession) -> dict[str, Topic]:
+    """Return how much of each topic is in the queue."""
+    return {row.topic: Topic(*row[1:]) for row in await session.execute(_QUEUE)}
+
+
+def lag_seconds(topics: Mapping[str, Topic]) -> float:
+    """Return how far the index is behind the database and the stores: how long what it does not know has waited."""
+    return max((one.oldest for name, one in topics.items() if name in LAGGING), default=0.0)
 
 
 async def read(session: AsyncSession, told: Told) -> Figures:
     """Read the figures."""
     await session.execute(sa.text(f"SET LOCAL statement_timeout = '{READ_SECONDS_MAX:.0f}s'"))
-    topics = {row.topic: Topic(*row[1:]) for row in await session.execute(_QUEUE)}
+    topics = await topics_of(session)
     round_ = await rounds.present(session)
     every = await backends.everywhere(session)
     shown = every[: BACKENDS_TOLD_MAX - 1]
