@@ -91,6 +91,8 @@ def test_when_the_index_was_compared_and_what_was_wrong_is_told(running: Up, len
 
     assert (before["agreement"], after["agreement"]) == (None, msgspec.to_builtins(tally))
     assert told["agreement"] == after["agreement"]
+    assert after["index"].keys() == {"lag_seconds", "parked"}
+    assert ("behind the database" in shown) or ("index as new as the database" in shown)
     assert "index compared with the database, 2026-11-02 03:09: 1,200 objects, 1 stale, 5 extra\n" in shown
 
 

@@ -25,10 +25,8 @@ async def test_readiness_tells_how_far_the_index_is_behind_and_whether_it_agreed
         await queue.put(session, SYNC, [subject], after=timedelta(days=1))
         await queue.put(session, "key", [late], after=timedelta(days=1))
     # It fails again and again since an hour ago, and is tried tomorrow.
-    statement = (
-        "UPDATE queue SET created_at = now() - interval '1 hour', attempts = 5 WHERE subject = %(late)s RETURNING 1"
-    )
-    await database.rows(statement, {"late": late})
+    aged = "UPDATE queue SET created_at = now() - interval '1 hour', attempts = 5 WHERE subject = %(late)s"
+    await database.rows(f"{aged} RETURNING id", {"late": late})
 
     async def told() -> dict[str, Any] | None:
         async with httpx2.AsyncClient(base_url=watched.url, trust_env=False) as client:

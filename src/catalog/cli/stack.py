@@ -242,8 +242,8 @@ def _let_go(home: "Home") -> bool:
 def status(home: HomeOption = None, *, json: Json = False) -> None:
     """Show each part: where it is, whether it is ready, since when it runs; and how each store is and how full.
 
-    How far the index is behind is told too, what is parked, when the index was last compared with the database, and what
-    was wrong.
+    How far the index is behind is told too, what is parked, and what was wrong when it was last compared with the
+    database.
 
     Exit code 0 only when all parts are ready.
     """
