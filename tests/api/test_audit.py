@@ -1,5 +1,6 @@
 """Who changed who may do what: every change has its row, each admin sees what concerns them, and no secret is in it."""
 
+import json
 import re
 from typing import Any
 from uuid import uuid4
@@ -24,6 +25,25 @@ def told(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     return [
         tuple(one[name] for name in ("by", "action", "subject", "scope", "before", "after")) for one in reversed(rows)
     ]
+
+
+async def test_all_of_it_is_told_line_by_line_as_the_pages_tell_it(people: People) -> None:
+    admin = await people.member("admin", "admin", scope=people.organization)
+    groups = f"/api/organizations/{people.organization}/groups"
+    for number in range(5):
+        assert (await admin.post(groups, json={"name": f"team{number}"})).is_success
+    pages = await audit(admin)
+    answer = await admin.get("/api/audit", params={"format": "ndjson", "limit": 1})
+    some = await admin.get("/api/audit", params={"format": "ndjson", "subject": f"group:{people.organization}/team3"})
+    nobody = await people.clients.anonymous.get("/api/audit", params={"format": "ndjson"})
+
+    assert answer.headers["content-type"].startswith("application/x-ndjson")
+    assert answer.headers["cache-control"] == "no-store"
+    # Those of one organization, as its admin sees them, page or no page.
+    assert [json.loads(line) for line in answer.text.splitlines()] == pages
+    assert len(pages) > 5
+    assert [json.loads(line)["subject"] for line in some.text.splitlines()] == [f"group:{people.organization}/team3"]
+    assert nobody.status_code == 401
 
 
 @pytest.mark.req("MWM-SADD-16")

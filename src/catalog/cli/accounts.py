@@ -83,12 +83,17 @@ def audit(
     since: Annotated[str | None, typer.Option(metavar="MOMENT", help="From then on: 2027-01-31T00:00:00Z.")] = None,
     until: Annotated[str | None, typer.Option(metavar="MOMENT", help="Before then.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many, the newest first.")] = SHOWN_DEFAULT,
+    export: Annotated[bool, typer.Option("--export", help="Write all of it, one change in JSON a line.")] = False,
     json: Json = False,
 ) -> None:
     """Show who changed who may do what: roles, groups, grants, tokens, services. For admins, as far as they are."""
     invocation: Invocation = context.obj
     with invocation.catalog() as catalog:
         pages = catalog.tokens.audit(scope=scope, subject=subject, actor=actor, since=since, until=until)
+        if export:
+            for one in pages:
+                output.as_line(one)
+            return
         found = list(islice(pages, limit))
     if json:
         output.as_json(found)

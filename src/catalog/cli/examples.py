@@ -91,7 +91,10 @@ EXAMPLES = MappingProxyType(
         "down": ("catalog down",),
         "status": ("catalog status", "catalog status --json | jq .ready"),
         "doctor": ("catalog doctor",),
-        "audit": ("catalog audit --scope lab/soil --since 2026-11-01T00:00:00Z",),
+        "audit": (
+            "catalog audit --scope lab/soil --since 2026-11-01T00:00:00Z",
+            "catalog audit --export > audit.ndjson",
+        ),
         "activity": ("catalog activity record run-42.json",),
         "activity record": ("catalog activity record run-42.json",),
         "activity show": ("catalog activity show 01a1fd1f-74a6-76f6-8383-4ced501143c7",),
