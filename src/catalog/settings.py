@@ -402,6 +402,12 @@ class Settings(BaseSettings):
         description="The share of a project's objects that may be due at once; beyond, an admin has to say go on.",
     )
 
+    drain: Duration = Field(
+        default=timedelta(0),
+        ge=timedelta(0),
+        le=timedelta(minutes=10),
+        description="How long a process of the API goes on answering after SIGTERM, while /readyz says that it ends.",
+    )
     metrics_token: MetricsToken | None = Field(
         default=None,
         repr=False,

@@ -140,6 +140,7 @@ def test_what_must_be_said_is_enough_and_the_rest_has_defaults(say: Say) -> None
         "requests_per_second_anonymous": 50,
         "requests_per_second_organization": 2000,
         "trusted_proxies": (),
+        "drain": timedelta(0),
         "metrics_token": None,
         "indexer_metrics_port": None,
         "indexer_metrics_host": "127.0.0.1",

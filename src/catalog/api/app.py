@@ -12,7 +12,7 @@ import structlog
 from litestar import Litestar, Response, get
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
-from litestar.types import ASGIApp, ControllerRouterHandler, Message, Receive, Scope, Send
+from litestar.types import ControllerRouterHandler, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
 from catalog import measuring, tracing
@@ -207,6 +207,7 @@ def litestar(settings: Settings, pages: Sequence[ControllerRouterHandler] = ()) 
                 "settings": settings,
                 "cursors": requests.Cursors(settings.cursor_key.get_secret_value()),
                 "recognised": requests.Recognised(),
+                "draining": False,
                 "exports": exports.Exports(),
                 "refreshes": written.Refreshes(),
                 "events": limits.Events(settings.notifications_per_minute),
@@ -231,9 +232,13 @@ def litestar(settings: Settings, pages: Sequence[ControllerRouterHandler] = ()) 
 class Outermost:
     """What every request passes, whatever the route: an id, a log line without secrets, HEAD as GET without a body."""
 
-    def __init__(self, app: ASGIApp, *, doi_prefix: str = "") -> None:
+    def __init__(self, app: Litestar, *, doi_prefix: str = "") -> None:
         self._app = app
         self._doi_prefix = doi_prefix
+
+    def drain(self) -> None:
+        """Say from now on that this process is about to end, and go on answering."""
+        self._app.state.draining = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI 3)."""
@@ -290,6 +295,6 @@ class Outermost:
             structlog.contextvars.reset_contextvars(**bound)
 
 
-def create_app(settings: Settings, pages: Sequence[ControllerRouterHandler] = ()) -> ASGIApp:
+def create_app(settings: Settings, pages: Sequence[ControllerRouterHandler] = ()) -> Outermost:
     """Return the application that a server runs."""
     return Outermost(litestar(settings, pages), doi_prefix=settings.doi_prefix)

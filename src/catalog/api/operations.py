@@ -151,7 +151,7 @@ async def read_liveness(request: AnyRequest) -> Response[str]:  # ruff: ignore[A
         scope=None,
         answers={
             200: Answer("All do.", Health, headers={"Cache-Control": "no-store"}),
-            503: Answer("Some do not.", Health),
+            503: Answer("Some do not, or this process is about to end.", Health),
         },
     ),
 )
@@ -168,7 +168,8 @@ async def read_readiness(request: AnyRequest) -> Response[bytes]:
         name: "pass" if outcome is None else f"fail: {type(outcome).__name__}"
         for name, outcome in zip(named, outcomes, strict=True)
     }
-    ready = all(word == "pass" for word in told.values())
+    # Whoever shares out requests sends none any more, before the process ends.
+    ready = all(word == "pass" for word in told.values()) and not request.app.state.draining
     answer = Health("pass" if ready else "fail", told, await counted, await standing)
     return shapes.json_response(answer, status=200 if ready else 503, headers={"Cache-Control": "no-store"})
 

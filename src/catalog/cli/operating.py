@@ -4,7 +4,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -67,12 +67,14 @@ def serve(
     import uvicorn
 
     from catalog import logs
+    from catalog.api import serving
     from catalog.api.app import create_app
     from catalog.settings import Settings
     from catalog.web import pages
 
     logs.configure()
-    application = create_app(Settings.from_environment(), pages.ROUTES)
+    settings = Settings.from_environment()
+    application = create_app(settings, pages.ROUTES)
     # What was loaded so far lives as long as the process. Looking through all of it again and again would make every
     # hundredth request take twice its time; an answer makes some thousands of things, and nearly no cycles.
     gc.collect()
@@ -80,7 +82,7 @@ def serve(
     gc.set_threshold(GARBAGE_THRESHOLD)
     gc.enable()
     # Our own log line tells more than uvicorn's, and leaves queries out.
-    uvicorn.run(
+    config = uvicorn.Config(
         application,
         host=host,
         port=port,
@@ -94,6 +96,12 @@ def serve(
         http="h11",
         h11_max_incomplete_event_size=HEAD_BYTES_MAX,
     )
+    server = serving.draining(config, application.drain, settings.drain)
+    # It hears a second Ctrl-C itself.
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        raise typer.Exit(output.FAILED)
 
 
 def migrate() -> None:
