@@ -29,7 +29,8 @@ def test_what_is_asked_for_is_what_is_pinned(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("smaller", "larger"), [("runtime", "local"), ("local", "dev"), ("uv", "dev"), ("hybrid", "dev"), ("nats", "dev"), ("traces", "dev")]
+    ("smaller", "larger"),
+    [("runtime", "local"), ("local", "dev"), ("uv", "dev"), ("hybrid", "dev"), ("nats", "dev"), ("traces", "dev")],
 )
 def test_each_environment_holds_the_smaller_one(smaller: str, larger: str) -> None:
     assert pins(f"{smaller}.txt").items() - pins(f"{larger}.txt").items() == set(), "run `make lock`"
