@@ -17,10 +17,11 @@ from catalog.objects import changing, naming, reading
 from catalog.objects.reading import Entry
 from catalog.quality import tables
 from catalog.quality.assessing import Report
-from catalog.queue import Claim
+from catalog.queue import LEASE_OF_A_MOMENT, Claim
 from catalog.search.index import Index, NoIndex, Outcome, Verdict, Written
 from catalog.search.vectors import EMBED
 from catalog.sync import projecting, rebuilding
+from catalog.sync.projecting import Gathered
 from catalog.sync.rebuilding import Targets
 from indexer import embedding, handling
 
@@ -38,13 +39,20 @@ BESIDE_ATTEMPTS_MAX = 5
 async def step(engines: Engines) -> int:
     """Claim a batch of objects and bring their documents up to date; returns how many were claimed."""
     async with engines.database.transaction() as session:
-        claims = await queue.claim(session, changing.INDEX, most=BATCH)
+        claims = await queue.claim(session, changing.INDEX, most=BATCH, lease=LEASE_OF_A_MOMENT)
         if not claims:
             return 0
         # After the claims: who changes one of them from here on queues it anew, for whatever targets there are then.
         targets = rebuilding.targets(engines.index, await rebuilding.latest(session))
         ids = list(filter(None, map(handling.id_of, claims)))
         objects = await projecting.gathered(session, ids, prefix=engines.placement.prefix)
+    async with handling.kept(engines, {claim.id: claim for claim in claims}, lease=LEASE_OF_A_MOMENT):
+        await _bring(engines, claims, objects, targets)
+    return len(claims)
+
+
+async def _bring(engines: Engines, claims: Sequence[Claim], objects: Gathered, targets: Targets) -> None:
+    """Write the documents of what was claimed, and conclude; raises CatalogError while the engine is away."""
     made = projecting.projected(objects)
     outcomes = {one: Outcome(Verdict.REJECTED, reason) for one, reason in made.unreadable.items()}
     worn = {one for claim in claims if claim.attempts >= BESIDE_ATTEMPTS_MAX and (one := handling.id_of(claim))}
@@ -63,7 +71,6 @@ async def step(engines: Engines) -> int:
     for outcome in outcomes.values():
         DOCUMENTS.labels(outcome.verdict.value).inc()
     await _conclude(engines, claims, objects.entries, outcomes, made.reports)
-    return len(claims)
 
 
 async def _write_beside(

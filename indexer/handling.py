@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -96,19 +97,19 @@ async def all_of(handled: Iterable[Awaitable[None]]) -> None:
 
 
 @asynccontextmanager
-async def kept(engines: Engines, in_hand: Mapping[int, Claim]) -> AsyncGenerator[None]:
+async def kept(engines: Engines, in_hand: Mapping[int, Claim], *, lease: timedelta = LEASE) -> AsyncGenerator[None]:
     """Keep the leases of what is in hand, by id, for the time of the block, however long it takes."""
-    keeping = asyncio.create_task(_keep(engines, in_hand))
+    keeping = asyncio.create_task(_keep(engines, in_hand, lease))
     try:
         yield
     finally:
         keeping.cancel()
 
 
-async def _keep(engines: Engines, in_hand: Mapping[int, Claim]) -> None:
+async def _keep(engines: Engines, in_hand: Mapping[int, Claim], lease: timedelta) -> None:
     while True:
-        await asyncio.sleep(LEASE.total_seconds() / RENEWALS_PER_LEASE)
+        await asyncio.sleep(lease.total_seconds() / RENEWALS_PER_LEASE)
         # The database may be away for a moment; the next renewal comes before the lease ends.
         with suppress(sa.exc.SQLAlchemyError):
             async with engines.database.transaction() as session:
-                await queue.renew(session, list(in_hand.values()), lease=LEASE)
+                await queue.renew(session, list(in_hand.values()), lease=lease)

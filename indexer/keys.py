@@ -17,7 +17,7 @@ from catalog.inventory import fixity
 from catalog.objects import arriving, discovered, moving, uploads, versions
 from catalog.objects.discovered import Lying
 from catalog.objects.uploads import Claimed, Seen
-from catalog.queue import LEASE, Claim
+from catalog.queue import LEASE_OF_A_MOMENT, Claim
 from catalog.storage import parts
 from catalog.storage.s3 import Stat, Store
 from catalog.storage.stores import Detached, NoSuchBackend
@@ -47,12 +47,12 @@ class _ToBeRead(Exception):
 async def step(engines: Engines) -> int:
     """Claim a batch of keys, look at each, settle what was found; returns how many were claimed."""
     async with engines.database.transaction() as session:
-        claims = await queue.claim(session, uploads.KEY, most=BATCH, lease=LEASE)
+        claims = await queue.claim(session, uploads.KEY, most=BATCH, lease=LEASE_OF_A_MOMENT)
     if not claims:
         return 0
     gate = asyncio.Semaphore(LOOKS_AT_ONCE)
     in_hand = {claim.id: claim for claim in claims}
-    async with handling.kept(engines, in_hand):
+    async with handling.kept(engines, in_hand, lease=LEASE_OF_A_MOMENT):
         answers: dict[int, _Answer] = {}
         if len(claims) >= TOGETHER_LEAST:
             for done in await _settled_together(engines, claims, gate, answers):

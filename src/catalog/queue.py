@@ -29,6 +29,8 @@ log = structlog.get_logger("catalog.queue")
 
 # A crashed worker's entries come back after this long; a batch takes well under a second.
 LEASE = timedelta(seconds=30)
+# Of what is usually done in a moment, and renewed while it takes longer: a crashed worker's come back this soon.
+LEASE_OF_A_MOMENT = timedelta(seconds=6)
 # 12 attempts with the delays below span about 40 minutes: longer than a restart of any engine, short enough to notice.
 ATTEMPTS_MAX = 12
 DELAY_FIRST = timedelta(seconds=1)

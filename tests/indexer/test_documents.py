@@ -13,7 +13,8 @@ from catalog.errors import Unavailable
 from catalog.objects import changing
 from catalog.queue import ATTEMPTS_MAX
 from catalog.search.index import Index, Outcome, Written
-from indexer import documents
+from indexer import documents, handling
+from tests.conftest import eventually
 from tests.indexer.scene import Scene, project
 from tests.search.conftest import Between
 
@@ -130,6 +131,32 @@ async def test_the_deleted_stay_deleted_when_a_slow_worker_writes_them_later(sce
 
     assert (await scene.found(there), await scene.entries()) == ({"Rain": 1}, [])
     await slow.close()
+
+
+async def test_a_write_that_takes_longer_than_a_lease_keeps_its_lease(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a lease may be short, and what a dead indexer had in hand comes back soon."""
+    monkeypatch.setattr(handling, "RENEWALS_PER_LEASE", queue.LEASE_OF_A_MOMENT.total_seconds() / 0.1)
+    there = project()
+    ids = await scene.registered("Wind", project=there)
+    held = Held(scene.engines.index)
+    slow = asyncio.create_task(documents.step(scene.with_index(held)))
+    await held.arrived.wait()
+    ends = set()
+
+    async def another_claims_nothing_while_the_lease_begins_three_times_anew() -> bool:
+        assert await documents.step(scene.engines) == 0
+        asked = "SELECT ready_at FROM queue WHERE subject = %(subject)s"
+        ends.update(await scene.engines.database.rows(asked, {"subject": str(ids["Wind"])}))
+        return len(ends) > 3
+
+    await eventually(another_claims_nothing_while_the_lease_begins_three_times_anew)
+    held.go.set()
+    await slow
+
+    assert (await scene.found(there), await scene.entries()) == ({"Wind": 1}, [])
+    await held.close()
 
 
 async def test_two_indexers_share_the_work_and_write_nothing_twice(scene: Scene) -> None:

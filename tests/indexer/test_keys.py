@@ -281,7 +281,7 @@ async def test_a_look_that_takes_longer_than_a_lease_keeps_its_lease(
 ) -> None:
     """Hashing a large file takes minutes; other workers must not begin the same."""
     # So often that one renewal after another is seen, and a lease so long that a busy machine is late for none.
-    monkeypatch.setattr(handling, "RENEWALS_PER_LEASE", queue.LEASE.total_seconds() / 0.1)
+    monkeypatch.setattr(handling, "RENEWALS_PER_LEASE", queue.LEASE_OF_A_MOMENT.total_seconds() / 0.1)
     entry, (upload,) = await scene.register(declared("soil.csv", CSV), project=project())
     await scene.upload(upload, CSV)
     await scene.notice(upload)
