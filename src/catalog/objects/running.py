@@ -1,5 +1,6 @@
 """What must be there for something to run, and ranges of versions that can be compared."""
 
+import functools
 import re
 from typing import Annotated, Literal, NamedTuple
 
@@ -13,6 +14,8 @@ SOFTWARE = "software"
 Accelerator = Literal["cpu", "cuda", "rocm", "metal", "tpu", "npu"]
 
 
+# The same few ranges stand in thousands of records, and reading one takes longer than the rest of its field.
+@functools.lru_cache(maxsize=1024)
 def _version_range(text: str) -> str:
     try:
         SpecifierSet(text)

@@ -104,7 +104,7 @@ async def register(
     await granting.await_embargo(session, object_id, record)
     if named:
         await naming.write(session, object_id, named)
-    await describing.keep(session, object_id, draft.kind, record)
+    await describing.keep_new(session, [(object_id, use.text) for use in describing.uses(draft.kind, record)])
     await _look_outside(session, object_id, draft.description)
     if draft.files:
         await _expect(session, object_id, draft.files)
