@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel
 from uuid_utils.compat import uuid7
@@ -134,41 +134,63 @@ async def note(
 
 
 _CHANGING = ("project", "stage", "size", "etag", "media_type", "store_version", "modified_at")
+_TYPES = {"id": "uuid", "size": "bigint", "modified_at": "timestamptz"}
+_LISTED = ("id", "key", *_CHANGING)
+
+
+def _told(old: str, new: str) -> dict[str, str]:
+    """Return what is to be kept of a file that lies there, by column: as SQL, for what is kept and what is listed."""
+    same = f"({old}.size = {new}.size AND {old}.etag = {new}.etag)"
+    # A listing tells neither type nor version: what a look has told is kept as long as the bytes are the same.
+    return {name: f"{new}.{name}" for name in _CHANGING} | {
+        "media_type": f"CASE WHEN {same} AND {new}.store_version IS NULL THEN {old}.media_type"
+        f" ELSE {new}.media_type END",
+        "store_version": f"CASE WHEN {same} THEN coalesce({new}.store_version, {old}.store_version)"
+        f" ELSE {new}.store_version END",
+        "sha256": f"CASE WHEN {same} THEN {old}.sha256 END",
+        "hashed_at": f"CASE WHEN {same} THEN {old}.hashed_at END",
+    }
+
+
+def _moved(old: str, new: str) -> str:
+    return " OR ".join(f"{old}.{name} IS DISTINCT FROM {_told(old, new)[name]}" for name in _CHANGING)
+
+
+# Most of what is listed is as it was: only what is not is written at all.
+_NOTE_LISTED = sa.text(
+    f"""
+    INSERT INTO discovered_file AS kept (id, backend, bucket, key, {", ".join(_CHANGING)})
+    SELECT listed.id, :backend, :bucket, listed.key, {", ".join(f"listed.{name}" for name in _CHANGING)}
+    FROM unnest({", ".join(f"CAST(:{name} AS {_TYPES.get(name, 'text')}[])" for name in _LISTED)})
+        AS listed ({", ".join(_LISTED)})
+    LEFT JOIN discovered_file AS there
+        ON there.backend = :backend AND there.bucket = :bucket AND there.key = listed.key
+    WHERE there.id IS NULL OR {_moved("there", "listed")}
+    ORDER BY listed.key COLLATE "C"
+    ON CONFLICT (backend, bucket, key) DO UPDATE
+    SET {", ".join(f"{name} = {told}" for name, told in _told("kept", "excluded").items())}
+    WHERE {_moved("kept", "excluded")}
+    RETURNING xmax = 0 AS new
+    """  # ruff: ignore[S608] - ours.
+)
 
 
 async def note_listed(
     session: AsyncSession, backend: str, bucket: str, lying: Mapping[str, Lying], *, layout: Layout
 ) -> tuple[int, int]:
     """Keep what lies under these keys, which no object claims; return how many were new and how many have changed."""
-    rows = []
-    for key, one in sorted(lying.items()):
+    columns: dict[str, list[Any]] = {name: [] for name in _LISTED}
+    for key, one in lying.items():
         if layout.is_the_applications(key):
             continue
         project, stage = layout.standing(key)
-        where = {"id": uuid7(), "backend": backend, "bucket": bucket, "key": key, "project": project, "stage": stage}
-        rows.append(where | {name: getattr(one, name) for name in Lying.__dataclass_fields__})
-    if not rows:
+        row = {"id": uuid7(), "key": key, "project": project, "stage": stage}
+        row |= {name: getattr(one, name) for name in Lying.__dataclass_fields__}
+        for name, values in columns.items():
+            values.append(row[name])
+    if not columns["id"]:
         return 0, 0
-    put = insert(_found).values(rows)
-    # A listing tells neither type nor version: what a look has told is kept as long as the bytes are the same.
-    same = sa.and_(_found.c.size == put.excluded.size, _found.c.etag == put.excluded.etag)
-    kept = {
-        "media_type": sa.case(
-            (sa.and_(same, put.excluded.store_version.is_(None)), _found.c.media_type), else_=put.excluded.media_type
-        ),
-        "store_version": sa.case(
-            (same, sa.func.coalesce(put.excluded.store_version, _found.c.store_version)),
-            else_=put.excluded.store_version,
-        ),
-    }
-    told = {name: put.excluded[name] for name in _CHANGING} | kept
-    hashed = {name: sa.case((same, _found.c[name])) for name in ("sha256", "hashed_at")}
-    moved = sa.or_(sa.not_(same), *(_found.c[name].is_distinct_from(told[name]) for name in _CHANGING))
-    done: sa.Result[Any] = await session.execute(
-        put.on_conflict_do_update(
-            index_elements=["backend", "bucket", "key"], set_=told | hashed, where=moved
-        ).returning(sa.literal_column("xmax = 0").label("new"))
-    )
+    done = await session.execute(_NOTE_LISTED, {"backend": backend, "bucket": bucket, **columns})
     new = [bool(row.new) for row in done]
     return sum(new), len(new) - sum(new)
 
