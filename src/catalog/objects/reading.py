@@ -281,7 +281,7 @@ async def dois_of(session: AsyncSession, ids: Sequence[UUID]) -> dict[UUID, list
         sa.select(
             _dois.c.object_id, sa.func.array_agg(postgresql.aggregate_order_by(_dois.c.doi, _dois.c.doi)).label("dois")
         )
-        .where(_dois.c.object_id.in_(ids))
+        .where(_dois.c.object_id == sa.any_(sa.bindparam("ids", list(ids), type_=ARRAY(sa.Uuid))))
         .group_by(_dois.c.object_id)
     )
     return {row.object_id: row.dois for row in rows}
@@ -432,7 +432,10 @@ async def version_names_of(session: AsyncSession, ids: Sequence[UUID]) -> dict[U
         return {}
     rows = await session.execute(
         sa.select(_versions.c.object_id, _versions.c.number, _versions.c.label)
-        .where(_versions.c.object_id.in_(ids), _versions.c.withdrawn_at.is_(None))
+        .where(
+            _versions.c.object_id == sa.any_(sa.bindparam("ids", list(ids), type_=ARRAY(sa.Uuid))),
+            _versions.c.withdrawn_at.is_(None),
+        )
         .order_by(_versions.c.number.desc())
     )
     found: dict[UUID, dict[int, str | None]] = {}
