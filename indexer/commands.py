@@ -31,7 +31,7 @@ def run() -> None:
 
     async def until_stopped(engines: Engines) -> None:
         events = settings.events
-        if events is not None:
+        if settings.published_url is not None:
             streams.must_be_installed()
         stop = asyncio.Event()
         for sign in (signal.SIGINT, signal.SIGTERM):

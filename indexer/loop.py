@@ -24,6 +24,7 @@ from catalog.retention import clock, leftovers
 from catalog.search import concrete, unfound, vectors
 from catalog.search.index import MappingChanged
 from catalog.storage import capacity, health, unreadable
+from catalog.subscriptions import telling as subscribed
 from catalog.sync import rebuilding as rebuilt
 from catalog.sync import rounds
 from catalog.sync.rebuilding import WaitsForMigration
@@ -44,6 +45,7 @@ from indexer import (
     relocating,
     retention,
     scans,
+    subscriptions,
     telling,
 )
 
@@ -199,6 +201,7 @@ async def run(engines: Engines, stop: asyncio.Event) -> None:
                 for lane in lanes():
                     working.create_task(_work(engines, lane, wakener, stop))
                 working.create_task(_keep_house(engines, stop))
+                working.create_task(subscriptions.run(engines, stop), name="subscriptions")
                 polling = working.create_task(_poll(engines, wakener), name="poll")
                 await stop.wait()
                 polling.cancel()
@@ -274,6 +277,7 @@ async def _tidy(engines: Engines, stop: asyncio.Event) -> None:
         await health.forget_old(session)
         await told_notices.forget_old(session)
         await unreadable.forget_old(session)
+        await subscribed.sweep(session)
         await health.schedule(session, engines.probe_interval)
     folded = matches.FOLDED_AT_ONCE
     while folded == matches.FOLDED_AT_ONCE and not stop.is_set():

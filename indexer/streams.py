@@ -31,7 +31,10 @@ AWAY_SECONDS = 1.0
 def must_be_installed() -> None:
     """Raise WrongSettings where a stream is asked for and what talks to one is not there."""
     if importlib.util.find_spec("nats") is None:
-        raise WrongSettings(f"{PREFIX}EVENTS_URL: needs the packages of requirements/nats.txt (the extra `nats`).")
+        raise WrongSettings(
+            f"{PREFIX}EVENTS_URL, {PREFIX}SUBSCRIPTIONS_URL: need the packages of requirements/nats.txt "
+            "(the extra `nats`)."
+        )
 
 
 async def run(engines: Engines, events: Events, stop: asyncio.Event) -> None:

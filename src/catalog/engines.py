@@ -42,6 +42,7 @@ from catalog.storage.stores import Stores
 from catalog.storage.topics import Topics
 from catalog.storage.transit import VaultKeys
 from catalog.storage.wrapping import KeyService, LocalKeys
+from catalog.subscriptions.streams import Publisher
 from catalog.sync.comparing import Sides
 from catalog.sync.rounds import Rule
 
@@ -82,6 +83,8 @@ class Engines:
     # None: hybrid search is off.
     embedder: Embedder | None = None
     hybrid_by_default: bool = False
+    # None: no events are told into streams.
+    publisher: Publisher | None = None
 
     def sides(self, *, full: bool = False) -> Sides:
         """Return the database and the index, to be compared."""
@@ -142,6 +145,8 @@ async def opened(settings: Settings, *, service: str = "catalog") -> AsyncGenera
     embedder = None if settings.hybrid == "off" else Embedder()
     house = House(str(settings.public_url).rstrip("/"), settings.publisher, settings.doi_prefix, registry.resolves)
     alerting = _alerting(settings, house)
+    published = settings.published_url
+    publisher = None if published is None else Publisher(published, heard=settings.events_subject)
     # As long as the last link to them works, and then for a while.
     relocating = Pace(
         Throttle(settings.relocation_bytes_per_second), settings.link_lifetime + settings.relocation_grace
@@ -172,6 +177,7 @@ async def opened(settings: Settings, *, service: str = "catalog") -> AsyncGenera
             _login(settings),
             embedder,
             settings.hybrid == "default",
+            publisher,
         )
     finally:
         ringing.cancel()
@@ -180,6 +186,8 @@ async def opened(settings: Settings, *, service: str = "catalog") -> AsyncGenera
         if provider is not None:
             await provider.close()
         await alerting.close()
+        if publisher is not None:
+            await publisher.close()
         if embedder is not None:
             await embedder.close()
         await registry.close()

@@ -322,6 +322,12 @@ class Settings(BaseSettings):
         max_length=200,
         description="The subject of that stream.",
     )
+    subscriptions_url: EventsUrl | None = Field(
+        default=None,
+        repr=False,
+        description="A NATS server with JetStream into whose streams admins may have events told. Not set: the one of "
+        "CATALOG_EVENTS_URL.",
+    )
     sns_topics: Topics = Field(
         default=(),
         description="Topics of AWS (SNS) that are heard, comma between: ARN for the catalog's own store, ARN=BACKEND "
@@ -542,6 +548,12 @@ class Settings(BaseSettings):
         """The stream of events, if there is one."""
         url = self.events_url
         return None if url is None else Events(url.get_secret_value(), self.events_subject)
+
+    @property
+    def published_url(self) -> str | None:
+        """The server that events are published to, if there is one."""
+        url = self.subscriptions_url or self.events_url
+        return None if url is None else url.get_secret_value()
 
     @property
     def store_link_url(self) -> HttpUrl:

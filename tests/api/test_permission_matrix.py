@@ -236,6 +236,12 @@ OTHERS: dict[str, set[str]] = {
             "renew_feed_key",
             "revoke_feed_key",
             "renew_webhook_secret",
+            "list_subscriptions",
+            "subscribe",
+            "read_subscription",
+            "change_subscription",
+            "remove_subscription",
+            "renew_subscription_secret",
             # With a key everybody may, with a wrong one nobody finds it.
             "read_feed",
             "end_job",
@@ -407,6 +413,7 @@ async def test_other_routes_admit_who_the_table_says(scene: Scene) -> None:
             "token",
             "backend",
             "saved",
+            "subscription",
             "hold",
         ):
             path = path.replace(f"{{{part}_id:str}}", NOWHERE)

@@ -40,6 +40,7 @@ DOING = {
     *("project create", "member give", "member take", "group create", "group add", "group remove", "grant revoke"),
     *("service create", "service end", "token revoke", "principal end", "principal restore", "backend remove"),
     *("keys rotate", "saved feed", "saved secret", "saved remove", "backend hash", "queue discard"),
+    *("subscription secret", "subscription remove"),
     *(f"retention {verb}" for verb in ("set", "unset", "keep", "hold", "lift", "resume", "purge")),
 }
 

@@ -21,7 +21,7 @@ PAGE = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 def test_the_page_says_of_every_topic_of_the_queue_what_discarding_means() -> None:
     section = PAGE.partition("## Parked work")[2].partition("\n## ")[0]
     topics = re.findall(r"^\| `([a-z-]+)` \| [^|]+ \| [^|]+ \|$", section, re.MULTILINE)
-    assert sorted(topics) == sorted({lane.topic for lane in lanes()})
+    assert sorted(topics) == sorted({"subscription", *(lane.topic for lane in lanes())})
 
 
 def test_the_page_tells_of_every_metric_that_a_process_counts() -> None:

@@ -185,6 +185,25 @@ def saved_searches(world: World) -> None:
         world.note("saved search", saved)
 
 
+def subscriptions(world: World) -> None:
+    """Let the caller and another one be told of everything, which has not always arrived."""
+    for by in world.people[:2]:
+        made = world.id()
+        world.put(
+            "subscription",
+            keep=by == world.caller,
+            id=made,
+            owner_id=by,
+            channel="webhook",
+            address="https://hooks.example.com/all",
+            secret_id=world.id(),
+            created_at=LONG_AGO,
+            fault="The receiver answered 500, where 200 to 299 is wanted.",
+            stopped_at=LONG_AGO,
+        )
+        world.note("subscription", made)
+
+
 def husks(world: World) -> None:
     """Put something else where a visible thing names a hidden one; of another id, unless that id may be known."""
     # Descriptions say whom they name, and DOIs of which object they are.

@@ -23,6 +23,7 @@ def made(number: int, seed: int, doi_prefix: str) -> World:
     beside.edits(world)
     beside.others(world)
     beside.saved_searches(world)
+    beside.subscriptions(world)
     beside.husks(world)
     beside.prune(world)
     return world

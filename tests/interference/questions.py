@@ -280,6 +280,9 @@ QUESTIONS: dict[str, Callable[[World], Ask]] = {
     "naming by DOI": naming_by_doi,
     "preview": preview,
     "revoke": revoke,
+    "subscriptions": lambda world: Ask(
+        "/api/subscriptions" + world.dice.choice(["", f"/{some(world, 'subscription')}"])
+    ),
     "saved searches": lambda world: Ask(
         "/api/saved-searches"
         + world.dice.choice(["", *(f"/{some(world, 'saved search')}{rest}" for rest in ("", "/feed", "/feed?as=json"))])

@@ -59,6 +59,7 @@ TABLES = (
     "access_change",
     "saved_search",
     "saved_alert",
+    "subscription",
 )
 
 

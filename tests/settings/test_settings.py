@@ -152,6 +152,7 @@ def test_what_must_be_said_is_enough_and_the_rest_has_defaults(say: Say) -> None
         "sns_topics": (),
         "events_url": None,
         "events_subject": "catalog.events",
+        "subscriptions_url": None,
         "smtp_host": None,
         "smtp_port": 587,
         "smtp_security": "starttls",
@@ -231,6 +232,7 @@ def test_a_stream_is_an_address_and_a_subject_and_its_password_is_not_shown(say:
     say(**REQUIRED, EVENTS_URL="nats://catalog:s3cret-of-the-stream@host:4222", EVENTS_SUBJECT="buckets.catalog")
 
     found = Settings.from_environment()
+    assert found.published_url == "nats://catalog:s3cret-of-the-stream@host:4222"
     assert found.events == ("nats://catalog:s3cret-of-the-stream@host:4222", "buckets.catalog")
     assert "s3cret" not in repr(found)
 
@@ -240,6 +242,7 @@ def test_a_stream_is_an_address_and_a_subject_and_its_password_is_not_shown(say:
     [
         ("EVENTS_URL", "amqp://host:5672"),
         ("EVENTS_SUBJECT", "buckets.>"),
+        ("SUBSCRIPTIONS_URL", "amqp://host:5672"),
         ("SNS_TOPICS", "ours"),
         ("SNS_TOPICS", ARN.replace("sns", "sqs")),
         ("SNS_TOPICS", f"{ARN}=lab"),
@@ -453,6 +456,7 @@ def test_the_secrets_are_these() -> None:
         "key_vault_token",
         "notification_token",
         "events_url",
+        "subscriptions_url",
         "cursor_key",
         "first_admin_token",
         "metrics_token",

@@ -27,6 +27,7 @@ OBJECTS_AT_ONCE = 100
 ADDRESS_CHARS_MAX = 2_000
 CONNECTIONS_MAX = 16
 TYPE = "saved-search.matched"
+JSON = "application/json"
 
 
 class NotTold(Unavailable):
@@ -88,12 +89,14 @@ def body_of(search: Saved, told: Sequence[Told], *, address: str, unsubscribe: s
     )
 
 
-def headers_of(keys: Keys, secret_id: UUID, message_id: UUID, body: bytes, moment: datetime) -> dict[str, str]:
+def headers_of(
+    keys: Keys, secret_id: UUID, message_id: UUID, body: bytes, moment: datetime, *, media_type: str = JSON
+) -> dict[str, str]:
     """Return the headers of Standard Webhooks: repeated, a message has the same id and a signature of its own."""
     at = int(moment.timestamp())
     signed = f"{message_id}.{at}.".encode() + body
     return {
-        "content-type": "application/json",
+        "content-type": media_type,
         "user-agent": f"science-catalog/{__version__}",
         "webhook-id": str(message_id),
         "webhook-timestamp": str(at),

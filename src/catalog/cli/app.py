@@ -42,6 +42,7 @@ from catalog.cli import (
     showing,
     snapshots,
     stack,
+    subscribing,
     tokens,
     tracing,
     vocabularies,
@@ -80,6 +81,7 @@ def options(
 finding.register(app)
 exporting.register(app)
 saving.register(app)
+subscribing.register(app)
 curating.register(app)
 linting.register(app)
 moving.register(app)

@@ -8,6 +8,7 @@ from typing import Any
 from catalog.api.app import contract_document
 from catalog.events import shapes as events
 from catalog.objects import kinds, validation
+from catalog.subscriptions import shapes as told
 
 DOCUMENT = "catalog.json"
 
@@ -16,6 +17,7 @@ def files() -> dict[str, str]:
     """Return every file of the contract by its name below the folder."""
     schemas = {f"kinds/{name}.json": validation.schema_of(kind) for name, kind in kinds.known().items()}
     schemas |= {f"events/{name}.json": events.schema_of(name) for name in events.TYPES}
+    schemas |= {f"events/{name}.json": told.schema_of(name) for name in told.TYPES}
     return {DOCUMENT: _text(contract_document())} | {name: _text(schema) for name, schema in schemas.items()}
 
 

@@ -24,6 +24,7 @@ from catalog.client.retention import Retentions
 from catalog.client.saved import SavedSearches
 from catalog.client.searching import Searching
 from catalog.client.snapshots import Snapshots
+from catalog.client.subscriptions import Subscriptions
 from catalog.client.tokens import Tokens
 from catalog.client.vocabularies import Vocabularies
 from catalog.client.wire import ANSWER_SECONDS_MAX, CONNECT_SECONDS_MAX, PATIENCE_SECONDS
@@ -61,6 +62,11 @@ class Everything(Searching[C], Exports[C], Objects[C], Files[C], Exchanging[C], 
     def saved(self) -> SavedSearches[C]:
         """Searches saved, to be told of what is new."""
         return SavedSearches(self._wire)
+
+    @property
+    def subscriptions(self) -> Subscriptions[C]:
+        """Changes of objects told to services, event by event."""
+        return Subscriptions(self._wire)
 
     @property
     def access(self) -> Access[C]:

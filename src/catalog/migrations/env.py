@@ -29,6 +29,7 @@ import catalog.storage.backends
 import catalog.storage.choices
 import catalog.storage.sealing
 import catalog.storage.unreadable
+import catalog.subscriptions.tables
 import catalog.sync.tables
 import catalog.vocabulary.proposals
 import catalog.vocabulary.tables  # noqa: F401

@@ -36,10 +36,11 @@ READ_SECONDS_MAX = 5.0
 # Each has some 400 bytes in an answer. Beyond, the sums still count all of them.
 BACKENDS_TOLD_MAX = 1_000
 
+# Each subscription has a topic of its own, and they are told as one.
 # What is in the hands of a worker for the first time waits no longer; what was tried before has waited since it came.
 _QUEUE = sa.text(
     """
-    SELECT topic,
+    SELECT split_part(topic, ':', 1) AS topic,
         count(*) FILTER (WHERE parked_at IS NULL AND (ready_at <= now() OR attempts = 1)) AS waiting,
         count(*) FILTER (WHERE parked_at IS NULL AND attempts > 1) AS failing,
         count(*) FILTER (WHERE parked_at IS NULL AND attempts = 0 AND ready_at > now()) AS scheduled,
@@ -48,7 +49,7 @@ _QUEUE = sa.text(
             CASE WHEN attempts > 1 THEN now() - created_at WHEN ready_at <= now() THEN now() - ready_at END
         ) FILTER (WHERE parked_at IS NULL)), 0)::float AS oldest,
         coalesce(extract(epoch FROM max(now() - parked_at)), 0)::float AS oldest_parked
-    FROM queue GROUP BY topic ORDER BY topic
+    FROM queue GROUP BY 1 ORDER BY 1
     """
 )
 LAGGING = (uploads.KEY, changing.INDEX)

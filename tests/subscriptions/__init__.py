@@ -1,0 +1,1 @@
+"""Changes of objects, told to services."""
