@@ -310,7 +310,7 @@ async def test_with_the_token_that_it_was_made_with_a_subscription_ends(
         ({"kinds": ["no-kind"]}, "/kinds/0"),
         ({"types": ["catalog.files.written.v1"]}, "/types/0"),
         ({"place": "Not a place"}, "/place"),
-        ({"tell": {"by": "webhook", "address": "http://10.1.2.3/hook"}}, "/tell/address"),
+        ({"tell": {"by": "webhook", "address": "https://hooks.example.com/#part"}}, "/tell/address"),
         ({"tell": {"by": "nats", "address": "catalog.changes"}}, "/tell/by"),
     ],
 )
@@ -333,6 +333,25 @@ async def test_a_subscription_is_its_owners_alone(desk: Desk, receiver: Receiver
     assert [one["id"] for one in (await ana.client.get("/api/subscriptions")).json()["items"]] == [made["id"]]
     assert (await ana.client.delete(f"/api/subscriptions/{made['id']}")).status_code == 204
     assert (await ana.client.get("/api/subscriptions")).json() == {"items": []}
+
+
+async def test_a_token_of_one_place_touches_no_subscription_of_the_account(desk: Desk, receiver: Receiver) -> None:
+    ana = await desk.person()
+    made = await subscribed(ana, receiver.url)
+    await desk.run("INSERT INTO organization (name) VALUES ('alerts') ON CONFLICT DO NOTHING")
+    await desk.run("INSERT INTO project (name, organization) VALUES ('alerts/soil', 'alerts') ON CONFLICT DO NOTHING")
+    sent = {"label": "soil", "scopes": ["read"], "place": "alerts/soil"}
+    token = (await ana.client.post("/api/tokens", json=sent)).json()["token"]
+    placed = await desk.holding(token)
+    one, body = f"/api/subscriptions/{made['id']}", {"tell": made["tell"]}
+    asked = [
+        *(("GET", path, None) for path in ("/api/subscriptions", one)),
+        *(("POST", path, body) for path in ("/api/subscriptions", f"{one}/secret")),
+        *(("PUT", one, body), ("DELETE", one, None)),
+    ]
+    answers = [await placed.request(method, path, json=said) for method, path, said in asked]
+    assert [(answer.status_code, "alerts/soil alone" in answer.text) for answer in answers] == [(403, True)] * 6
+    assert await read(ana, made) == made
 
 
 @pytest.mark.req("MWM-SADD-17")
