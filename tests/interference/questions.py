@@ -242,6 +242,7 @@ QUESTIONS: dict[str, Callable[[World], Ask]] = {
     "upload": lambda world: Ask(f"/api/uploads/{some(world, 'upload')}{world.dice.choice(['', '/parts'])}"),
     "organization": organization,
     "store": store,
+    "notices": lambda world: Ask(f"/api/organizations/{some_scope(world).partition('/')[0]}/notices"),
     "grants": lambda world: Ask(f"/api/grants?prefix={some_scope(world)}/"),
     "relocations": lambda world: Ask(
         world.dice.choice([f"/api/relocations?scope={some_scope(world)}", f"/api/relocations/{ABSENT}"])
