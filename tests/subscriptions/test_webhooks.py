@@ -269,6 +269,24 @@ async def test_without_subscriptions_nothing_is_queued_and_with_one_only_what_it
     assert await waiting(desk) == set()
 
 
+async def test_what_waits_for_a_subscription_that_ended_is_forgotten_and_nothing_else(
+    desk: Desk, lab: Person, receiver: Receiver
+) -> None:
+    ana = await desk.person()
+    kept, removed, stopped = [await subscribed(ana, receiver.url) for _ in range(3)]
+    ibis = await lab.register("An ibis")
+    assert len(await waiting(desk)) == 3
+    await ana.client.delete(f"/api/subscriptions/{removed['id']}")
+    await desk.run("UPDATE subscription SET stopped_at = now() WHERE id = :id", id=stopped["id"])
+    async with desk.engines.database.transaction() as session:
+        await telling.sweep(session)
+    assert await waiting(desk) == {(kept["id"], ibis)}
+    left = await desk.engines.database.rows("SELECT subscription_id::text FROM subscription_position", {})
+    assert left == [(kept["id"],)]
+    await tell(desk.engines)
+    assert receiver.taken == [(ibis, 1, "object.registered")]
+
+
 async def test_a_receiver_that_does_not_answer_holds_up_nobody_else(
     desk: Desk, lab: Person, receiver: Receiver, other_receiver: Receiver
 ) -> None:

@@ -39,13 +39,16 @@ _DUE = """
     ORDER BY random() LIMIT %(most)s
     """
 
-# What belongs to nobody who is told anything. Passing over locked rows: a change holds several, in an order of its own.
+# What belongs to nobody who is told anything; held, none of these goes on meanwhile.
+# Passing over locked rows: a change holds several, in an order of its own.
 _SWEEP = sa.text(
     """
-    WITH unwanted AS (
-        SELECT queue.id FROM queue WHERE queue.topic LIKE 'subscription:%' AND NOT EXISTS (
-            SELECT FROM subscription WHERE 'subscription:' || subscription.id = queue.topic
-            AND subscription.stopped_at IS NULL)
+    WITH quiet AS MATERIALIZED (
+        SELECT id FROM subscription WHERE stopped_at IS NOT NULL FOR UPDATE SKIP LOCKED
+    ), unwanted AS (
+        SELECT queue.id FROM queue WHERE queue.topic LIKE 'subscription:%' AND (
+            queue.topic IN (SELECT 'subscription:' || quiet.id FROM quiet)
+            OR NOT EXISTS (SELECT FROM subscription WHERE 'subscription:' || subscription.id = queue.topic))
         LIMIT :most FOR UPDATE OF queue SKIP LOCKED
     ), gone AS (DELETE FROM queue USING unwanted WHERE queue.id = unwanted.id RETURNING queue.topic, queue.subject)
     DELETE FROM subscription_position USING gone
