@@ -1,7 +1,5 @@
 """Walk over what backends hold, some pages at a time, as somebody asked."""
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from uuid import UUID
 
@@ -15,7 +13,7 @@ from catalog.inventory.tables import Scan, ScanState
 from catalog.objects import discovered
 from catalog.objects.discovered import Layout
 from catalog.queue import Claim
-from catalog.storage.listings import Page
+from catalog.storage import walking
 from catalog.storage.stores import Detached, NoSuchBackend
 from indexer import handling
 
@@ -54,7 +52,7 @@ async def _go_on(engines: Engines, claim: Claim) -> None:
 async def _walk(engines: Engines, claim: Claim, scan: Scan, layout: Layout) -> None:
     store = await engines.store_of(scan.backend)
     count = 0
-    async with aclosing(_ahead(store.pages(layout.everything, after=scan.position), PAGES_AT_ONCE)) as pages:
+    async with aclosing(walking.ahead(store.pages(layout.everything, after=scan.position), PAGES_AT_ONCE)) as pages:
         async for page in pages:
             async with engines.database.transaction() as session:
                 if not await queue.hold(session, [claim]):
@@ -75,26 +73,6 @@ async def _walk(engines: Engines, claim: Claim, scan: Scan, layout: Layout) -> N
             await scanning.end(session, scan, store.bucket)
             await queue.finish(session, [claim])
             log.info("scan done", scan=str(scan.id), backend=scan.backend)
-
-
-async def _ahead(pages: AsyncIterator[Page], most: int) -> AsyncGenerator[Page]:
-    """Yield at most so many pages, and have the next one fetched while one is worked on."""
-    coming: asyncio.Task[Page | None] | None = asyncio.create_task(_next_of(pages))
-    try:
-        for left in reversed(range(most)):
-            page, coming = None if coming is None else await coming, None
-            if page is None:
-                return
-            coming = asyncio.create_task(_next_of(pages)) if left else None
-            yield page
-    finally:
-        if coming is not None:
-            coming.cancel()
-            await asyncio.gather(coming, return_exceptions=True)
-
-
-async def _next_of(pages: AsyncIterator[Page]) -> Page | None:
-    return await anext(pages, None)
 
 
 async def _give_up(engines: Engines, claim: Claim, scan: Scan, reason: str) -> None:

@@ -165,6 +165,22 @@ class Database:
                 raise
             return found
 
+    @asynccontextmanager
+    async def alone(self) -> AsyncGenerator[psycopg.AsyncConnection[Any]]:
+        """Yield a connection of its own: its temporary tables go with it, however the process ends.
+
+        Raises psycopg.OperationalError when the server does not answer.
+        """
+        connection = await psycopg.AsyncConnection.connect(
+            self.url,
+            autocommit=True,
+            options=CONNECTION_OPTIONS,
+            connect_timeout=CONNECT_SECONDS_MAX,
+            application_name="catalog comparing",
+        )
+        async with connection:
+            yield connection
+
     async def ping(self) -> None:
         """Return when the server answers."""
         async with self.engine.connect() as connection:

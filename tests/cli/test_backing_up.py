@@ -138,7 +138,7 @@ def test_a_catalog_that_lost_its_database_and_its_index_is_back_as_it_was(drill:
     assert drill.titles() == {"Kept", "Kept too", "With a file"}
     assert drill.files(object_id) == [("soil.csv", "available")]
     agreed = drill.command("diff", "--full", "--json")
-    assert (agreed.code, agreed.json["objects"], agreed.json["differences"]) == (0, 3, [])
+    assert (agreed.code, agreed.json["index"]["objects"], agreed.json["index"]["differences"]) == (0, 3, [])
 
 
 def test_objects_that_went_on_are_replaced_only_when_that_is_said(drill: Drill, tmp_path: Path) -> None:

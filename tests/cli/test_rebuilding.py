@@ -53,7 +53,7 @@ def test_an_index_is_planned_built_gone_back_to_and_forgotten(place: Place, fres
         assert (done.code, done.json["state"], done.json["filled"], done.json["differing"]) == (0, "kept", OBJECTS, 0)
         assert "waiting for the indexer" in done.err
         assert place.command("reindex").code == output.CONFLICT
-        assert place.command("diff", "--full", "--json").json["differences"] == []
+        assert place.command("diff", "--full", "--json").json["index"]["differences"] == []
         shown = place.command("reindex", "--status")
         assert f"{done.json['old']} is kept: catalog reindex --finish removes it" in shown.err
         assert "s at the rate of the last one" in place.command("reindex", "--plan").out
@@ -64,7 +64,7 @@ def test_an_index_is_planned_built_gone_back_to_and_forgotten(place: Place, fres
         finished = place.command("reindex", "--finish", "--json")
         assert (finished.code, finished.json["state"]) == (0, "finished")
         assert f"the indexer removes {done.json['new']}" in finished.err
-        assert place.command("diff", "--json").json["documents"] == OBJECTS
+        assert place.command("diff", "--json").json["index"]["documents"] == OBJECTS
 
 
 def test_what_cannot_go_together_is_refused(place: Place) -> None:
@@ -114,5 +114,5 @@ def test_migrate_leaves_an_index_of_another_mapping_searched_and_has_the_indexer
                 time.sleep(0.1)
             watched = place.command("reindex", "--status", "--json")
             assert watched.json["why"].startswith(f"Index '{alias}-older' was made for mapping older")
-        assert place.command("diff", "--full", "--json").json["differences"] == []
+        assert place.command("diff", "--full", "--json").json["index"]["differences"] == []
         assert place.command("migrate").code == 0

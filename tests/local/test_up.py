@@ -98,7 +98,7 @@ def test_when_the_index_was_compared_and_what_was_wrong_is_told(running: Up, len
 
 def test_the_index_of_a_folder_is_compared_with_its_database(running: Up, lent: dict[str, str]) -> None:
     answer = run(lent, "diff", "--home", str(running.home.folder), "--json")
-    assert (answer.returncode, as_json(answer.stdout)["differences"]) == (0, [])
+    assert (answer.returncode, as_json(answer.stdout)["index"]["differences"]) == (0, [])
 
 
 def test_a_token_is_made_in_the_database_of_a_folder(running: Up, lent: dict[str, str], tmp_path: Path) -> None:

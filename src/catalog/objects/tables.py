@@ -172,6 +172,8 @@ class Upload(SQLModel, table=True):
     # Its file has other bytes, which it may replace: until then both count.
     beside: bool = Field(default=False, sa_column=sa.Column(sa.Boolean, nullable=False, server_default=sa.false()))
     lying_size: int | None = Field(default=None, sa_type=sa.BigInteger, description="What lay there at the last look.")
+    # None where only the size is known.
+    lying_etag: str | None = Field(default=None, sa_type=sa.Text)
 
 
 class Version(SQLModel, table=True):

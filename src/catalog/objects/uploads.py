@@ -86,8 +86,8 @@ async def settle(session: AsyncSession, backend: str, bucket: str, key: str, see
     upload = (await session.execute(sa.select(_uploads).where(*here))).one()
     if upload.state == UploadState.SUPERSEDED:
         # Of no more use; but what lies there takes room until it is gone. What moved counts where it is now.
-        lying_size = None if seen is None or await _moves_away(session, bucket, key) else seen.size
-        await session.execute(_uploads.update().where(_uploads.c.id == upload.id).values(lying_size=lying_size))
+        lies = None if seen is None or await _moves_away(session, bucket, key) else seen
+        await session.execute(_uploads.update().where(_uploads.c.id == upload.id).values(**_lying(lies)))
         return None
     fits = seen is not None and seen.size == upload.size and seen.sha256 == upload.sha256
     again_at = _next_look(upload) if seen is None else None
@@ -128,7 +128,7 @@ def _next_look(upload: Any) -> datetime | None:
 
 async def _move_upload(session: AsyncSession, upload: Any, state: UploadState, seen: Seen | None) -> None:
     values: dict[str, Any] = {"state": state, "found_size": None, "found_sha256": None}
-    values["lying_size"] = None if seen is None else seen.size
+    values |= _lying(seen)
     if state != UploadState.OPEN:
         values["multipart_id"] = None
     if seen is not None:
@@ -136,6 +136,13 @@ async def _move_upload(session: AsyncSession, upload: Any, state: UploadState, s
     if seen is not None and state == UploadState.MISMATCHED:
         values |= {"found_size": seen.size, "found_sha256": seen.sha256}
     await session.execute(_uploads.update().where(_uploads.c.id == upload.id).values(**values))
+
+
+def _lying(seen: Seen | None) -> dict[str, Any]:
+    return {
+        "lying_size": None if seen is None else seen.size,
+        "lying_etag": None if seen is None else seen.etag or None,
+    }
 
 
 def _arrived(upload: Any, seen: Seen) -> dict[str, Any]:

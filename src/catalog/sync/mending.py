@@ -1,6 +1,7 @@
 """Putting right what differs: documents are written anew by the indexer, and what is no object's is removed.
 
-Removing is the one thing here that nothing brings back, so that much of it at once waits for a person.
+Of stores nothing is ever removed: the indexer looks at the keys. Removing documents and calling files missing is what
+many would notice, so that much of it at once waits for a person.
 """
 
 from collections.abc import Sequence
@@ -10,13 +11,15 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from catalog import queue
 from catalog.database import Database
-from catalog.objects import changing
+from catalog.objects import changing, uploads
 from catalog.search.index import Verdict
 from catalog.sync import comparing
 from catalog.sync.comparing import Difference, Kind, Sides
 
 # However small the index, so many may go without a question.
 REMOVED_ALWAYS = 100
+# However little a store holds, so many keys may be gone without a question, but not all that it held.
+LOST_ALWAYS = 10
 # The engine remembers for a minute which version a removed document had, and refuses what is not newer. Nobody is told
 # that version: whoever removes by hand raises it by one each time.
 PAST_REMOVALS = 100
@@ -32,6 +35,21 @@ _RAISE = sa.text(
 def may_go(documents: int, share: float) -> int:
     """Return how many of so many documents may be removed in one round without a question."""
     return max(REMOVED_ALWAYS, int(documents * share))
+
+
+def may_be_lost(recorded: int, share: float) -> int:
+    """Return how many keys of so many that rows tell of may be found to be gone at once without a question.
+
+    An empty listing, a listing cut short, other rights, another bucket: each is more likely than so great a loss.
+    """
+    return min(max(LOST_ALWAYS, int(recorded * share)), max(recorded - 1, 1))
+
+
+async def look_at(database: Database, subjects: Sequence[str]) -> None:
+    """Have keys looked at by the indexer, which asks the store about each and believes nothing else."""
+    if subjects:
+        async with database.transaction() as session:
+            await queue.put(session, uploads.KEY, subjects)
 
 
 async def write_anew(database: Database, found: Sequence[Difference]) -> list[str]:
