@@ -17,7 +17,7 @@ from catalog.alerts import notices as told_notices
 from catalog.engines import Engines
 from catalog.errors import CatalogError, Unavailable
 from catalog.inventory import fixity as inventory_fixity
-from catalog.inventory import scanning
+from catalog.inventory import rescanning, scanning
 from catalog.measuring import HANDLED, LANE_FAULTS
 from catalog.objects import changing, discovered, granting, relocations, remembering, uploads
 from catalog.retention import clock, leftovers
@@ -132,6 +132,7 @@ async def prepare(engines: Engines) -> None:
             await fixity.prepare(engines)
             await probes.prepare(engines)
             await agreeing.prepare(engines)
+            await scans.prepare(engines)
         except (Unavailable, WaitsForMigration, sa.exc.SQLAlchemyError) as fault:
             log.warning("waiting for the engines", reason=_line(fault))
             await asyncio.sleep(AWAY_SECONDS)
@@ -176,6 +177,7 @@ def lanes() -> tuple[Lane, ...]:
         Lane(notices.step, topics.NOTICE),
         Lane(embedding.step, vectors.EMBED),
         Lane(scans.step, scanning.SCAN),
+        Lane(scans.begin_step, rescanning.RESCAN),
         Lane(hashes.step, discovered.HASH),
         Lane(fixity.step, inventory_fixity.FIXITY),
         Lane(agreeing.step, rounds.SYNC),
@@ -279,6 +281,7 @@ async def _tidy(engines: Engines, stop: asyncio.Event) -> None:
         await unreadable.forget_old(session)
         await subscribed.sweep(session)
         await health.schedule(session, engines.probe_interval)
+        await rescanning.schedule(session, engines.scan_interval)
     folded = matches.FOLDED_AT_ONCE
     while folded == matches.FOLDED_AT_ONCE and not stop.is_set():
         async with engines.database.transaction() as session:

@@ -85,6 +85,8 @@ class Engines:
     hybrid_by_default: bool = False
     # None: no events are told into streams.
     publisher: Publisher | None = None
+    # How often every store is scanned; zero: never.
+    scan_interval: timedelta = timedelta()
 
     def sides(self, *, full: bool = False) -> Sides:
         """Return the database and the index, to be compared."""
@@ -178,6 +180,7 @@ async def opened(settings: Settings, *, service: str = "catalog") -> AsyncGenera
             embedder,
             settings.hybrid == "default",
             publisher,
+            settings.scan_interval,
         )
     finally:
         ringing.cancel()

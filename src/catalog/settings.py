@@ -367,8 +367,15 @@ class Settings(BaseSettings):
         default=0.05,
         ge=0,
         le=1,
-        description="The share of the index's documents that may be no object's and removed at once, 100 in any case; "
-        "beyond, somebody has to say so.",
+        description="The share of the index's documents that may be no object's and removed at once, 100 in any case, "
+        "and of a store's files that may be gone, 10 in any case; beyond, somebody has to say so.",
+    )
+
+    scan_interval: Duration = Field(
+        default=timedelta(days=7),
+        ge=timedelta(0),
+        le=timedelta(days=365),
+        description="How often every store is listed and compared with the database by itself; 0: never.",
     )
 
     relocation_grace: Duration = Field(

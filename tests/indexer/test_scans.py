@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
 
@@ -10,13 +11,14 @@ import pytest
 
 from catalog import queue
 from catalog.errors import Unavailable
-from catalog.inventory import scanning
+from catalog.inventory import rescanning, scanning
 from catalog.inventory.tables import Scan
 from catalog.objects import discovered
 from catalog.storage import s3
 from catalog.storage.keys import OWN
 from catalog.storage.listings import Page
 from catalog.storage.s3 import Store
+from catalog.sync.rounds import Rule
 from indexer import hashes, keys, scans
 from tests.indexer.scene import Scene, declared, project
 
@@ -187,7 +189,10 @@ async def test_what_went_away_unheard_is_forgotten_or_missing_and_what_came_unhe
 
 
 async def test_one_scan_of_a_backend_runs_at_a_time(scene: Scene) -> None:
-    first, second = await begun(scene), await begun(scene)
+    first = await begun(scene)
+    # Often enough for the statement to be prepared.
+    (second, *others) = [await begun(scene) for _ in range(12)]
+    assert {one.id for one in others} == {first.id}
     while await scans.step(scene.engines):
         pass
     third = await begun(scene)
@@ -223,3 +228,82 @@ async def test_a_file_that_was_found_is_read_for_its_hash_which_lasts_as_long_as
     assert (before, wanted, again, same.changed) == (None, 1, 0, 0)
     assert read == kept == hashlib.sha256(CSV).hexdigest()
     assert forgotten is None
+
+
+async def due(scene: Scene) -> list[tuple[str, bool]]:
+    """Return which stores wait for their turn, and whether it comes within the interval."""
+    return await scene.engines.database.rows(
+        "SELECT subject, ready_at <= now() + CAST('1 day' AS interval) FROM queue WHERE topic = 'rescan'", {}
+    )
+
+
+@pytest.mark.req("SAGE-STORAGE-7")
+@pytest.mark.usefixtures("small_pages")
+async def test_a_store_is_scanned_in_its_turn_and_rests_between_slices(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scans, "PAGES_UNASKED", 2)
+    where = project()
+    daily = replace(scene.engines, scan_interval=timedelta(days=1))
+    never = replace(scene.engines, scan_interval=timedelta())
+    await scans.prepare(never)
+    nothing = await due(scene)
+    await scans.prepare(daily)
+    await scans.prepare(daily)
+    waiting = await due(scene)
+    await bring(scene, where, *(f"source/{number:02}.csv" for number in range(20)))
+    early = await scans.begin_step(daily)
+    async with scene.engines.database.transaction() as session:
+        await queue.put(session, rescanning.RESCAN, [OWN])
+
+    begun_now = await scans.begin_step(daily)
+    again = await due(scene)
+    await scans.step(scene.engines)
+    async with scene.engines.database.transaction() as session:
+        (scan, *_) = await scanning.of(session, OWN, most=1)
+    resting = await scene.engines.database.rows(
+        "SELECT ready_at > now(), attempts FROM queue WHERE topic = 'scan' AND subject = %(id)s", {"id": str(scan.id)}
+    )
+    while (await as_it_is(scene, scan)).state == "running":
+        await scene.let_pass(timedelta(minutes=1))
+        await scans.step(scene.engines)
+
+    assert (nothing, waiting, early, begun_now, again) == ([], [(OWN, True)], 0, 1, [(OWN, True)])
+    assert (scan.cause, scan.asked_by, scan.files, resting) == ("interval", None, 6, [(True, 0)])
+    assert len(await found_in(scene, where)) == 20
+
+
+async def test_a_turn_ends_where_the_store_is_gone_or_nobody_wants_turns(scene: Scene) -> None:
+    async with scene.engines.database.transaction() as session:
+        await queue.put(session, rescanning.RESCAN, [OWN, "01990000-0000-7000-8000-000000000000"])
+    before = await scene.engines.database.rows("SELECT count(*) FROM scan", {})
+    while await scans.begin_step(replace(scene.engines, scan_interval=timedelta())):
+        pass
+    assert (await due(scene), await scene.engines.database.rows("SELECT count(*) FROM scan", {})) == ([], before)
+
+
+@pytest.mark.req("SAGE-STORAGE-7")
+async def test_a_scan_that_misses_more_than_may_be_lost_fails_and_nothing_is_missing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scanning, "LOST_ALWAYS", 0)
+    strict = replace(scene.engines, sync=Rule(timedelta(days=1), 0.0))
+    held, (kept,) = await scene.register(declared("soil.csv", CSV), project=project())
+    await scene.upload(kept, CSV)
+    await scene.notice(kept)
+    await scene.work()
+    await scene.engines.store.remove(kept.key)
+
+    scan = await begun(scene)
+    while await scans.step(strict):
+        pass
+    while await keys.step(scene.engines):
+        pass
+    failed = await as_it_is(scene, scan)
+    states = [str(file.state) for file in (await scene.entry(held.id)).files]
+    monkeypatch.undo()
+    done = await scanned(scene)
+
+    assert (failed.state, "`catalog diff --backend default`" in (failed.reason or "")) == ("failed", True)
+    assert states == ["available"]
+    assert (done.state, [str(file.state) for file in (await scene.entry(held.id)).files]) == ("done", ["missing"])

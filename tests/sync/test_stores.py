@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from catalog.errors import Unavailable
+from catalog.inventory import scanning
 from catalog.objects import discovered
 from catalog.objects.discovered import Layout
 from catalog.objects.tables import Upload
@@ -18,7 +19,7 @@ from catalog.storage.keys import OWN
 from catalog.storage.listings import Page
 from catalog.storage.s3 import Store
 from catalog.sync import mending, stores
-from catalog.sync.stores import Compared, Kind, Side
+from catalog.sync.stores import Side, Walked, Wrong
 from tests.indexer.scene import Scene, declared, project
 
 CSV = b"depth,pH\n10,6.4\n"
@@ -64,11 +65,11 @@ async def side_of(scene: Scene, store: Any = None) -> Side:
     return Side(OWN, cast("Store", store) if store else scene.engines.store, layout)
 
 
-async def walked(scene: Scene, store: Any = None) -> list[Compared]:
+async def walked(scene: Scene, store: Any = None) -> list[Walked]:
     return [one async for one in stores.differences(scene.engines.database, await side_of(scene, store))]
 
 
-def all_of(found: Sequence[Compared]) -> list[stores.Difference]:
+def all_of(found: Sequence[Walked]) -> list[stores.WrongKey]:
     return [one for part in found for one in part.differences]
 
 
@@ -100,9 +101,9 @@ async def test_each_key_that_differs_is_named_and_a_look_at_it_is_enough(scene: 
 
     size = len(CSV)
     assert {(one.key, one.kind, one.object_id, one.path, one.recorded, one.lying) for one in all_of(found)} == {
-        (lost.key, Kind.LOST, lost.object_id, "lost.csv", size, None),
-        (changed.key, Kind.CHANGED, changed.object_id, "changed.csv", size, size),
-        *((key, Kind.UNKNOWN, None, None, None, size) for key in odd),
+        (lost.key, Wrong.LOST, lost.object_id, "lost.csv", size, None),
+        (changed.key, Wrong.CHANGED, changed.object_id, "changed.csv", size, size),
+        *((key, Wrong.UNKNOWN, None, None, None, size) for key in odd),
     }
     assert (all_of(queued), sum(one.pending for one in queued)) == ([], 2 + len(ODD))
     assert all_of(again) == []
@@ -118,7 +119,7 @@ async def test_bytes_that_are_mended_under_the_same_key_are_seen_though_their_si
     wrong = all_of(await walked(scene))
     await scene.overwrite(upload.key, CSV)
     mended = all_of(await walked(scene))
-    assert (wrong, [(one.key, one.kind) for one in mended]) == ([], [(upload.key, Kind.CHANGED)])
+    assert (wrong, [(one.key, one.kind) for one in mended]) == ([], [(upload.key, Wrong.CHANGED)])
 
 
 async def test_what_others_put_there_is_no_difference_once_it_is_known_until_it_changes_or_goes(scene: Scene) -> None:
@@ -135,7 +136,7 @@ async def test_what_others_put_there_is_no_difference_once_it_is_known_until_it_
     found = all_of(await walked(scene))
 
     assert known == []
-    assert {(one.key, one.kind) for one in found} == {(keys[0], Kind.CHANGED), (keys[1], Kind.LOST)}
+    assert {(one.key, one.kind) for one in found} == {(keys[0], Wrong.CHANGED), (keys[1], Wrong.LOST)}
 
 
 async def test_bytes_of_a_ticket_that_no_event_told_of_wait_for_their_look(scene: Scene) -> None:
@@ -198,7 +199,7 @@ async def test_what_is_put_and_removed_while_one_looks_is_no_difference(scene: S
     ("recorded", "most"), [(0, 1), (1, 1), (2, 1), (8, 7), (100, 10), (1_000, 50)], ids=lambda one: f"{one}"
 )
 def test_so_many_keys_may_be_gone_without_a_question(recorded: int, most: int) -> None:
-    assert mending.may_be_lost(recorded, 0.05) == most
+    assert scanning.may_be_lost(recorded, 0.05) == most
 
 
 async def test_what_the_application_keeps_for_itself_is_nobodys_difference(scene: Scene) -> None:

@@ -19,7 +19,7 @@ from catalog.api.curation import StageName
 from catalog.api.requests import AnyRequest
 from catalog.errors import NotFound
 from catalog.inventory import accounting, fixity, scanning
-from catalog.inventory.tables import Scan, ScanState
+from catalog.inventory.tables import Cause, Scan, ScanState
 from catalog.objects import discovered
 from catalog.objects.discovered import DiscoveredFile, Whose
 from catalog.storage import backends
@@ -75,6 +75,7 @@ class HashesWanted(BaseModel):
 class ShownScan(msgspec.Struct, frozen=True):
     """One walk over all that lies in a backend.
 
+    `cause` tells why it began: somebody asked, it was the backend's turn, or the store told that it has lost events.
     `added` files that no object claims were not known, `changed` ones are not what they were; `looks` is how many keys
     were looked at because they were not as recorded. `reason` tells what it waits for, or why it was given up.
     """
@@ -82,6 +83,7 @@ class ShownScan(msgspec.Struct, frozen=True):
     id: UUID
     backend: str
     state: Literal["running", "done", "failed"]
+    cause: Literal["asked", "interval", "events-lost"]
     files: int
     bytes: int
     added: int
@@ -176,6 +178,7 @@ class FixityReport(msgspec.Struct, frozen=True):
 def _scan(one: Scan) -> ShownScan:
     columns = ("id", "backend", "files", "bytes", "added", "changed", "looks", "reason", "started_at", "ended_at")
     told = {name: getattr(one, name) for name in columns}
+    told["cause"] = Cause(one.cause).value
     return ShownScan(state=ScanState(one.state).value, href=f"/api/scans/{one.id}", **told)
 
 

@@ -10,7 +10,7 @@ from catalog.cli import output
 
 if TYPE_CHECKING:
     from catalog.engines import Engines
-    from catalog.sync.stores import Compared, Difference, Side
+    from catalog.sync.stores import Side, Walked, WrongKey
 
 # Between two lines that tell how far it is.
 TOLD_KEYS = 100_000
@@ -29,7 +29,7 @@ class Found:
     recorded: int = 0
     pending: int = 0
     counts: dict[str, int] = field(default_factory=lambda: {"lost": 0, "changed": 0, "unknown": 0})
-    differences: list["Difference"] = field(default_factory=list)
+    differences: list["WrongKey"] = field(default_factory=list)
     fault: str | None = None
     # Of `catalog reconcile`: how many keys were queued, how many may be lost, and whether they were more.
     queued: int = 0
@@ -41,7 +41,7 @@ class Found:
         """Whether anything is wrong in it."""
         return any(self.counts.values())
 
-    def note(self, compared: "Compared") -> None:
+    def note(self, compared: "Walked") -> None:
         """Add what a part of the walk came to."""
         before = self.keys // TOLD_KEYS
         self.keys += compared.keys
@@ -105,6 +105,7 @@ async def mended(engines: "Engines", backend: str, name: str, *, losses: int | N
 
 async def _walk(engines: "Engines", found: Found, *, mend: bool, losses: int | None) -> None:
     from catalog.errors import CatalogError
+    from catalog.inventory import scanning
     from catalog.objects import discovered
     from catalog.sync import comparing, mending, stores
 
@@ -119,7 +120,7 @@ async def _walk(engines: "Engines", found: Found, *, mend: bool, losses: int | N
             found.note(some)
             if mend:
                 lost += await _looked_at(engines, found, side, some)
-        found.may_be_lost = mending.may_be_lost(found.recorded, engines.sync.share) if losses is None else losses
+        found.may_be_lost = scanning.may_be_lost(found.recorded, engines.sync.share) if losses is None else losses
         found.held_back = found.counts["lost"] > found.may_be_lost
         if mend and not found.held_back:
             await mending.look_at(engines.database, lost)
@@ -130,16 +131,16 @@ async def _walk(engines: "Engines", found: Found, *, mend: bool, losses: int | N
         found.fault = fault.detail
 
 
-async def _looked_at(engines: "Engines", found: Found, side: "Side", some: "Compared") -> Sequence[str]:
+async def _looked_at(engines: "Engines", found: Found, side: "Side", some: "Walked") -> Sequence[str]:
     """Queue what a part of the walk found, but what is gone: return that."""
     from catalog.sync import mending
-    from catalog.sync.stores import Kind
+    from catalog.sync.stores import Wrong
 
-    there = [one.key for one in some.differences if one.kind is not Kind.LOST]
+    there = [one.key for one in some.differences if one.kind is not Wrong.LOST]
     subjects = side.subjects([*there, *some.waiting])
     await mending.look_at(engines.database, subjects)
     found.queued += len(subjects)
-    return side.subjects([one.key for one in some.differences if one.kind is Kind.LOST])
+    return side.subjects([one.key for one in some.differences if one.kind is Wrong.LOST])
 
 
 def show(found: Sequence[Found], *, table: bool) -> None:

@@ -15,6 +15,7 @@ class Scan(TypedDict):
     id: str
     backend: str
     state: Literal["running", "done", "failed"]
+    cause: Literal["asked", "interval", "events-lost"]
     files: int
     bytes: int
     added: int

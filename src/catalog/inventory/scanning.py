@@ -18,7 +18,7 @@ from uuid_utils.compat import uuid7
 from catalog import queue
 from catalog.access import audit
 from catalog.access.callers import Caller
-from catalog.inventory.tables import Scan, ScanState
+from catalog.inventory.tables import Cause, Scan, ScanState
 from catalog.objects import discovered, uploads
 from catalog.objects.discovered import Layout, Lying
 from catalog.storage.listings import Page
@@ -28,23 +28,47 @@ SCAN = "scan"
 
 _scans = SQLModel.metadata.tables[str(Scan.__tablename__)]
 
+# However little a store holds, so many keys may be gone without a question, but not all that it held.
+LOST_ALWAYS = 10
+
 _OPAQUE = "application/octet-stream"
+
+
+def may_be_lost(recorded: int, share: float) -> int:
+    """Return how many keys of so many that rows tell of may be found to be gone at once without a question.
+
+    An empty listing, a listing cut short, other rights, another bucket: each is more likely than so great a loss.
+    """
+    return min(max(LOST_ALWAYS, int(recorded * share)), max(recorded - 1, 1))
 
 
 async def begin(session: AsyncSession, backend: str, *, scope: str | None, caller: Caller) -> Scan:
     """Begin to scan a backend, written as locations name it, and return the scan; the one that runs, if one does."""
+    scan, is_new = await _begin(session, backend, cause=Cause.ASKED, asked_by=caller.must_be_known())
+    if is_new:
+        await audit.note(session, caller.actor, "scan backend", f"backend:{backend}", scope=scope)
+    return scan
+
+
+async def begin_unasked(session: AsyncSession, backend: str, cause: Cause) -> bool:
+    """Begin to scan a backend that nobody asked to be scanned; return whether none ran."""
+    return (await _begin(session, backend, cause=cause, asked_by=None))[1]
+
+
+async def _begin(session: AsyncSession, backend: str, *, cause: Cause, asked_by: UUID | None) -> tuple[Scan, bool]:
     scan_id = uuid7()
     made = await session.execute(
         insert(_scans)
-        .values(id=scan_id, backend=backend, state=ScanState.RUNNING, asked_by=caller.must_be_known())
-        .on_conflict_do_nothing(index_elements=["backend"], index_where=_scans.c.state == ScanState.RUNNING)
+        .values(id=scan_id, backend=backend, state=ScanState.RUNNING, cause=cause, asked_by=asked_by)
+        # In words: once the statement is prepared for any value, no value leads to the index of those that run.
+        .on_conflict_do_nothing(index_elements=["backend"], index_where=sa.text("state = 'running'"))
         .returning(_scans.c.id)
     )
-    if made.one_or_none() is not None:
+    is_new = made.one_or_none() is not None
+    if is_new:
         await queue.put(session, SCAN, [str(scan_id)])
-        await audit.note(session, caller.actor, "scan backend", f"backend:{backend}", scope=scope)
     running = sa.select(_scans).where(_scans.c.backend == backend, _scans.c.state == ScanState.RUNNING)
-    return _scan((await session.execute(running)).one())
+    return _scan((await session.execute(running)).one()), is_new
 
 
 async def find(session: AsyncSession, scan_id: UUID) -> Scan | None:
@@ -158,12 +182,38 @@ _GONE = sa.text(
 ).bindparams(sa.bindparam("scan", type_=sa.Uuid))
 
 
-async def end(session: AsyncSession, scan: Scan, bucket: str) -> None:
-    """Have every key looked at that should have been listed and was not, and call the scan done."""
-    told = {"topic": uploads.KEY, "scan": scan.id, "backend": scan.backend, "bucket": bucket, "began": scan.started_at}
+# Bytes of files that have been there since before the scan began, and how many of them were not listed.
+_LOST = sa.text(
+    """
+    SELECT count(*) AS recorded, count(*) FILTER (WHERE NOT EXISTS (
+        SELECT FROM scanned_key WHERE scan_id = :scan AND key_hash = CAST(md5(upload.key) AS uuid)
+    )) AS lost
+    FROM upload
+    WHERE backend = :backend AND bucket = :bucket AND state = 'complete' AND lying_size IS NOT NULL AND seen_at < :began
+    """
+).bindparams(sa.bindparam("scan", type_=sa.Uuid))
+
+
+async def end(session: AsyncSession, scan: Scan, bucket: str, *, share: float) -> str | None:
+    """Have every key looked at that should have been listed and was not, and call the scan done.
+
+    Where more of our files were not listed than may be lost by that share, none is: the scan has failed. Returns why.
+    """
+    about = {"scan": scan.id, "backend": scan.backend, "bucket": bucket, "began": scan.started_at}
+    found = (await session.execute(_LOST, about)).one()
+    if found.lost > may_be_lost(found.recorded, share):
+        reason = (
+            f"Of {found.recorded:,} files {found.lost:,} were not listed: more than may be lost without a question. Is"
+            " it the right bucket, and may its keys list all of it? Whoever runs the catalog sees which with"
+            f" `catalog diff --backend {scan.backend}`, and has them looked at with `catalog reconcile`."
+        )
+        await fail(session, scan, reason)
+        return reason
+    told = {"topic": uploads.KEY, **about}
     gone = len((await session.execute(_GONE, told)).all())
     queue.ring(session, uploads.KEY)
     await _end(session, scan, ScanState.DONE, looks=_scans.c.looks + gone, reason=None)
+    return None
 
 
 async def fail(session: AsyncSession, scan: Scan, reason: str) -> None:

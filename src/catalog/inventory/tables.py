@@ -11,6 +11,14 @@ from uuid_utils.compat import uuid7
 from catalog.database import timestamp_column
 
 
+class Cause(StrEnum):
+    """Why a scan began."""
+
+    ASKED = "asked"
+    INTERVAL = "interval"  # It was the backend's turn.
+    EVENTS_LOST = "events-lost"  # The store has told that it could not tell of everything.
+
+
 class ScanState(StrEnum):
     """Where a scan stands."""
 
@@ -44,7 +52,9 @@ class Scan(SQLModel, table=True):
     # Keys that the indexer was sent to look at, since the rows say otherwise than the listing.
     looks: int = _count()
     reason: str | None = Field(default=None, sa_type=sa.Text)
-    asked_by: UUID = Field(foreign_key="principal.id")
+    cause: str = Field(default=Cause.ASKED, sa_column=sa.Column(sa.Text, nullable=False, server_default="asked"))
+    # None where nobody did.
+    asked_by: UUID | None = Field(default=None, foreign_key="principal.id")
     started_at: datetime = Field(sa_column=timestamp_column(server_default=sa.func.now()))
     ended_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
 

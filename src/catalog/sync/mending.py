@@ -18,8 +18,6 @@ from catalog.sync.comparing import Difference, Kind, Sides
 
 # However small the index, so many may go without a question.
 REMOVED_ALWAYS = 100
-# However little a store holds, so many keys may be gone without a question, but not all that it held.
-LOST_ALWAYS = 10
 # The engine remembers for a minute which version a removed document had, and refuses what is not newer. Nobody is told
 # that version: whoever removes by hand raises it by one each time.
 PAST_REMOVALS = 100
@@ -35,14 +33,6 @@ _RAISE = sa.text(
 def may_go(documents: int, share: float) -> int:
     """Return how many of so many documents may be removed in one round without a question."""
     return max(REMOVED_ALWAYS, int(documents * share))
-
-
-def may_be_lost(recorded: int, share: float) -> int:
-    """Return how many keys of so many that rows tell of may be found to be gone at once without a question.
-
-    An empty listing, a listing cut short, other rights, another bucket: each is more likely than so great a loss.
-    """
-    return min(max(LOST_ALWAYS, int(recorded * share)), max(recorded - 1, 1))
 
 
 async def look_at(database: Database, subjects: Sequence[str]) -> None:

@@ -33,7 +33,7 @@ LOOKS_AT_ONCE = 16
 KNOWN_AT_ONCE = 2_000
 
 
-class Kind(StrEnum):
+class Wrong(StrEnum):
     """What is wrong with a key."""
 
     LOST = "lost"  # Rows tell of bytes, and none are there.
@@ -42,11 +42,11 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class WrongKey:
     """A key that is not as rows have it: sizes as they tell it and as it lies there, None for none."""
 
     key: str
-    kind: Kind
+    kind: Wrong
     object_id: UUID | None
     path: str | None
     recorded: int | None
@@ -69,7 +69,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class Walked:
     """What a part of the walk came to: keys that were listed, rows that were asked after, and what is wrong."""
 
     keys: int = 0
@@ -78,7 +78,7 @@ class Compared:
     pending: int = 0
     # Bytes of tickets that are to be looked for later, and are there.
     waiting: Sequence[str] = ()
-    differences: Sequence[Difference] = ()
+    differences: Sequence[WrongKey] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +102,16 @@ class _Row:
     later: bool = False
     parked: str | None = None
 
-    def fault(self, lying: _Bytes | None) -> Kind | None:
+    def fault(self, lying: _Bytes | None) -> Wrong | None:
         """Return what is wrong where this lies under the key."""
         if self.compared is None:
-            return None if lying is None else Kind.UNKNOWN
+            return None if lying is None else Wrong.UNKNOWN
         if not self.compared:
             return None
         if lying is None:
-            return None if self.size is None else Kind.LOST
+            return None if self.size is None else Wrong.LOST
         same = self.size == lying.size and (not self.etag or not lying.etag or self.etag == lying.etag)
-        return None if same else Kind.CHANGED
+        return None if same else Wrong.CHANGED
 
 
 # A key that is being moved is looked at by whoever moves it; one that versions alone name tells no more than that.
@@ -163,7 +163,7 @@ _KNOWN_BY = (
 )
 
 
-async def differences(database: Database, side: Side) -> AsyncIterator[Compared]:
+async def differences(database: Database, side: Side) -> AsyncIterator[Walked]:
     """Walk through all that a store lists, then through all that rows tell of; raises Unavailable."""
     try:
         async with database.alone() as kept:
@@ -182,19 +182,19 @@ async def differences(database: Database, side: Side) -> AsyncIterator[Compared]
         raise DatabaseAway from fault
 
 
-async def _listed(database: Database, side: Side, items: Sequence[Listed]) -> Compared:
+async def _listed(database: Database, side: Side, items: Sequence[Listed]) -> Walked:
     lying = {one.key: _Bytes(one.size, one.etag) for one in items if not _is_the_applications(side, one.key)}
     rows = await _rows(database, side, lying)
     # Of those that nobody knows there may be millions; where the database goes on knowing none, the listing is enough.
     kinds = {key: rows[key].fault(one) for key, one in lying.items()}
-    unknown = {key: lying[key] for key, kind in kinds.items() if kind is Kind.UNKNOWN}
-    suspects = [key for key, kind in kinds.items() if kind is not None and kind is not Kind.UNKNOWN]
+    unknown = {key: lying[key] for key, kind in kinds.items() if kind is Wrong.UNKNOWN}
+    suspects = [key for key, kind in kinds.items() if kind is not None and kind is not Wrong.UNKNOWN]
     return await _judged(database, side, rows, suspects, unknown, keys=len(items))
 
 
 async def _unlisted(
     database: Database, side: Side, kept: psycopg.AsyncConnection[Any], statement: str
-) -> AsyncIterator[Compared]:
+) -> AsyncIterator[Walked]:
     after = ""
     while True:
         asked = {"backend": side.backend, "bucket": side.store.bucket, "after": after, "most": KNOWN_AT_ONCE}
@@ -219,11 +219,11 @@ async def _judged(
     suspects: Sequence[str],
     listed: Mapping[str, _Bytes],
     **counts: int,
-) -> Compared:
+) -> Walked:
     """Look at each suspect in the store; take of the others what was listed; ask the database once more."""
     lying: dict[str, _Bytes | None] = {**await _look(side.store, suspects), **listed}
     after = await _rows(database, side, lying)
-    pending, waiting, found = 0, list[str](), list[Difference]()
+    pending, waiting, found = 0, list[str](), list[WrongKey]()
     for key, there in lying.items():
         row, kind = after[key], after[key].fault(there)
         if kind is None or before[key].fault(there) is None:
@@ -234,8 +234,8 @@ async def _judged(
             waiting.append(key)
         else:
             size = None if there is None else there.size
-            found.append(Difference(key, kind, row.object_id, row.path, row.size, size, row.parked))
-    return Compared(**counts, pending=pending, waiting=waiting, differences=found)
+            found.append(WrongKey(key, kind, row.object_id, row.path, row.size, size, row.parked))
+    return Walked(**counts, pending=pending, waiting=waiting, differences=found)
 
 
 async def _look(store: Store, keys: Sequence[str]) -> dict[str, _Bytes | None]:
