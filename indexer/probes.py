@@ -14,10 +14,14 @@ from catalog import queue
 from catalog.alerts import notices
 from catalog.database import now
 from catalog.engines import Engines
+from catalog.errors import CatalogError
+from catalog.inventory import scanning
+from catalog.inventory.tables import Cause
 from catalog.queue import Claim
 from catalog.storage import backends, health, sealing
 from catalog.storage.backends import Tried
 from catalog.storage.keys import OWN
+from catalog.storage.losses import LossCounter
 from catalog.storage.probing import Outcome, failures
 from indexer import handling
 
@@ -59,8 +63,27 @@ async def _try(engines: Engines, claim: Claim) -> None:
         standing = await notices.note_health(session, claim.subject, outcome, milliseconds=milliseconds)
         after = health.wait_until_next(claim.subject, standing, engines.probe_interval, now())
         await queue.again(session, claim, health.PROBE, after=after)
+    if claim.subject == OWN and engines.losses is not None:
+        await _heed(engines, engines.losses)
     failed = [one.action for one in failures(outcome.tried)]
     log.info("store tried", backend=claim.subject, state=standing.state, failed=failed, milliseconds=milliseconds)
+
+
+async def _heed(engines: Engines, losses: LossCounter) -> None:
+    """Have the own store scanned where it has lost events since the last look."""
+    try:
+        counted = await losses.read()
+    except CatalogError as fault:
+        log.warning("lost events not counted", reason=fault.detail)
+        return
+    async with engines.database.transaction() as session:
+        risen = await health.lost_since(session, OWN, counted)
+        if risen and not await scanning.begin_unasked(session, OWN, Cause.EVENTS_LOST):
+            # One that runs may have passed by: the next look begins another.
+            return
+        await health.note_lost(session, OWN, counted)
+    if risen:
+        log.warning("store lost events", events=risen, note="it is scanned")
 
 
 async def _tried(engines: Engines, name: str) -> Outcome | None:

@@ -34,6 +34,7 @@ from catalog.storage.capacity import Told
 from catalog.storage.copying import Pace, Throttle
 from catalog.storage.credentials import TokenService
 from catalog.storage.keys import OWN
+from catalog.storage.losses import LossCounter
 from catalog.storage.own import OwnStore
 from catalog.storage.s3 import Store
 from catalog.storage.sealing import Pair
@@ -87,6 +88,8 @@ class Engines:
     publisher: Publisher | None = None
     # How often every store is scanned; zero: never.
     scan_interval: timedelta = timedelta()
+    # None: nobody told where the own store counts the events that it loses.
+    losses: LossCounter | None = None
 
     def sides(self, *, full: bool = False) -> Sides:
         """Return the database and the index, to be compared."""
@@ -181,6 +184,7 @@ async def opened(settings: Settings, *, service: str = "catalog") -> AsyncGenera
             settings.hybrid == "default",
             publisher,
             settings.scan_interval,
+            _losses(settings),
         )
     finally:
         ringing.cancel()
@@ -230,6 +234,13 @@ def key_service(settings: Settings) -> KeyService:
         )
     except OSError:
         raise WrongSettings(f"{PREFIX}KEY_VAULT_CA_FILE: holds no certificates in PEM.") from None
+
+
+def _losses(settings: Settings) -> LossCounter | None:
+    if settings.store_metrics_url is None:
+        return None
+    token = settings.store_metrics_token
+    return LossCounter(str(settings.store_metrics_url), None if token is None else token.get_secret_value())
 
 
 def _registry(settings: Settings) -> Registry:

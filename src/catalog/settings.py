@@ -371,6 +371,14 @@ class Settings(BaseSettings):
         "and of a store's files that may be gone, 10 in any case; beyond, somebody has to say so.",
     )
 
+    store_metrics_url: Engine | None = Field(
+        default=None,
+        description="Where the catalog's own store, if it is MinIO, tells Prometheus how many events it has lost: "
+        "/minio/v2/metrics/cluster of its address.",
+    )
+    store_metrics_token: SecretStr | None = Field(
+        default=None, description="The bearer token for that, unless it is open to everybody."
+    )
     scan_interval: Duration = Field(
         default=timedelta(days=7),
         ge=timedelta(0),

@@ -131,6 +131,8 @@ def test_what_must_be_said_is_enough_and_the_rest_has_defaults(say: Say) -> None
         "sync_interval": timedelta(days=1),
         "sync_share": 0.05,
         "scan_interval": timedelta(days=7),
+        "store_metrics_url": None,
+        "store_metrics_token": None,
         "retention_job_days": 15,
         "retention_grace": timedelta(days=7),
         "retention_removals": 500,

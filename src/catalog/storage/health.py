@@ -55,6 +55,8 @@ class BackendHealth(SQLModel, table=True):
     faults: list[dict[str, Any]] = Field(sa_column=sa.Column(JSONB, nullable=False))
     # As far as it was ever found.
     capabilities: dict[str, Any] | None = Field(default=None, sa_column=sa.Column(JSONB(none_as_null=True)))
+    # What the store's own counter of events that it could not tell was at the last look.
+    events_lost: int | None = Field(default=None, sa_type=sa.BigInteger)
 
 
 class BackendProbe(SQLModel, table=True):
@@ -182,6 +184,18 @@ async def of(session: AsyncSession, names: Collection[str]) -> dict[str, HealthV
 
 def _view(row: Any) -> HealthView:
     return HealthView(_standing(row), row.checked_at, _tried(row.faults), capabilities.from_row(row.capabilities))
+
+
+async def lost_since(session: AsyncSession, backend: str, counted: int) -> int:
+    """Return by how much a store's counter of lost events has risen since it was noted; one that fell began anew."""
+    kept = await session.execute(sa.select(_health.c.events_lost).where(_health.c.backend == backend).with_for_update())
+    before: int = kept.scalar_one_or_none() or 0
+    return counted - before if counted >= before else counted
+
+
+async def note_lost(session: AsyncSession, backend: str, counted: int) -> None:
+    """Keep what a store's counter of lost events is."""
+    await session.execute(_health.update().where(_health.c.backend == backend).values(events_lost=counted))
 
 
 async def capabilities_of(session: AsyncSession, backend: str) -> Capabilities:
