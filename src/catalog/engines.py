@@ -105,8 +105,9 @@ async def opened(settings: Settings, *, service: str = "catalog") -> AsyncGenera
     """Build the clients, ring the bell while the block runs, close everything at its end; traces name the `service`."""
     _trace(settings, service)
     database = Database(str(settings.database_url), connections=settings.database_connections)
-    index = Index(url=str(settings.search_url), alias=settings.search_index, refresh=settings.search_refresh)
-    percolator = Percolator(str(settings.search_url), f"{settings.search_index}-saved", settings.search_refresh)
+    search = [str(url) for url in (settings.search_url, *settings.search_further_urls)]
+    index = Index(search, alias=settings.search_index, refresh=settings.search_refresh)
+    percolator = Percolator(search, f"{settings.search_index}-saved", settings.search_refresh)
     store = OwnStore(
         endpoint=str(settings.store_url),
         public_endpoint=str(settings.store_link_url),

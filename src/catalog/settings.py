@@ -54,6 +54,7 @@ def _listed(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
+Nodes = Annotated[tuple[Engine, ...], NoDecode, BeforeValidator(_listed), Field(max_length=100)]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_listed)]
 
 # None that shares a secret with the provider: whoever could check a signature could make one (RFC 8725, section 3.2).
@@ -203,6 +204,10 @@ class Settings(BaseSettings):
     )
     database_connections: int = Field(default=10, ge=1, le=200, description="Connections each process may hold open.")
     search_url: Engine = Field(description="OpenSearch 3, http://host:port.")
+    search_further_urls: Nodes = Field(
+        default=(),
+        description="Further nodes of the same cluster, comma between: all are asked in turn, and one for another.",
+    )
     search_index: str = Field(
         default="objects", pattern=r"^[a-z][a-z0-9-]{0,62}$", description="The alias that searches go through."
     )

@@ -219,7 +219,7 @@ async def test_nothing_that_is_asked_or_written_reaches_a_log(index: Index, capl
     assert "nspeakable" not in caplog.text
 
 
-async def test_a_search_asks_for_whole_answers_and_leaves_none_behind(behind: Index, between: Between) -> None:
+async def test_a_search_asks_one_copy_for_whole_answers_and_leaves_none_behind(behind: Index, between: Between) -> None:
     paths: list[str] = []
 
     def remember(path: str, status: int, body: bytes) -> tuple[int, bytes]:
@@ -228,7 +228,10 @@ async def test_a_search_asks_for_whole_answers_and_leaves_none_behind(behind: In
 
     between.rewrite = remember
     await ask(behind, "soil")
-    assert paths == [f"/{behind.alias}/_search?allow_partial_search_results=false&request_cache=false"]
+    await ask(behind, "wind")
+    told, copies = zip(*(path.split("&preference=") for path in paths), strict=True)
+    assert set(told) == {f"/{behind.alias}/_search?allow_partial_search_results=false&request_cache=false"}
+    assert (len(told), len(set(copies))) == (2, 1)
 
 
 def test_importing_the_room_does_not_import_the_engines_library() -> None:

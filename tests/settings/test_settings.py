@@ -92,6 +92,7 @@ def test_what_must_be_said_is_enough_and_the_rest_has_defaults(say: Say) -> None
         "database_url": SECRETS["DATABASE_URL"],
         "database_connections": 10,
         "search_url": "http://search.example.org:9200/",
+        "search_further_urls": (),
         "search_index": "objects",
         "search_refresh": timedelta(seconds=1),
         "hybrid": "on-request",
@@ -302,6 +303,7 @@ def test_what_is_said_wins_over_the_defaults(say: Say) -> None:
     said = {
         "PUBLIC_URL": "https://catalog.example.org/",
         "DATABASE_CONNECTIONS": "3",
+        "SEARCH_FURTHER_URLS": "http://second.example.org:9200, http://third.example.org:9200",
         "SEARCH_INDEX": "soil-2",
         "SEARCH_REFRESH": "0.25",
         "STORE_PUBLIC_URL": "https://data.example.org/",
@@ -318,6 +320,10 @@ def test_what_is_said_wins_over_the_defaults(say: Say) -> None:
     assert plain(Settings.from_environment()) == before | {
         "public_url": "https://catalog.example.org/",
         "database_connections": 3,
+        "search_further_urls": (
+            HttpUrl("http://second.example.org:9200"),
+            HttpUrl("http://third.example.org:9200"),
+        ),
         "search_index": "soil-2",
         "search_refresh": timedelta(milliseconds=250),
         "store_public_url": "https://data.example.org/",

@@ -1,11 +1,16 @@
 """How bytes travel to the search engine and back: the one importer of its client library.
 
+An engine is one node or several of one cluster, which are asked in turn. Each request of ours may be asked again
+(docs/adr/0059): whoever asks hears of a node that is away only when no other one answers.
+
 Importing the library takes most of a second, so `index` imports this module when it first talks, in a thread.
 """
 
+import asyncio
 import functools
 import io
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -25,6 +30,15 @@ BODY_BYTES_WHOLE_MAX = 1024 * 1024
 # A question of ours that is refused is no fault of the engine's, unless it has no room for it.
 REFUSED_FROM, TOO_MANY = 500, 429
 
+# So long a node that failed is asked only when the others fail too.
+PASSED_OVER_SECONDS = 5.0
+# Of several nodes the rest agrees within a second or two on who leads and which copies count: so long what none can
+# answer is asked again, with pauses. A single node has nobody to agree with: what it cannot answer is told at once.
+AGREEING_SECONDS_MAX = 5.0
+AGREEING_PAUSE_SECONDS = 0.25
+# No cluster manager, no copy of a shard in reach, blocked for the moment.
+NOT_NOW = 503
+
 JSON_HEADERS = {"content-type": "application/json"}
 
 
@@ -37,6 +51,10 @@ def _target(url: str, params: tuple[tuple[str, str], ...]) -> yarl.URL:
 @functools.lru_cache(maxsize=64)
 def _within(seconds: float | None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=seconds)
+
+
+class _Silent(Unavailable):
+    """The search engine does not answer in time."""
 
 
 class _Untouched(Serializer):
@@ -71,7 +89,10 @@ class _Connection(AIOHttpConnection):
                     method, target, data=data, headers=headers, timeout=_within(timeout)
                 ) as response:
                     answer = await response.read()
-        except (aiohttp.ClientError, TimeoutError, OSError) as fault:
+        # Before those that it is one of.
+        except TimeoutError as fault:
+            raise _Silent(f"The search engine does not answer ({type(fault).__name__}).") from fault
+        except (aiohttp.ClientError, OSError) as fault:
             raise Unavailable(f"The search engine does not answer ({type(fault).__name__}).") from fault
         if response.status >= REFUSED_FROM or response.status == TOO_MANY:
             ENGINE_ERRORS.labels("search").inc()
@@ -79,11 +100,12 @@ class _Connection(AIOHttpConnection):
         return response.status, {}, (response.status, answer)
 
 
-class Connection:
-    """One engine's address, and the connections kept open to it."""
+class _Node:
+    """One node's address, and the connections kept open to it."""
 
     def __init__(self, url: str) -> None:
-        # No retries: whether a request may be repeated is known only to those who made it.
+        self.passed_over_until = 0.0
+        # No retries by the library: how long it may take all together is known here.
         self._client = AsyncOpenSearch(
             hosts=[url],
             connection_class=_Connection,
@@ -91,6 +113,28 @@ class Connection:
             max_retries=0,
             pool_maxsize=CONNECTIONS_MAX,
         )
+
+    async def ask(
+        self, method: str, path: str, params: Mapping[str, Any] | None, body: bytes | None, seconds: float
+    ) -> tuple[int, bytes]:
+        answered: tuple[int, bytes] = await self._client.transport.perform_request(
+            method, path, params=params, body=body, timeout=seconds, headers=JSON_HEADERS
+        )
+        return answered
+
+    def pass_over(self) -> None:
+        self.passed_over_until = time.monotonic() + PASSED_OVER_SECONDS
+
+    async def close(self) -> None:
+        await self._client.close()
+
+
+class Connection:
+    """The nodes of one engine, asked in turn."""
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        self._nodes = [_Node(url) for url in urls]
+        self._turn = 0
 
     async def ask(
         self,
@@ -101,12 +145,50 @@ class Connection:
         body: bytes | None = None,
         seconds: float,
     ) -> tuple[int, bytes]:
-        """Return status and body of the engine's answer; raises Unavailable when there is none in time."""
-        answered: tuple[int, bytes] = await self._client.transport.perform_request(
-            method, path, params=params, body=body, timeout=seconds, headers=JSON_HEADERS
-        )
-        return answered
+        """Return status and body of the engine's answer; raises Unavailable when there is none in time.
+
+        Of several nodes the first that can answer does; a 503 is returned when none could for a while.
+        """
+        began = time.monotonic()
+        agreed = began + min(AGREEING_SECONDS_MAX, seconds / 2) if len(self._nodes) > 1 else began
+        while True:
+            said: tuple[int, bytes] | Unavailable | None = None
+            for node in self._in_turn():
+                left = seconds - (time.monotonic() - began)
+                if said is not None and left <= 0:
+                    break
+                said = await self._told(node, method, path, params, body, left)
+                if not isinstance(said, Unavailable) and said[0] != NOT_NOW:
+                    return said
+            if time.monotonic() + AGREEING_PAUSE_SECONDS < agreed:
+                await asyncio.sleep(AGREEING_PAUSE_SECONDS)
+            elif isinstance(said, Unavailable):
+                raise said
+            elif said is not None:
+                return said
+
+    async def _told(self, node: _Node, *asked: Any) -> tuple[int, bytes] | Unavailable:
+        """Return what a node said, or why it said nothing; raises _Silent for one that let the time pass."""
+        try:
+            said = await node.ask(*asked)
+        except _Silent:
+            node.pass_over()
+            raise
+        except Unavailable as fault:
+            node.pass_over()
+            return fault
+        if said[0] == NOT_NOW:
+            node.pass_over()
+        return said
+
+    def _in_turn(self) -> list[_Node]:
+        """Return the nodes from the next one on, and then those that failed lately, the longest ago first."""
+        self._turn = (self._turn + 1) % len(self._nodes)
+        now = time.monotonic()
+        turned = self._nodes[self._turn :] + self._nodes[: self._turn]
+        return sorted(turned, key=lambda node: max(0.0, node.passed_over_until - now))
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._client.close()
+        for node in self._nodes:
+            await node.close()

@@ -12,7 +12,7 @@ from datetime import timedelta
 from enum import StrEnum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NoReturn
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 
@@ -143,7 +143,9 @@ _standing_decoder = msgspec.json.Decoder(dict[str, dict[str, Any]])
 _encode = msgspec.json.Encoder().encode
 
 # Nothing is kept of an answer: how soon one comes tells nobody what others have asked.
-_ASKING = {"allow_partial_search_results": "false", "request_cache": "false"}
+# One process asks the same copy of a shard while there is one: what its searches saw once they see again, though copies
+# make documents searchable at different moments, and pages do not overlap. Several processes share the copies out.
+_ASKING = {"allow_partial_search_results": "false", "request_cache": "false", "preference": uuid4().hex}
 
 WRITTEN = Outcome(Verdict.WRITTEN)
 STALE = Outcome(Verdict.STALE)
@@ -154,12 +156,13 @@ class Index:
 
     def __init__(
         self,
-        url: str,
+        url: str | Sequence[str],
         alias: str,
         refresh: timedelta = timedelta(seconds=1),
         shape: Shape = OBJECTS,
         fields: Collection[str] | None = None,
     ) -> None:
+        # Several addresses are of nodes of one cluster.
         self.alias = alias
         self.shape = shape
         self.refresh_interval = f"{max(1, round(refresh.total_seconds() * 1000))}ms"
@@ -433,13 +436,13 @@ class Index:
 class _Line:
     """The connections to one engine; nothing is opened before the first request."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str | Sequence[str]) -> None:
+        self._urls = [url] if isinstance(url, str) else list(url)
         self._opening: asyncio.Task[Connection] | None = None
 
     async def ask(self, method: str, path: str, **how: Any) -> tuple[int, bytes]:
         if self._opening is None:
-            self._opening = asyncio.create_task(_opened(self._url))
+            self._opening = asyncio.create_task(_opened(self._urls))
         connection = self._opening.result() if self._opening.done() else await asyncio.shield(self._opening)
         return await connection.ask(method, path, **how)
 
@@ -449,10 +452,10 @@ class _Line:
             await (await opening).close()
 
 
-async def _opened(url: str) -> "Connection":
+async def _opened(urls: Sequence[str]) -> "Connection":
     # In a thread: the library takes most of a second to import, and requests are being answered meanwhile.
     module = await asyncio.to_thread(importlib.import_module, "catalog.search.connection")
-    connection: Connection = module.Connection(url)
+    connection: Connection = module.Connection(urls)
     return connection
 
 

@@ -90,7 +90,7 @@ def _conditions(question: Question) -> Iterator[Condition]:
 class Percolator(Index):
     """The queries behind one alias."""
 
-    def __init__(self, url: str, alias: str, refresh: timedelta = timedelta(seconds=1)) -> None:
+    def __init__(self, url: str | Sequence[str], alias: str, refresh: timedelta = timedelta(seconds=1)) -> None:
         super().__init__(url, alias, refresh, Shape(_VERSION, percolator_body))
 
     async def ensure(self) -> bool:
