@@ -87,11 +87,13 @@ class Place:
 
 
 @asynccontextmanager
-async def place(folder: Path) -> AsyncGenerator[Place]:
+async def place(folder: Path, *, search_nodes: int = 1) -> AsyncGenerator[Place]:
     """Start a place of its own."""
     said: list[str] = []
     async with AsyncExitStack() as ending:
-        stack = await ending.enter_async_context(Stack(folder, with_catalog=True, say=said.append))
+        stack = await ending.enter_async_context(
+            Stack(folder, search_nodes=search_nodes, with_catalog=True, say=said.append)
+        )
         environment = stack.environment()
         settings = Settings.told(environment)
         engines = await ending.enter_async_context(opened(settings))

@@ -14,6 +14,7 @@ import pytest
 from catalog.local import Stack
 from catalog.local.home import Home, HomeInUse, Part, ProcessId, State
 from catalog.local.process import Process
+from catalog.local.stack import TooFewNodes
 from catalog.settings import WrongSettings
 from tests.conftest import eventually
 
@@ -209,3 +210,19 @@ async def test_a_failed_start_leaves_nothing_running_and_lets_go_of_the_folder(t
     with pytest.raises(Exception, match=r"postgres ended with .* while starting(?s:.*)pg_control(?s:.*)postgres\.log"):
         await stack.start()
     assert (stack.processes, home.is_held(), home.state().parts) == ({}, False, {})
+
+
+async def test_an_index_on_three_nodes_is_not_started_with_fewer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CATALOG_SEARCH_URL")
+    home = Home(tmp_path / "home")
+    home.create()
+    names = ("opensearch", "opensearch-2", "opensearch-3")
+    before = State(ports={f"{name}{end}": 9 for name in names for end in ("", ".transport")})
+    home.remember(before)
+
+    with pytest.raises(TooFewNodes, match=r"lies on 3 nodes"):
+        await Stack(tmp_path / "home", search_nodes=1).start()
+
+    assert (home.state().ports, home.is_held()) == (before.ports, False)

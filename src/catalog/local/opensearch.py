@@ -24,6 +24,8 @@ STOP_SECONDS_MAX = 6
 TRAINED_STOP_SECONDS_MAX = 20
 # A Java program that obeys SIGTERM.
 ENDED_BY_SIGTERM = 128 + signal.SIGTERM
+# What only the engine's own main class needs (`search_cluster`).
+OF_CLUSTERS = "opensearch-agent-bootstrap-"
 MAIN_CLASS = "org.codelibs.opensearch.runner.OpenSearchRunner"
 
 SETTINGS = {
@@ -73,7 +75,8 @@ class OpenSearch:
     async def program(self) -> Program:
         """Fetch the jars that are missing, write the configuration."""
         runtime = java.find()
-        paths = await jars.fetch(self.cache / "jars", self.say)
+        fetched = await jars.fetch(self.cache / "jars", self.say)
+        paths = [path for path in fetched if not path.name.startswith(OF_CLUSTERS)]
         configuration = self.folder / "node_1" / "config"
         temporary = self.folder / "tmp"
         configuration.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from catalog.errors import Unavailable
+from catalog.errors import CatalogError, Unavailable
 from catalog.local import ports
 from catalog.local.application import Api, Indexer, migrate
 from catalog.local.home import Home, Part, ProcessId, Secrets, State
@@ -26,6 +26,7 @@ from catalog.local.opensearch import PORTS as SEARCH_PORTS
 from catalog.local.ports import LOOPBACK
 from catalog.local.postgres import Postgres
 from catalog.local.process import Process, Say, Service, StartFailed
+from catalog.local.search_cluster import SearchNode
 from catalog.local.seaweedfs import PORTS as SEAWEEDFS_PORTS
 from catalog.local.seaweedfs import SeaweedFS
 from catalog.settings import Given, Workstation, inherited_settings
@@ -35,12 +36,18 @@ if TYPE_CHECKING:
 
 StoreKind = Literal["seaweedfs", "minio"]
 
+# Of a node's two ports, where the others meet it.
+TRANSPORT = ".transport"
 REGION = "us-east-1"
 BUCKET = "catalog"
 START_ATTEMPTS_MAX = 3
 SURVIVOR_SECONDS_MAX = 5
 ANSWER_SECONDS_MAX = 2
 TARGET_SECONDS_MAX = 15
+
+
+class TooFewNodes(CatalogError):
+    """The index of this folder lies on more nodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,8 @@ class Stack:
     """Postgres, OpenSearch and an S3 server in one data folder; with `with_catalog` also the API and the indexer.
 
     An engine whose URL the environment gives is not started. `api_port` is where the catalog listens, or will, and
-    where the store sends its notifications; 0 takes the port of the last time, or a free one.
+    where the store sends its notifications; 0 takes the port of the last time, or a free one. With `search_nodes`
+    OpenSearch is a cluster of so many processes; None: as many as the last time, at first one.
     """
 
     def __init__(
@@ -76,6 +84,7 @@ class Stack:
         store: StoreKind | None = None,
         api_port: int = 0,
         heap_mb: int = HEAP_MB,
+        search_nodes: int | None = None,
         with_catalog: bool = False,
         say: Say = say_on_stderr,
     ) -> None:
@@ -87,6 +96,8 @@ class Stack:
         self._wanted_store = store
         self._wanted_api_port = api_port
         self._heap_mb = heap_mb
+        self._wanted_nodes = search_nodes
+        self._search_names: Sequence[str] = ("opensearch",)
         self._with_catalog = with_catalog
         self._say = say
         self._state = State()
@@ -129,6 +140,10 @@ class Stack:
             self._recall()
             self._end_survivors()
             self._claim_api()
+            if self._search_names[1:]:
+                # Each is told where all the others are.
+                for name in self._search_names:
+                    self._claim(name)
             self._remember()
             await _together([self._start(name) for name in self._engine_names()])
             if self._with_catalog:
@@ -172,7 +187,9 @@ class Stack:
             # It stood in a file, whose name need not mean the same from the folder that the processes run in.
             ours["CATALOG_DATABASE_URL"] = str(self._given.database_url)
         if not self._given.search_url:
-            ours["CATALOG_SEARCH_URL"] = self._opensearch().address
+            addresses = [self._service(name).address for name in self._search_names]
+            ours["CATALOG_SEARCH_URL"] = addresses[0]
+            ours["CATALOG_SEARCH_FURTHER_URLS"] = ",".join(addresses[1:])
         if not self._given.store_url:
             ours |= {
                 "CATALOG_STORE_URL": self._store().address,
@@ -194,6 +211,7 @@ class Stack:
             self._secrets = self.home.secrets()
             self._state = self.home.state()
             self._ports = dict(self._state.ports)
+            self._search_names = _search_names(self._ports)
 
     def running_environment(self) -> dict[str, str]:
         """Return what the API and the indexer of the stack that runs on this folder were told; secrets included."""
@@ -230,15 +248,30 @@ class Stack:
             wrapping.add_key(self.home.key_file)
         self._state = self.home.state()
         self._ports = dict(self._state.ports)
+        self._search_names = self._nodes_wanted()
         last = self._state.store
         wanted = self._wanted_store or ("minio" if last == "minio" else "seaweedfs")
         if last and wanted != last and not self._given.store_url:
             self._say(f"files uploaded so far lie in {last} and cannot be downloaded while {wanted} runs here")
         self._state = replace(self._state, store=wanted, ready=False)
 
+    def _nodes_wanted(self) -> Sequence[str]:
+        """Return the nodes' names; raises TooFewNodes for fewer than have parts of the index."""
+        if self._given.search_url:
+            return ("opensearch",)
+        before = _search_names(self._ports)
+        wanted = self._wanted_nodes or len(before)
+        if wanted < len(before):
+            raise TooFewNodes(
+                f"The index in {self.home.folder} lies on {len(before)} nodes, which a smaller cluster would not find:"
+                f" start {len(before)}, or begin in another folder."
+            )
+        return _named_nodes(wanted)
+
     def _engine_names(self) -> Sequence[str]:
         given = self._given
-        names = {"postgres": given.database_url, "opensearch": given.search_url, self._state.store: given.store_url}
+        names = {"postgres": given.database_url, self._state.store: given.store_url}
+        names |= dict.fromkeys(self._search_names, given.search_url)
         return [name for name, url in names.items() if name and not url]
 
     def _service(self, name: str) -> Service:
@@ -250,7 +283,23 @@ class Stack:
             "api": lambda: Api(self.api_address, self.home.folder, self.environment()),
             "indexer": lambda: Indexer(self.home.folder, self.environment()),
         }
+        if name in self._search_names[1:] or (name == "opensearch" and self._search_names[1:]):
+            return self._search_node(name)
         return makers[name]()
+
+    def _search_node(self, name: str) -> SearchNode:
+        others = [one for one in self._search_names if one != name]
+        return SearchNode(
+            name=name,
+            folder=self.home.folder / name,
+            port=self._ports[name],
+            transports=[self._ports[f"{one}{TRANSPORT}"] for one in (name, *others)],
+            cluster=self._opensearch().cluster,
+            first=name == self._search_names[0],
+            cache=self._cache,
+            say=self._say,
+            heap_mb=self._heap_mb,
+        )
 
     def _postgres(self) -> Postgres:
         return Postgres(self.home.folder / "postgres", self._ports["postgres"], self._secrets.database_password)
@@ -349,7 +398,7 @@ class Stack:
 
     def _claim(self, name: str) -> None:
         """Give the part its ports: those of the last time where they are free."""
-        for wanted in _port_names(name):
+        for wanted in self._port_names(name):
             remembered = self._ports.get(wanted)
             if remembered and ports.is_free(remembered):
                 continue
@@ -359,7 +408,12 @@ class Stack:
             self._ports[wanted] = chosen
 
     def _lost_a_port(self, name: str) -> bool:
-        return not all(ports.is_free(self._ports[wanted]) for wanted in _port_names(name))
+        return not all(ports.is_free(self._ports[wanted]) for wanted in self._port_names(name))
+
+    def _port_names(self, name: str) -> list[str]:
+        if name in self._search_names and self._search_names[1:]:
+            return [name, f"{name}{TRANSPORT}"]
+        return _port_names(name)
 
     def _end_survivors(self) -> None:
         """End what a supervisor that died left running, so that nobody else has our data open."""
@@ -476,6 +530,15 @@ def _port_names(name: str) -> list[str]:
     if name == "indexer":
         return []
     return [f"seaweedfs.{part}" for part in SEAWEEDFS_PORTS] if name == "seaweedfs" else [name]
+
+
+def _named_nodes(count: int) -> Sequence[str]:
+    return tuple("opensearch" if number == 1 else f"opensearch-{number}" for number in range(1, count + 1))
+
+
+def _search_names(ports: Mapping[str, int]) -> Sequence[str]:
+    """Return the names of the nodes that have ports."""
+    return _named_nodes(max(1, sum(name.endswith(TRANSPORT) for name in ports)))
 
 
 def _without_secrets(url: str) -> str:
