@@ -143,6 +143,8 @@ class Asking:
                     if answer.status_code >= 500:
                         self.wrong.append(f"{method} {path}: {answer.status_code} {answer.text[:300]}")
                     return answer
+                if "retry-after" not in answer.headers:
+                    self.wrong.append(f"{method} {path}: {answer.status_code} that does not say when to come again")
             await asyncio.sleep(PAUSE_SECONDS * self._chance.random())
 
     async def put(self, ticket: dict[str, Any], content: bytes) -> None:
