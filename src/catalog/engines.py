@@ -27,7 +27,7 @@ from catalog.outside.looking import Looker
 from catalog.queue import Bell, Notes
 from catalog.retention.deciding import Policy
 from catalog.search.embedding import Embedder
-from catalog.search.index import Index
+from catalog.search.index import Index, shape_of
 from catalog.search.percolator import Percolator
 from catalog.settings import PREFIX, Settings, WrongSettings
 from catalog.storage.capacity import Told
@@ -106,7 +106,9 @@ async def opened(settings: Settings, *, service: str = "catalog") -> AsyncGenera
     _trace(settings, service)
     database = Database(str(settings.database_url), connections=settings.database_connections)
     search = [str(url) for url in (settings.search_url, *settings.search_further_urls)]
-    index = Index(search, alias=settings.search_index, refresh=settings.search_refresh)
+    index = Index(
+        search, alias=settings.search_index, refresh=settings.search_refresh, shape=shape_of(settings.search_shards)
+    )
     percolator = Percolator(search, f"{settings.search_index}-saved", settings.search_refresh)
     store = OwnStore(
         endpoint=str(settings.store_url),

@@ -216,6 +216,12 @@ class Settings(BaseSettings):
         ge=timedelta(milliseconds=50),
         description="How often the index makes written documents searchable.",
     )
+    search_shards: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="Into how many shards the index is divided; another number has it built anew.",
+    )
     hybrid: Literal["off", "on-request", "default"] = Field(
         default="on-request",
         description="Whether searches look for what means the same too: never, where asked, or unless asked not to. "

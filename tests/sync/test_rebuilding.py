@@ -19,7 +19,7 @@ from catalog.objects import changing
 from catalog.queue import LEASE
 from catalog.search import concrete, query
 from catalog.search.document import MAPPING_VERSION, index_body
-from catalog.search.index import Index, Shape
+from catalog.search.index import Index, Shape, shape_of
 from catalog.sync import rebuilding
 from catalog.sync.comparing import Kind, Stride
 from catalog.sync.rebuilding import OfAnotherVersion, WaitsForMigration
@@ -721,6 +721,36 @@ async def test_a_rebuild_of_another_mapping_that_fails_leaves_the_old_one_search
 
 
 # What a rebuild would do
+
+
+async def test_another_number_of_shards_has_the_index_built_anew_while_the_old_one_is_searched(site: Site) -> None:
+    there, before = project(), site.engines
+    ids = set(await indexed(site.scene, 3, project=there))
+    index = Index(site.url, before.index.alias, shape=shape_of(3))
+    site.engines = replace(before, index=index)
+    try:
+        standing = await concrete.behind(index)
+        assert standing is not None
+        async with site.engines.database.transaction() as session:
+            plan = await rebuilding.plan(session, index)
+            await rebuilding.begin_for_mapping(session, version=index.shape.version, why=plan.reasons[0])
+        assert (plan.needed, plan.reasons[0]) == (
+            True,
+            f"The index {standing.name} has shards: 1; it should have 3.",
+        )
+        kept = await site.build()
+
+        now_there = await concrete.behind(index)
+        assert now_there is not None
+        assert (kept.state, now_there.name, now_there.shards) == (State.KEPT, kept.new, 3)
+        assert await ids_found(index, there) == ids
+        async with site.engines.database.transaction() as session:
+            assert not (await rebuilding.plan(session, index)).needed
+        await site.finish()
+        await site.build()
+    finally:
+        await index.close()
+        site.engines = before
 
 
 async def test_a_plan_says_whether_a_rebuild_is_needed_and_why_and_changes_nothing(site: Site, older: Older) -> None:

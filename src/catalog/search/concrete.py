@@ -27,12 +27,13 @@ _standing_decoder = msgspec.json.Decoder(dict[str, dict[str, Any]])
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What stands behind an alias: its name, its mapping's version, the fields it knows, how often it refreshes."""
+    """What stands behind an alias: name, its mapping's version, the fields it knows, how often it refreshes, shards."""
 
     name: str
     version: str | None
     fields: frozenset[str]
     refresh: str | None
+    shards: int
 
 
 class _Documents(msgspec.Struct):
@@ -77,8 +78,9 @@ async def behind(index: Index) -> Standing | None:
     ((name, told),) = found.items()
     mappings = told["mappings"]
     fields = frozenset(mappings.get("properties", {}))
-    refresh = told["settings"]["index"].get("refresh_interval")
-    return Standing(name, mappings.get("_meta", {}).get("version"), fields, refresh)
+    settings = told["settings"]["index"]
+    version = mappings.get("_meta", {}).get("version")
+    return Standing(name, version, fields, settings.get("refresh_interval"), int(settings["number_of_shards"]))
 
 
 async def is_there(index: Index, name: str) -> bool:

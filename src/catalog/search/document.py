@@ -363,19 +363,33 @@ MAPPING: dict[str, Any] = {
 # Below 10 GB one shard is fastest; a second node, where there is one, holds a copy.
 SETTINGS: dict[str, Any] = {"number_of_shards": 1, "auto_expand_replicas": "0-1"}
 
-MAPPING_VERSION = hashlib.sha256(
-    msgspec.json.encode([MAPPING, ANALYSIS, SIMILARITY, SETTINGS], order="deterministic")
-).hexdigest()[:10]
+
+def _settings_of(shards: int) -> dict[str, Any]:
+    return SETTINGS | {"number_of_shards": shards}
 
 
-def index_body(*, refresh_interval: str) -> dict[str, Any]:
+def version_of(shards: int) -> str:
+    """Return what changes when an index would have to be made anew: with its mapping, and with its shards."""
+    told = msgspec.json.encode([MAPPING, ANALYSIS, SIMILARITY, _settings_of(shards)], order="deterministic")
+    return hashlib.sha256(told).hexdigest()[:10]
+
+
+MAPPING_VERSION = version_of(SETTINGS["number_of_shards"])
+
+
+def index_body(*, refresh_interval: str, shards: int = 1) -> dict[str, Any]:
     """Return the body that creates a concrete index: settings, analysis, mapping and the mapping's version.
 
     The refresh interval is always written: a shard without one goes idle, and the next search pays for the refresh.
     """
     return {
         "settings": {
-            "index": {**SETTINGS, "refresh_interval": refresh_interval, "analysis": ANALYSIS, "similarity": SIMILARITY}
+            "index": {
+                **_settings_of(shards),
+                "refresh_interval": refresh_interval,
+                "analysis": ANALYSIS,
+                "similarity": SIMILARITY,
+            }
         },
-        "mappings": {"_meta": {"version": MAPPING_VERSION}, **MAPPING},
+        "mappings": {"_meta": {"version": version_of(shards)}, **MAPPING},
     }

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NoReturn
 from uuid import UUID, uuid4
@@ -19,7 +20,7 @@ import msgspec
 from catalog.errors import CatalogError, Fault, Invalid, Unavailable
 from catalog.search import answers, holding, query
 from catalog.search.answers import Found, Place
-from catalog.search.document import MAPPING_VERSION, Document, index_body, within_fields
+from catalog.search.document import MAPPING_VERSION, Document, index_body, version_of, within_fields
 from catalog.search.holding import Held, Span
 from catalog.search.query import Question
 
@@ -95,6 +96,11 @@ class Shape:
 
 
 OBJECTS = Shape(MAPPING_VERSION, index_body)
+
+
+def shape_of(shards: int) -> Shape:
+    """Return the shape of an index of objects in so many shards."""
+    return Shape(version_of(shards), partial(index_body, shards=shards))
 
 
 class _Fault(msgspec.Struct):

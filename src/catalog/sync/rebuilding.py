@@ -335,7 +335,7 @@ async def plan(session: AsyncSession, index: Index) -> Plan:
     documents, stored = await concrete.size(index)
     reasons = []
     if standing.version != index.shape.version:
-        reasons.append(why_mapping(standing, index.shape.version))
+        reasons.append(why_shape(standing, index))
     if count and not documents:
         reasons.append("The index is empty. The start of an indexer fills it where it stands, too.")
     notes = []
@@ -345,6 +345,14 @@ async def plan(session: AsyncSession, index: Index) -> Plan:
             " changes that where it stands."
         )
     return Plan(bool(reasons), [*reasons, *notes], count, documents, stored, seconds)
+
+
+def why_shape(standing: concrete.Standing, index: Index) -> str:
+    """Return the reason to rebuild what was made for other shards or another mapping."""
+    wanted = index.shape.body(refresh_interval=index.refresh_interval)["settings"]["index"]["number_of_shards"]
+    if standing.shards != wanted:
+        return f"The index {standing.name} has shards: {standing.shards}; it should have {wanted}."
+    return why_mapping(standing, index.shape.version)
 
 
 def why_mapping(standing: concrete.Standing, version: str) -> str:
