@@ -32,7 +32,7 @@ from catalog.search.answers import Found
 from catalog.search.document import CreatorProjection, Projection, document_from
 from catalog.search.facets import COUNTABLE, Level
 from catalog.search.hints import Traits
-from catalog.search.index import Index, Verdict, Written
+from catalog.search.index import Index, Verdict, Written, shape_of
 from catalog.search.query import Question
 from tests.search.conftest import entry
 
@@ -285,11 +285,11 @@ async def test_a_ranking_by_the_rarity_of_words_would_be_found_out(
 ) -> None:
     """BM25 as engines have it: how rare a word is, and how long texts are, is counted over hidden objects too."""
     monkeypatch.setattr(document, "SIMILARITY", {name: {"type": "BM25"} for name in document.SIMILARITY})
-    full, visible = (Index(search_url, f"bm25-{uuid4().hex[:12]}") for _ in range(2))
-    for index in (full, visible):
-        await index.ensure()
-
+    # Its version is another as well.
+    full, visible = (Index(search_url, f"bm25-{uuid4().hex[:12]}", shape=shape_of(1)) for _ in range(2))
     try:
+        for index in (full, visible):
+            await index.ensure()
         assert await differing(full, visible, dice_of(SEED), WORLDS_AT_ONCE) > 0
     finally:
         for index in (full, visible):

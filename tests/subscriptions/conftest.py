@@ -54,6 +54,8 @@ class Receiver:
     begun: int = 0
     # Cleared, nobody is answered.
     open: threading.Event = field(default_factory=threading.Event)
+    # At so many requests it clears that itself.
+    holds_at: int | None = None
 
     @property
     def taken(self) -> list[tuple[str, int, str]]:
@@ -66,6 +68,8 @@ def _serving(told: Receiver) -> ThreadingHTTPServer:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             told.begun += 1
+            if told.begun == told.holds_at:
+                told.open.clear()
             told.open.wait(30)
             status = told.answers.pop(0) if told.answers else told.always
             told.arrived.append(Arrived(status, {name.lower(): text for name, text in self.headers.items()}, body))

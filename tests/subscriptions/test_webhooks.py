@@ -388,18 +388,20 @@ async def test_an_indexer_that_is_killed_while_it_tells_loses_nothing_and_keeps_
         with (tmp_path / "indexer.log").open("ab") as log:
             return subprocess.Popen([sys.executable, "-m", "indexer", "run"], env=environment, stdout=log, stderr=log)
 
-    for killed_after in (5, 14):
+    for killed_at in (5, 14):
+        receiver.holds_at = killed_at
         process = started()
         try:
 
-            async def amid(most: int = killed_after) -> bool:
-                return len(receiver.arrived) >= most
+            async def amid(most: int = killed_at) -> bool:
+                return receiver.begun >= most
 
             await eventually(amid, seconds=40)
         finally:
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
         assert await waiting(desk) != set()
+        receiver.open.set()
         # The lease of what it had in hand ends.
         await passed(desk)
     async with telling_all_the_time(desk.engines):
