@@ -175,7 +175,7 @@ async def _settle(engines: Engines, claim: Claim, answer: _Answer | None, *, rea
             await queue.finish(session, [claim])
         return None
     try:
-        look = await _look(engines, backend, key, known, answer, reading=reading)
+        look = await _look(engines, known, answer, reading=reading)
     except _ToBeRead:
         async with engines.database.transaction() as session:
             await queue.put(session, uploads.READ, [claim.subject])
@@ -198,13 +198,12 @@ async def _settle(engines: Engines, claim: Claim, answer: _Answer | None, *, rea
         if reading:
             if look_at is not None:
                 await queue.put(session, uploads.KEY, [claim.subject], after=look_at - now())
-        elif again_at is not None:
-            reason = "awaiting bytes" if look.seen is None else "until its ticket has ended"
-            await queue.postpone(session, claim, reason=reason, after=again_at - now())
-        elif lost_at is not None:
-            await queue.postpone(session, claim, reason="confirming a loss", after=lost_at - now())
-        else:
+        elif look_at is None:
             await queue.finish(session, [claim])
+        else:
+            awaiting = "awaiting bytes" if look.seen is None else "until its ticket has ended"
+            reason = "confirming a loss" if again_at is None else awaiting
+            await queue.postpone(session, claim, reason=reason, after=look_at - now())
     return look
 
 
@@ -222,32 +221,39 @@ class _Look:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What rows say of a key: an upload of ours, what was published, what was found to be altered.
+    """What rows say of a place: an upload of ours, what was published, what was found to be altered.
 
-    `read` are the bytes that were read already, by what the store calls them. `moving` where a relocation was given the
-    key, and nothing names it yet.
+    `moving` where a relocation was given the key, and nothing names it yet.
     """
 
+    place: versions.Place
     claim: Claimed | None
     published: Sequence[tuple[str | None, int]]
     altered: Mapping[str, str]
-    read: Mapping[tuple[str | None, str], str]
     moving: bool
+
+    @property
+    def sizes(self) -> set[int | None]:
+        """How many bytes may lie there."""
+        return {None if self.claim is None else self.claim.size, *(size for _, size in self.published)}
+
+    def suspects(self, found: Stat) -> bool:
+        """Whether these bytes were found to be others than the store says, as it was told once."""
+        return (found.version_id or "") in self.altered
 
 
 async def _known(session: AsyncSession, backend: str, bucket: str, key: str) -> _Known:
     claim = await uploads.claim_on(session, backend, bucket, key)
     published = await versions.published_under(session, (backend, bucket, key))
     altered = await fixity.altered_under(session, backend, bucket, key)
-    read = await uploads.read_before(session, backend, bucket, key)
     of_others = claim is None and not published
-    return _Known(claim, published, altered, read, of_others and await moving.is_copy(session, backend, bucket, key))
+    moves = of_others and await moving.is_copy(session, backend, bucket, key)
+    return _Known((backend, bucket, key), claim, published, altered, moves)
 
 
-async def _look(
-    engines: Engines, backend: str, key: str, known: _Known, answer: _Answer | None, *, reading: bool
-) -> _Look:
-    claim, published, altered = known.claim, known.published, known.altered
+async def _look(engines: Engines, known: _Known, answer: _Answer | None, *, reading: bool) -> _Look:
+    (backend, _, key), claim = known.place, known.claim
+    published, altered = known.published, known.altered
     if altered and not reading:
         raise _ToBeRead
     try:
@@ -255,8 +261,7 @@ async def _look(
     except (Detached, NoSuchBackend):
         # Nothing can be had from there any more: what it held is missing, like bytes that were removed.
         return _Look(ours=claim is not None or bool(published))
-    expected = None if claim is None else claim.size
-    if claim is not None and expected is None and not published:
+    if claim is not None and claim.size is None and not published:
         # The key of an upload that a newer one took over: what lies there is of no more use, and takes room.
         if claim.multipart_id is not None:
             await store.abort_multipart(key, claim.multipart_id)
@@ -277,27 +282,30 @@ async def _look(
         kept[store_version] = there or await store.stat(key, version_id=store_version) is not None
     if found is None:
         return _Look(ours=True, kept=kept)
-    sha256 = await _sha256_of(store, key, found, known, reading=reading)
-    suspected = (found.version_id or "") in altered
+    sha256 = await _sha256_of(engines, store, found, known, reading=reading)
+    suspected = known.suspects(found)
     again = [name for name, declared in altered.items() if kept.get(name) or (suspected and sha256 == declared)]
     replaceable = found.version_id is None and not (store.capabilities.verifies or store.capabilities.writes_once)
     seen = Seen(found.size, sha256, found.etag, found.version_id, replaceable=replaceable)
     return _Look(ours=True, seen=seen, kept=kept, mended=again)
 
 
-async def _sha256_of(store: Store, key: str, found: Stat, known: _Known, *, reading: bool) -> str | None:
-    """Return the SHA-256 of what lies under a key; None where its size says enough. Raises _ToBeRead."""
-    # What the store says of bytes is what it was told once: those that were found to be others are read.
-    suspected = (found.version_id or "") in known.altered
-    sha256 = None if suspected else found.sha256 or known.read.get((found.version_id, found.etag))
-    expected = None if known.claim is None else known.claim.size
-    if sha256 is None and found.size in {expected, *(size for _, size in known.published)}:
-        # The store keeps no checksum of the whole, or one that it never compared: hash the bytes ourselves, in constant
-        # memory.
-        if not reading and found.size > READ_HERE_MAX:
-            raise _ToBeRead
-        sha256 = await store.sha256_of(key, version_id=found.version_id)
-    return sha256
+async def _sha256_of(engines: Engines, store: Store, found: Stat, known: _Known, *, reading: bool) -> str | None:
+    """Return the SHA-256 of what lies there; None where its size says enough. Raises _ToBeRead."""
+    # The store keeps none of the whole, or one that it never compared: what was read once is not read again, and the
+    # rest is, in constant memory. Bytes that are suspected are read in any case.
+    if not known.suspects(found):
+        if found.sha256 is not None:
+            return found.sha256
+        async with engines.database.transaction() as session:
+            read = await uploads.read_before(session, *known.place)
+        if (before := read.get((found.version_id, found.etag))) is not None:
+            return before
+    if found.size not in known.sizes:
+        return None
+    if not reading and found.size > READ_HERE_MAX:
+        raise _ToBeRead
+    return await store.sha256_of(known.place[2], version_id=found.version_id)
 
 
 async def _is_again(store: Store, key: str, version_id: str, sha256: str) -> bool:
