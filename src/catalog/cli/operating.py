@@ -310,18 +310,14 @@ def database_faults_explained() -> Iterator[None]:
 
     from catalog.errors import Unavailable
 
+    # The driver's first line names host, port and reason, never the password.
+    def told(fault: Exception) -> str:
+        said = getattr(fault, "orig", fault) or ""
+        return next(iter(str(said).strip().splitlines()), type(fault).__name__)
+
     try:
         yield
-    except sa.exc.OperationalError as fault:
-        # The driver's first line names host, port and reason, never the password.
-        told = str(fault.orig).strip().splitlines()[0] if fault.orig else type(fault).__name__
-        raise Unavailable(f"The database of CATALOG_DATABASE_URL does not answer: {told}") from None
-    except psycopg.OperationalError as fault:
-        told = next(iter(str(fault).strip().splitlines()), type(fault).__name__)
-        raise Unavailable(f"The database of CATALOG_DATABASE_URL does not answer: {told}") from None
-    except psycopg.ProgrammingError as fault:
-        told = next(iter(str(fault).strip().splitlines()), type(fault).__name__)
-        raise Unavailable(f"The database is not ready: {told}. Run `catalog migrate` first.") from None
-    except sa.exc.ProgrammingError as fault:
-        told = str(fault.orig).strip().splitlines()[0] if fault.orig else type(fault).__name__
-        raise Unavailable(f"The database is not ready: {told}. Run `catalog migrate` first.") from None
+    except (sa.exc.OperationalError, psycopg.OperationalError) as fault:
+        raise Unavailable(f"The database of CATALOG_DATABASE_URL does not answer: {told(fault)}") from None
+    except (sa.exc.ProgrammingError, psycopg.ProgrammingError) as fault:
+        raise Unavailable(f"The database is not ready: {told(fault)}. Run `catalog migrate` first.") from None
