@@ -1,6 +1,5 @@
 """`catalog backup` and `catalog restore`: what is lost comes back whole, and index and stores are held against it."""
 
-import asyncio
 import json
 import os
 import shutil
@@ -8,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,43 +16,23 @@ import psycopg
 import pytest
 
 from catalog.cli import output
-from catalog.engines import opened
 from catalog.objects.tables import Upload
-from indexer import alerts, documents, keys
-from tests.cli.conftest import Catalog, Outcome
+from tests.cli.conftest import Catalog
+from tests.cli.test_agreeing import Place
 from tests.cli.test_operating import variables
 from tests.conftest import World
-from tests.indexer.scene import Scene, declared, scene_on
+from tests.indexer.scene import Scene, declared
 
 CSV = b"depth,pH\n10,6.4\n"
 
 
-class Drill:
-    """A catalog on which nothing works by itself, its command line, and what can happen to it."""
+class Drill(Place):
+    """What can happen to a catalog on which nothing works by itself."""
 
     def __init__(self, world: World, run: Catalog) -> None:
-        self.world, self._run = world, run
+        super().__init__(world, run)
+        self.world = world
         self.url = str(world.settings.database_url)
-        self._index = f"{world.settings.search_url}{world.settings.search_index}"
-
-    def command(self, *words: object) -> Outcome:
-        return self._run(*words, **variables(self.world))
-
-    def within(self, work: Callable[[Scene], Awaitable[Any]]) -> Any:
-        async def inside() -> Any:
-            async with opened(self.world.settings) as engines, httpx2.AsyncClient(trust_env=False) as http:
-                return await work(await scene_on(engines, http))
-
-        return asyncio.run(inside())
-
-    def register(self, *titles: str) -> dict[str, UUID]:
-        async def work(scene: Scene) -> dict[str, UUID]:
-            made = await scene.registered(*titles)
-            await scene.work()
-            return made
-
-        made: dict[str, UUID] = self.within(work)
-        return made
 
     def bring(self, content: bytes) -> tuple[UUID, Upload]:
         """Return an object whose file is there, and the upload that brought it."""
@@ -66,23 +44,13 @@ class Drill:
             await scene.work()
             return entry.id, upload
 
-        made: tuple[UUID, Upload] = self.within(work)
+        made: tuple[UUID, Upload] = self.in_scene(work)
         return made
 
     def work(self) -> None:
-        """Do all that is queued, as one indexer does."""
-
-        async def work(scene: Scene) -> None:
-            while (
-                await keys.step(scene.engines)
-                + await keys.read_step(scene.engines)
-                + await documents.step(scene.engines)
-                + await alerts.saved_step(scene.engines)
-            ):
-                pass
-            await scene.engines.index.refresh()
-
-        self.within(work)
+        """Do all that is queued, as one indexer does, and let searches see it."""
+        super().work()
+        self.in_scene(lambda scene: scene.engines.index.refresh())
 
     def titles(self) -> set[str]:
         """What the index can find."""
@@ -142,11 +110,11 @@ def test_a_catalog_that_lost_its_database_and_its_index_is_back_as_it_was(drill:
 
 
 def test_objects_that_went_on_are_replaced_only_when_that_is_said(drill: Drill, tmp_path: Path) -> None:
-    made = drill.register("Kept")
+    (kept,) = drill.register("Kept")
     folder = tmp_path / "backup"
     assert drill.command("backup", folder).code == 0
     # The index holds a later version of its document, which would refuse the earlier one.
-    drill.within(lambda scene: scene.revise(made["Kept"], title="Changed afterwards"))
+    drill.in_scene(lambda scene: scene.revise(UUID(kept), title="Changed afterwards"))
     drill.register("Written after the backup")
     drill.work()
     after = drill.everything()
@@ -173,7 +141,7 @@ def test_files_that_went_since_the_backup_are_told(drill: Drill, tmp_path: Path)
         assert found is not None
         await scene.engines.store.remove(upload.key, found.version_id)
 
-    drill.within(lose)
+    drill.in_scene(lose)
 
     drill.command("restore", folder, "--replace")
     drill.work()

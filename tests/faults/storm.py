@@ -12,7 +12,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +33,7 @@ from catalog.local.process import Process
 from catalog.objects import kinds
 from catalog.settings import Settings
 from catalog.sync import comparing
+from tests.conftest import eventually
 
 BODY: dict[str, Any] = {**kinds.known()["model"].example, "files": [], "project": "storm/storm"}
 WRITERS = 4
@@ -149,15 +150,15 @@ class Asking:
 
     async def put(self, ticket: dict[str, Any], content: bytes) -> None:
         """Bring bytes with a ticket, until the store has them."""
-        ends = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            assert time.monotonic() < ends, f"{ticket['url']} takes nothing"
+
+        async def brought() -> bool:
             with suppress(httpx2.HTTPError):
                 answer = await self._client.put(ticket["url"], content=content, headers=ticket["headers"])
                 # 412: an attempt that was not answered had brought them.
-                if answer.status_code in {200, 412}:
-                    return
-            await asyncio.sleep(PAUSE_SECONDS)
+                return answer.status_code in {200, 412}
+            return False
+
+        await eventually(brought, seconds=PATIENCE_SECONDS)
 
 
 class Writers:
@@ -221,22 +222,18 @@ class Writers:
             BODY | {"title": title, "idempotency_key": f"{self.word}-{turn}-{number}"}
             for number, title in enumerate(titles)
         ]
-        made: list[Known] = []
-        ends = time.monotonic() + PATIENCE_SECONDS
-        while len(made) < len(titles):
-            assert time.monotonic() < ends, "a bulk registration does not end"
-            content = "".join(f"{json.dumps(line)}\n" for line in lines)
-            with suppress(httpx2.HTTPError):
-                answer = await self.asking.ask(
-                    "POST",
-                    "/api/bulk/objects",
-                    content=content,
-                    headers={"Content-Type": "application/x-ndjson"},
-                )
-                results = [line for line in map(_json, answer.text.splitlines()) if line is not None]
-                ids = [one["id"] for one in results if one["status"] in {"created", "changed", "unchanged"}]
-                if len(ids) == len(titles):
-                    made = [Known(one, title) for one, title in zip(ids, titles, strict=True)]
+        content = "".join(f"{json.dumps(line)}\n" for line in lines)
+
+        async def all_made() -> list[str] | None:
+            headers = {"Content-Type": "application/x-ndjson"}
+            answer = await self.asking.ask("POST", "/api/bulk/objects", content=content, headers=headers)
+            results = [line for line in map(_json, answer.text.splitlines()) if line is not None]
+            ids = [one["id"] for one in results if one["status"] in {"created", "changed", "unchanged"}]
+            return ids if len(ids) == len(titles) else None
+
+        ids = await eventually(all_made, seconds=PATIENCE_SECONDS)
+        assert ids is not None
+        made = [Known(one, title) for one, title in zip(ids, titles, strict=True)]
         self.known |= {one.id: one for one in made}
         return made
 
@@ -283,16 +280,19 @@ class Writers:
 
     async def _lose(self, known: Known, _: int) -> None:
         """Somebody with other credentials removes bytes that are there."""
-        ends = time.monotonic() + PATIENCE_SECONDS
         rows = await asyncio.to_thread(self._rows, known)
-        for path, key, version in rows[:1]:
-            known.lost.add(path)
-            while True:
-                assert time.monotonic() < ends, f"{key} cannot be removed"
-                with suppress(Unavailable):
-                    await self._place.engines.store.remove(key, version)
-                    break
-                await asyncio.sleep(PAUSE_SECONDS)
+        if not rows:
+            return
+        path, key, version = rows[0]
+        known.lost.add(path)
+
+        async def removed() -> bool:
+            with suppress(Unavailable):
+                await self._place.engines.store.remove(key, version)
+                return True
+            return False
+
+        await eventually(removed, seconds=PATIENCE_SECONDS)
 
     def _rows(self, known: Known) -> list[tuple[Any, ...]]:
         asked = "SELECT path, key, store_version FROM file WHERE object_id = '{}' AND state = 'available'"
@@ -399,8 +399,12 @@ class Weather:
             os.kill(process.id.pid, signal.SIGKILL)
             self.killed[name] += 1
         if name in ENGINES:
+
+            async def back() -> bool:
+                return process.restarts > before
+
             # Killed again while it starts, it would be away for as long as the storm lasts.
-            await until(lambda: process.restarts > before, f"{name} is back", seconds=120)
+            await eventually(back, seconds=120)
         if name == "opensearch":
             self._readers.forget.clear()
 
@@ -433,32 +437,28 @@ class Weather:
             )
 
 
-async def until(true: Callable[[], bool], what: str, *, seconds: float) -> None:
-    """Wait until something is so; raises AssertionError."""
-    ends = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < ends, f"not within {seconds:.0f} s: {what}"
-        await asyncio.sleep(0.05)
-
-
 async def settled(place: Place, *, leases_over: bool, seconds: float) -> float:
     """Have the store scanned once, as every day, and return after how long nothing was left to be done."""
     began = time.monotonic()
     asking = Asking(place, random.Random(0))  # noqa: S311 - whichever.
+
+    async def nothing_left() -> bool:
+        return not _left(place, leases_over=leases_over)
+
+    async def scanned() -> dict[str, Any] | None:
+        scan: dict[str, Any] = (await asking.ask("GET", address, token=place.admin)).json()
+        return None if scan["state"] == "running" else scan
+
     try:
         # First what is known of: a look that is leased or postponed would be done before the scan as well as after.
-        await until(lambda: not _left(place, leases_over=leases_over), "the queue is empty", seconds=seconds)
+        await eventually(nothing_left, seconds=seconds)
         begun = await asking.ask("POST", "/api/scans", json={"backend": "default"}, token=place.admin)
         assert begun.status_code == 202, begun.text
         address = begun.json()["href"]
-        scan: dict[str, Any] = begun.json()
-        ends = time.monotonic() + seconds
-        while scan["state"] == "running":
-            assert time.monotonic() < ends, scan
-            scan = (await asking.ask("GET", address.removeprefix(place.urls[0]), token=place.admin)).json()
-            await asyncio.sleep(PAUSE_SECONDS)
+        scan = await eventually(scanned, seconds=seconds)
+        assert scan is not None
         assert scan["state"] == "done", scan
-        await until(lambda: not _left(place, leases_over=leases_over), "the queue is empty again", seconds=seconds)
+        await eventually(nothing_left, seconds=seconds)
     finally:
         await asking.close()
     return time.monotonic() - began

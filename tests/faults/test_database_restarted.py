@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from catalog.local import process
-from tests.conftest import Sized
-from tests.faults.storm import Readers, Writers, fresh_word, oracle, place, settled, until
+from tests.conftest import Sized, eventually
+from tests.faults.storm import Readers, Writers, fresh_word, oracle, place, settled
 
 WRITES, WRITES_LONG = 60, 2_000
 SECONDS, SECONDS_LONG = 8, 240
@@ -39,8 +39,12 @@ async def test_a_restart_of_the_database_is_answered_by_503_at_most_and_nothing_
         async def restarted(way: signal.Signals) -> None:
             before, running = server.restarts, server.id
             assert running is not None
+
+            async def back() -> bool:
+                return server.restarts > before
+
             os.kill(running.pid, way)
-            await until(lambda: server.restarts > before, "PostgreSQL is back", seconds=BACK_SECONDS_MAX)
+            await eventually(back, seconds=BACK_SECONDS_MAX)
 
         for way in (FAST, IMMEDIATE):
             await asyncio.sleep(seconds / 4)

@@ -36,27 +36,21 @@ minio_notification_events_sent_total{server="a:9000"} 9
 """
 
 
-class Forgetful:
+class Forgetful(Minio):
     """A MinIO that keeps no event that nobody takes, and tells everybody how many those are."""
-
-    def __init__(self, minio: Minio) -> None:
-        self._minio = minio
 
     async def program(self) -> Program:
         """Return how it is started."""
-        program = await self._minio.program()
+        program = await super().program()
         kept = {name: value for name, value in program.environment.items() if "_QUEUE_" not in name}
         return replace(program, environment=kept | {"MINIO_PROMETHEUS_AUTH_TYPE": "public"})
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._minio, name)
 
 
 @pytest.fixture
 async def forgetful(engines_ready: dict[str, Any], tmp_path: Path) -> AsyncGenerator[Minio]:
     """A running one, whose receiver is away."""
     given = engines_ready["environment"]
-    minio = Minio(
+    minio = Forgetful(
         folder=tmp_path / "minio",
         port=ports.choose(),
         region=given["CATALOG_STORE_REGION"],
@@ -70,7 +64,7 @@ async def forgetful(engines_ready: dict[str, Any], tmp_path: Path) -> AsyncGener
         say=lambda _: None,
     )
     (tmp_path / "minio").mkdir()
-    process = Process(Forgetful(minio), tmp_path / "minio.log", lambda _: None)  # type: ignore[arg-type]  # As one.
+    process = Process(minio, tmp_path / "minio.log", lambda _: None)
     await process.start()
     await minio.ensure_account()
     yield minio
