@@ -11,14 +11,14 @@ from typing import Any
 import httpx2
 import pytest
 
-from catalog.engines import Engines
+from catalog.engines import Engines, opened
 from catalog.outside.door import Door
 from catalog.settings import Topic
 from catalog.storage.topics import Topics
 from tests.api.conftest import in_process
 from tests.api.problems import problem_of
 from tests.api.truth import everything, rows
-from tests.conftest import World
+from tests.conftest import World, make_world, prepare
 from tests.outside.serving import Outside, serving
 from tests.storage.topic import CERTIFICATE, HOST, TOPIC, Service, confirmation, encoded
 
@@ -54,6 +54,20 @@ class Hearing:
 
 
 Hears = Callable[[], AbstractAsyncContextManager[Hearing]]
+
+
+@pytest.fixture(scope="module")
+async def world(engines_ready: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A catalog of this module's own, without an indexer: what is queued stays, to be looked at."""
+    world = make_world(engines_ready, tmp_path_factory.mktemp("sns"))
+    await prepare(world, engines_ready)
+    return world
+
+
+@pytest.fixture(scope="module")
+async def engines(world: World) -> AsyncGenerator[Engines]:
+    async with opened(world.settings) as engines:
+        yield engines
 
 
 @pytest.fixture
