@@ -164,6 +164,7 @@ class Scene:
 
     async def let_pass(self, time: timedelta) -> None:
         """Put the clock forward for everything in the queue."""
+        self.engines.database.learned.clear()
         async with self.engines.database.transaction() as session:
             statement = sa.text("UPDATE queue SET ready_at = ready_at - :time")
             await session.execute(statement.bindparams(sa.bindparam("time", time, type_=sa.Interval)))

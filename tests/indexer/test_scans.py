@@ -231,9 +231,11 @@ async def test_a_file_that_was_found_is_read_for_its_hash_which_lasts_as_long_as
 
 
 async def due(scene: Scene) -> list[tuple[str, bool]]:
-    """Return which stores wait for their turn, and whether it comes within the interval."""
+    """Return whether the catalog's own store waits for its turn, and whether it comes within the interval."""
     return await scene.engines.database.rows(
-        "SELECT subject, ready_at <= now() + CAST('1 day' AS interval) FROM queue WHERE topic = 'rescan'", {}
+        "SELECT subject, ready_at <= now() + CAST('1 day' AS interval) FROM queue"
+        " WHERE topic = 'rescan' AND subject = %(own)s",
+        {"own": OWN},
     )
 
 
