@@ -29,6 +29,8 @@ SQLModel.metadata.naming_convention = {
 
 # The topics of which a session has put something into the queue, in `session.info`.
 QUEUED = "queued"
+# What is known of the database from earlier sessions, there as well.
+LEARNED = "learned"
 
 # A statement that runs longer is a mistake or an attack; a lock that is not had in time is answered, not waited for.
 CONNECTION_OPTIONS = " ".join(
@@ -123,6 +125,8 @@ class Database:
             },
         )
         self.on_queued: Callable[[Collection[str]], None] | None = None
+        # What rooms have learned of this database and may forget at any time; `session.info` has it, too.
+        self.learned: dict[str, Any] = {}
 
     def __repr__(self) -> str:
         """Name the server, never the password."""
@@ -131,7 +135,10 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[AsyncSession]:
         """Commit at the end of the block, roll back when it raises; ring for the indexer if something was queued."""
-        async with AsyncSession(self.engine, expire_on_commit=False) as session, session.begin():
+        async with (
+            AsyncSession(self.engine, expire_on_commit=False, info={LEARNED: self.learned}) as session,
+            session.begin(),
+        ):
             yield session
         queued: Collection[str] = session.info.get(QUEUED, ())
         if self.on_queued is not None and queued:

@@ -8,10 +8,12 @@ Knows nothing of what the topics mean.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Sequence
-from contextlib import asynccontextmanager
+import time
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Collection, Generator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any
 
@@ -23,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel
 
 from catalog import tracing
-from catalog.database import QUEUED, Database, now, timestamp_column
+from catalog.database import LEARNED, QUEUED, Database, now, timestamp_column
 
 log = structlog.get_logger("catalog.queue")
 
@@ -36,6 +38,12 @@ ATTEMPTS_MAX = 12
 DELAY_FIRST = timedelta(seconds=1)
 DELAY_LAST = timedelta(minutes=10)
 REASON_CHARS_MAX = 2_000
+
+# Entries of transactions that take no longer than this to commit are found at once, those of others by the next look
+# from the beginning: once a second, or, where that takes long, for a thirtieth of the time.
+LATE = timedelta(seconds=5)
+LOOK_SECONDS = 1.0
+LOOK_REST = 30
 
 CHANNEL = "catalog_queue"
 # Many writes within this window ring once: the bell costs the server one tiny transaction per window, writers nothing.
@@ -97,12 +105,58 @@ class Parked:
     parked_at: datetime
 
 
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+
+
+class _Floor:
+    """From which moment on a topic's due entries are looked for.
+
+    Entries that are done leave their places in the index of what is due until the server may clean it up, which it may
+    not while anybody holds an old snapshot: walking over these each time would cost ever more. So a look begins where
+    the last one has found nothing before; what may be there all the same, of a transaction that took long to commit or
+    was rolled back, is found by looks from the beginning, as often as they are cheap.
+    """
+
+    def __init__(self) -> None:
+        self._at = _BEGINNING
+        self._from_beginning_at = 0.0
+
+    @contextmanager
+    def look(self) -> Generator[datetime]:
+        """Yield from where to look, and take the time if that is the beginning."""
+        began = time.monotonic()
+        if began < self._from_beginning_at:
+            yield self._at
+            return
+        yield _BEGINNING
+        ended = time.monotonic()
+        self._from_beginning_at = ended + max((ended - began) * LOOK_REST, LOOK_SECONDS)
+
+    def forget(self) -> None:
+        """Have the next look begin at the beginning: there is something, maybe below."""
+        self._from_beginning_at = 0.0
+
+    def rise(self, seen: datetime, *, from_beginning: bool) -> None:
+        """Take note that nothing was due before that moment, but what is committed late.
+
+        A look from the beginning tells it anew: the server's clock may have been set back.
+        """
+        self._at = seen - LATE if from_beginning else max(self._at, seen - LATE)
+
+
+def _floors(learned: dict[str, Any]) -> defaultdict[str, _Floor]:
+    floors: defaultdict[str, _Floor] = learned.setdefault("floors", defaultdict(_Floor))
+    return floors
+
+
 _table = SQLModel.metadata.tables["queue"]
 
 # How every INSERT of entries ends: one that is there is touched, due as soon as either of both, and begins anew.
 TOUCH = """
     ON CONFLICT (topic, subject) DO UPDATE
-    SET touched = queue.touched + 1, ready_at = LEAST(queue.ready_at, excluded.ready_at),
+    SET touched = queue.touched + 1,
+        ready_at = CASE WHEN queue.parked_at IS NULL
+            THEN LEAST(queue.ready_at, excluded.ready_at) ELSE excluded.ready_at END,
         attempts = 0, parked_at = NULL, reason = NULL, trace = excluded.trace
     """
 
@@ -117,13 +171,14 @@ _PUT = sa.text(
 _CLAIM = sa.text(
     """
     WITH due AS (
-        SELECT id FROM queue WHERE topic = :topic AND parked_at IS NULL AND ready_at <= now()
+        SELECT id, ready_at FROM queue
+        WHERE topic = :topic AND parked_at IS NULL AND ready_at <= now() AND ready_at >= :floor
         ORDER BY ready_at, id LIMIT :most FOR UPDATE SKIP LOCKED
     )
     UPDATE queue SET ready_at = now() + :lease, attempts = queue.attempts + 1 FROM due WHERE queue.id = due.id
-    RETURNING queue.id, queue.subject, queue.touched, queue.attempts, queue.trace
+    RETURNING queue.id, queue.subject, queue.touched, queue.attempts, queue.trace, due.ready_at AS was_ready_at
     """
-).bindparams(sa.bindparam("lease", type_=sa.Interval))
+).bindparams(sa.bindparam("lease", type_=sa.Interval), sa.bindparam("floor", type_=sa.TIMESTAMP(timezone=True)))
 
 # Rows are locked in the order in which `put` locks them, so that workers and writers wait for each other and never in a
 # circle. Passing over locked rows would be no cure: a worker that looked for due entries while these were claimed holds
@@ -154,8 +209,10 @@ _RELEASE = (
 )
 
 _TOPICS_DUE = """
-SELECT asked.topic FROM unnest(%(topics)s::text[]) AS asked (topic) WHERE EXISTS (
-    SELECT FROM queue WHERE queue.topic = asked.topic AND parked_at IS NULL AND ready_at <= now())
+SELECT asked.topic, now(), EXISTS (
+    SELECT FROM queue WHERE queue.topic = asked.topic AND parked_at IS NULL AND ready_at <= now()
+    AND ready_at >= asked.floor)
+FROM unnest(%(topics)s::text[], %(floors)s::timestamptz[]) AS asked (topic, floor)
 """
 
 _RENEW = (
@@ -184,8 +241,15 @@ def ring(session: AsyncSession, topic: str) -> None:
 
 async def claim(session: AsyncSession, topic: str, *, most: int, lease: timedelta = LEASE) -> list[Claim]:
     """Take up to `most` due entries for the length of the lease; others pass over them."""
-    rows = await session.execute(_CLAIM, {"topic": topic, "most": most, "lease": lease})
-    found = rows.all()
+    floor = _floors(session.info[LEARNED])[topic]
+    with floor.look() as lowest:
+        rows = await session.execute(_CLAIM, {"topic": topic, "most": most, "lease": lease, "floor": lowest})
+        found = rows.all()
+    from_beginning = lowest == _BEGINNING
+    if found:
+        floor.rise(max(row.was_ready_at for row in found), from_beginning=from_beginning)
+    elif from_beginning:
+        floor.rise((await session.execute(sa.select(sa.func.now()))).scalar_one(), from_beginning=True)
     tracing.claimed(row.trace for row in found)
     return [Claim(row.id, row.subject, row.touched, row.attempts) for row in found]
 
@@ -308,8 +372,17 @@ async def topics_due(database: Database, topics: Collection[str]) -> list[str]:
 
     Raises psycopg.OperationalError when the server does not answer.
     """
-    rows = await database.rows(_TOPICS_DUE, {"topics": list(topics)})
-    return [topic for (topic,) in rows]
+    floors = {topic: _floors(database.learned)[topic] for topic in topics}
+    with ExitStack() as looking:
+        lowest = {topic: looking.enter_context(floor.look()) for topic, floor in floors.items()}
+        rows = await database.rows(_TOPICS_DUE, {"topics": list(lowest), "floors": list(lowest.values())})
+    for topic, at, is_due in rows:
+        from_beginning = lowest[topic] == _BEGINNING
+        if not is_due:
+            floors[topic].rise(at, from_beginning=from_beginning)
+        elif from_beginning:
+            floors[topic].forget()
+    return [topic for topic, _, is_due in rows if is_due]
 
 
 async def any_of(session: AsyncSession, topic: str) -> bool:

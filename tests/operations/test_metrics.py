@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import httpx2
 import msgspec
+import psycopg
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
@@ -177,6 +178,21 @@ async def test_lag_is_what_the_index_does_not_know_yet_and_no_other_work(databas
         found = await figures_room.read(session, TOLD)
     await database.rows("DELETE FROM queue WHERE topic = 'scan' AND subject = 'x' RETURNING id", {})
     assert found.lag_seconds < 3600
+
+
+async def test_whoever_keeps_the_database_from_cleaning_up_is_told_of_until_they_let_go(database: Database) -> None:
+    async def long_held() -> bool:
+        async with database.transaction() as session:
+            return (await figures_room.read(session, TOLD)).snapshot_seconds > 2
+
+    async def given_back() -> bool:
+        return not await long_held()
+
+    with psycopg.connect(database.url) as reader:
+        reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        reader.execute("SELECT 1 FROM queue")
+        await eventually(long_held)
+    await eventually(given_back)
 
 
 def written(found: Figures) -> Series:

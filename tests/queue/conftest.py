@@ -68,6 +68,7 @@ class Topic:
 
     async def age(self, by: timedelta) -> None:
         """Let as much time pass for every entry of the topic as if the clock were put forward."""
+        self.database.learned.clear()
         async with self.database.transaction() as session:
             await session.execute(
                 sa.text("UPDATE queue SET ready_at = ready_at - :by WHERE topic = :topic").bindparams(

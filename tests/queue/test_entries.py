@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from catalog import queue
+from catalog.database import QUEUED
 from catalog.queue import ATTEMPTS_MAX, DELAY_LAST, LEASE, PARKED_SHOWN_MAX, REASON_CHARS_MAX, Claim, Parked
 from tests.queue.conftest import Topic, abandoned
 
@@ -39,7 +40,7 @@ async def test_the_same_subject_under_another_topic_is_another_entry(topic: Topi
 async def test_putting_nothing_does_nothing(topic: Topic) -> None:
     async with topic.database.transaction() as session:
         await queue.put(session, topic.name, [])
-        assert session.info == {}
+        assert QUEUED not in session.info
 
 
 async def test_a_claimed_entry_is_nobody_elses_until_its_lease_ends(topic: Topic) -> None:
@@ -106,6 +107,7 @@ async def test_a_claim_holds_while_nobody_else_has_claimed_the_entry(topic: Topi
     async with topic.database.transaction() as session:
         statement = sa.text("UPDATE queue SET ready_at = ready_at - CAST('1 hour' AS interval) WHERE id = :id")
         await session.execute(statement, {"id": of["expired"].id})
+    topic.database.learned.clear()
     assert [one.subject for one in await topic.claim(most=1)] == ["expired"]
 
     async with topic.database.transaction() as session:
@@ -214,7 +216,7 @@ async def test_a_parked_entry_is_claimed_by_nobody_until_it_is_touched(topic: To
     )
     assert (await topic.claim(), await topic.rows()) == ([], [parked])
     await topic.put("a")
-    assert await topic.rows() == [row("a", touched=1, ready_in=-3570)]
+    assert await topic.rows() == [row("a", touched=1)]
     assert await topic.claimed() == ["a"]
 
 

@@ -37,6 +37,7 @@ class Hourglass:
 
     async def jump(self, by: timedelta) -> None:
         """Set the database's clock, as an administrator or a broken time server does."""
+        self.scene.engines.database.learned.clear()
         await self._do("UPDATE hourglass.ahead SET by = by + :by", by=by)
 
     async def let_pass(self, time: timedelta) -> None:

@@ -52,6 +52,14 @@ _QUEUE = sa.text(
     FROM queue GROUP BY 1 ORDER BY 1
     """
 )
+# Until it is given back, nothing that ended since can be cleaned up, and everything gets slower. Of sessions of other
+# users the server may tell nothing.
+_SNAPSHOT = sa.text(
+    """
+    SELECT coalesce(extract(epoch FROM max(now() - xact_start)), 0)::float FROM pg_stat_activity
+    WHERE backend_xmin IS NOT NULL AND datname = current_database() AND backend_type <> 'autovacuum worker'
+    """
+)
 LAGGING = (uploads.KEY, changing.INDEX)
 
 
@@ -79,6 +87,8 @@ class Figures:
     states: dict[Health, int]
     failing: frozenset[str]
     full: dict[str, CapacityView]
+    # How long the oldest snapshot of the database has been held.
+    snapshot_seconds: float = 0.0
 
     @property
     def lag_seconds(self) -> float:
@@ -116,6 +126,7 @@ async def read(session: AsyncSession, told: Told) -> Figures:
         states=await health.counts(session),
         failing=frozenset(name for name, one in views.items() if one.standing.state is Health.FAILING),
         full=await capacity.views(session, {OWN: None, **sizes}, told),
+        snapshot_seconds=(await session.execute(_SNAPSHOT)).scalar_one(),
     )
 
 
@@ -190,6 +201,8 @@ def _queue(figures: Figures) -> Iterator[Metric]:
     yield GaugeMetricFamily("catalog_index_lag_seconds", meaning, value=figures.lag_seconds)
     meaning = "Notifications of stores that no parser understood, of the last 30 days."
     yield GaugeMetricFamily("catalog_notifications_unreadable", meaning, value=figures.unreadable)
+    meaning = "How long the oldest snapshot of the database has been held, of those that the server tells of."
+    yield GaugeMetricFamily("catalog_database_oldest_snapshot_seconds", meaning, value=figures.snapshot_seconds)
 
 
 def _agreement(last: Tally) -> Iterator[Metric]:
