@@ -88,8 +88,8 @@ trace: .venv/.dev ## which requirement rows do passing tests prove? runs the tes
 	@$(BIN)/python -m tests.trace --fresh || $(MAKE) --no-print-directory test
 	@$(BIN)/python -m tests.trace
 
-bench: .venv/.dev ## measure against the limits of the same machine; OBJECTS=200000 for the full run
-	@$(BIN)/python -m bench --objects $(OBJECTS)
+bench: .venv/.dev ## measure against the limits of the same machine; OBJECTS=200000 for the full run, FLAMES=folder draws it
+	@$(BIN)/python -m bench --objects $(OBJECTS) $(if $(FLAMES),--flames $(FLAMES))
 
 eval: .venv/.dev ## ask the judged questions of a real corpus; CORPORA=folder takes records of others from there
 	@$(BIN)/python -m eval $(if $(CORPORA),--corpora $(CORPORA))

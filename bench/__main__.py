@@ -6,7 +6,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from bench import figures
+from bench import figures, flames
 from bench.measure import Figure
 from bench.stand import await_answer, standing
 from catalog import logs
@@ -20,16 +20,17 @@ def main() -> None:
     parser.add_argument("--objects", type=int, default=20_000, help="size of the corpus (default 20,000)")
     parser.add_argument("--only", nargs="*", choices=list(figures.BENCHES), help="only these benches")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where to write the figures")
+    parser.add_argument("--flames", type=Path, help="draw where each bench's time goes into this folder")
     asked = parser.parse_args()
     logs.configure()
     with tempfile.TemporaryDirectory(prefix="catalog-bench-") as folder:
-        measured = asyncio.run(run(Path(folder), asked.objects, asked.only or list(figures.BENCHES)))
+        measured = asyncio.run(run(Path(folder), asked.objects, asked.only or list(figures.BENCHES), asked.flames))
     print_table(measured)
     asked.results.write_text(json.dumps({"figures": [one.row() for one in measured]}, indent=1) + "\n")
     print(f"written to {asked.results}")
 
 
-async def run(folder: Path, objects: int, names: list[str]) -> list[Figure]:
+async def run(folder: Path, objects: int, names: list[str], pictures: Path | None = None) -> list[Figure]:
     """Return the figures of these benches over a corpus of that size."""
     measured: list[Figure] = []
     async with standing(folder, objects) as stand:
@@ -41,9 +42,10 @@ async def run(folder: Path, objects: int, names: list[str]) -> list[Figure]:
             for name, bench in figures.BENCHES.items():
                 if name not in names:
                     continue
-                if name in {"B6", "ALERTS", "B13", "REBUILD"} and indexer is None:
+                if name in {"B6", "LAG", "ALERTS", "B13", "REBUILD"} and indexer is None:
                     indexer = stand.start("indexer", "run")
-                measured += await bench(stand)
+                with flames.drawn(name, pictures):
+                    measured += await bench(stand)
         finally:
             for process in (api, indexer):
                 if process is not None:

@@ -21,7 +21,7 @@ import psycopg
 import sqlalchemy as sa
 from uuid_utils.compat import uuid7
 
-from bench import agreement, alerts, exports, rebuilding, recovery, searches, sizes, transfers, writing
+from bench import agreement, alerts, exports, lag, pinned, rebuilding, recovery, searches, sizes, transfers, writing
 from bench import stand as stands
 from bench.corpus import Corpus
 from bench.measure import Figure, Pair, figure, interleaved, median, quantile, timed
@@ -411,15 +411,17 @@ BENCHES = {
     "B3": registration,
     "B4": writing.single_registration,
     "B7": writing.notifications,
+    "XMIN": pinned.old_snapshot,
     "B10": recovery.store_look,
     "B12": recovery.crash_tax,
     # Before B6, which starts the indexer.
     "DIFF": agreement.by_hand,
     "REBUILD": rebuilding.noticed,
     "B6": freshness,
+    # After B6, which starts the indexer.
+    "LAG": lag.event_to_searchable,
     "VOCAB": vocabulary,
     "EXPORT": exports.whole_result,
-    # After B6, which starts the indexer.
     "ALERTS": alerts.ten_thousand,
     "B13": transfers.beside_rclone,
 }
