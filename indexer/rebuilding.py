@@ -160,18 +160,22 @@ async def _rest(took: float) -> None:
 
 async def _verify(engines: Engines, claim: Claim, one: Rebuild) -> bool:
     started, stride = time.monotonic(), Stride(one.stride or comparing.SLICE_FIRST)
-    if one.after is None:
+    upto = one.upto
+    if one.after is None or upto is None:
         await concrete.settle(engines.index, str(one.new))
+        # What is registered from here on is written to both, and would never end where it comes faster than we look.
+        upto = await comparing.last_id(engines.database)
     # Each document is made anew: one that an indexer of another version wrote has the right version, too.
     sides = Sides(engines.database, _new(engines, one), engines.placement.prefix, full=True, stride=stride)
     compared = await comparing.compare(sides, one.after)
     wrong = await _worse(engines, compared)
-    if compared.after is not None and one.upto is not None and compared.after < one.upto:
-        # Beyond, it is behind those who write, and has to overtake them.
+    more = compared.after is not None and compared.after < upto
+    if more:
         await _rest(time.monotonic() - started)
     found = [msgspec.to_builtins(difference) for difference in wrong]
     noted: dict[str, Any] = {
         "after": compared.after,
+        "upto": upto,
         "verified": one.verified + compared.objects,
         "stride": stride.objects,
         "differing": one.differing + len(found),
@@ -180,7 +184,7 @@ async def _verify(engines: Engines, claim: Claim, one: Rebuild) -> bool:
     async with engines.database.transaction() as session:
         if not await queue.hold(session, [claim]):
             return False
-        if compared.after is not None:
+        if more:
             await rebuilding.note(session, one, **noted)
         elif noted["differing"]:
             fault = f"The new index differs from the database in {noted['differing']:,} documents."

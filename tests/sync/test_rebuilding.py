@@ -191,6 +191,25 @@ async def test_a_rebuild_beside_writes_deletes_and_searches_agrees_with_the_data
     assert (swapped.objects <= swapped.filled, swapped.differing, swapped.fault) == (True, 0, None)
 
 
+@pytest.mark.timeout(120)
+async def test_a_rebuild_ends_although_objects_come_faster_than_it_looks_at_them(site: Site) -> None:
+    there = project()
+    await indexed(site.scene, 30, project=there)
+    await site.begin()
+    async with site.always_slow():
+        filled = await site.until(State.VERIFYING)
+        for _ in range(filled.filled // 10 + 30):
+            await indexed(site.scene, 12, project=there)
+            await lane.step(site.engines)
+            if (await site.present()).state == State.KEPT:
+                break
+        kept = await site.present()
+    await site.build()
+
+    assert (kept.state, kept.fault, kept.verified >= filled.filled) == (State.KEPT, None, True)
+    assert (await site.differing(kept.old), await site.differing(kept.new)) == ({}, {})
+
+
 async def test_a_new_index_is_searched_as_the_old_one_was(site: Site) -> None:
     before = await concrete.behind(site.engines.index)
     await site.begin()
