@@ -115,6 +115,7 @@ lock: .venv/.uv ## pin requirements/*.in anew, with hashes; UPGRADE=1 takes newe
 	@$(LOCK) requirements/hybrid.in --overrides requirements/hybrid-without.in -c requirements/runtime.txt -o requirements/hybrid.txt
 	@$(LOCK) requirements/nats.in -c requirements/runtime.txt -o requirements/nats.txt
 	@$(LOCK) requirements/traces.in -c requirements/runtime.txt -o requirements/traces.txt
+	@$(LOCK) requirements/peers.in -o requirements/peers.txt
 	@$(LOCK) requirements/dev.in --overrides requirements/hybrid-without.in -c requirements/local.txt -c requirements/hybrid.txt \
 		-c requirements/traces.txt \
 		-c requirements/uv.txt -o requirements/dev.txt

@@ -22,9 +22,10 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=RESULTS, help="where to write the figures")
     parser.add_argument("--flames", type=Path, help="draw where each bench's time goes into this folder")
     asked = parser.parse_args()
+    names = asked.only or [name for name in figures.BENCHES if name not in figures.APART]
     logs.configure()
     with tempfile.TemporaryDirectory(prefix="catalog-bench-") as folder:
-        measured = asyncio.run(run(Path(folder), asked.objects, asked.only or list(figures.BENCHES), asked.flames))
+        measured = asyncio.run(run(Path(folder), asked.objects, names, asked.flames))
     print_table(measured)
     asked.results.write_text(json.dumps({"figures": [one.row() for one in measured]}, indent=1) + "\n")
     print(f"written to {asked.results}")
@@ -42,7 +43,7 @@ async def run(folder: Path, objects: int, names: list[str], pictures: Path | Non
             for name, bench in figures.BENCHES.items():
                 if name not in names:
                     continue
-                if name in {"B6", "LAG", "ALERTS", "B13", "REBUILD"} and indexer is None:
+                if name in {"B6", "LAG", "ALERTS", "B13", "REBUILD", "PEER"} and indexer is None:
                     indexer = stand.start("indexer", "run")
                 with flames.drawn(name, pictures):
                     measured += await bench(stand)

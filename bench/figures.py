@@ -21,7 +21,20 @@ import psycopg
 import sqlalchemy as sa
 from uuid_utils.compat import uuid7
 
-from bench import agreement, alerts, exports, lag, pinned, rebuilding, recovery, searches, sizes, transfers, writing
+from bench import (
+    agreement,
+    alerts,
+    exports,
+    lag,
+    peer,
+    pinned,
+    rebuilding,
+    recovery,
+    searches,
+    sizes,
+    transfers,
+    writing,
+)
 from bench import stand as stands
 from bench.corpus import Corpus
 from bench.measure import Figure, Pair, figure, interleaved, median, quantile, timed
@@ -424,4 +437,7 @@ BENCHES = {
     "EXPORT": exports.whole_result,
     "ALERTS": alerts.ten_thousand,
     "B13": transfers.beside_rclone,
+    "PEER": peer.beside_a_peer,
 }
+# Alters the corpus, and installs and runs what is not ours: only where it is asked for, and by itself.
+APART = frozenset({"PEER"})

@@ -95,23 +95,32 @@ async def throughput(stand: Stand) -> list[Figure]:
     asking = Asking(stand)
     size = len(stand.ids)
 
+    def client(make: Callable[[], Callable[[str], None]], number: int) -> Callable[[], None]:
+        ask, chosen = make(), random.Random(number)
+        return lambda: ask(chosen.choice(asking.texts))
+
     def block(make: Callable[[], Callable[[str], None]]) -> list[float]:
-        ends = time.perf_counter() + BLOCK_SECONDS
-        answered = [0] * CLIENTS
-
-        def client(number: int) -> None:
-            ask, chosen = make(), random.Random(number)
-            while time.perf_counter() < ends:
-                ask(chosen.choice(asking.texts))
-                answered[number] += 1
-
-        with ThreadPoolExecutor(CLIENTS) as pool:
-            # What one of them raises is raised.
-            list(pool.map(client, range(CLIENTS)))
-        return [sum(answered) / BLOCK_SECONDS]
+        return saturated(partial(client, make))
 
     pair = await asyncio.to_thread(interleaved, partial(block, asking.ours), partial(block, asking.raw))
     return [figure("B2", pair, median, unit="answers/s", objects=size, target=">= 0.70")]
+
+
+def saturated(make: Callable[[int], Callable[[], None]]) -> list[float]:
+    """Return the answers a second of sixteen clients; `make` returns what the client of that number does each time."""
+    ends = time.perf_counter() + BLOCK_SECONDS
+    answered = [0] * CLIENTS
+
+    def client(number: int) -> None:
+        ask = make(number)
+        while time.perf_counter() < ends:
+            ask()
+            answered[number] += 1
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        # What one of them raises is raised.
+        list(pool.map(client, range(CLIENTS)))
+    return [sum(answered) / BLOCK_SECONDS]
 
 
 async def completion(stand: Stand) -> list[Figure]:

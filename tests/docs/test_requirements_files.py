@@ -22,7 +22,7 @@ def pins(file: str) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("name", ["uv", "runtime", "local", "hybrid", "nats", "traces", "dev"])
+@pytest.mark.parametrize("name", ["uv", "runtime", "local", "hybrid", "nats", "traces", "dev", "peers"])
 def test_what_is_asked_for_is_what_is_pinned(name: str) -> None:
     asked, pinned = pins(f"{name}.in"), pins(f"{name}.txt")
     assert asked.items() - pinned.items() == set(), "run `make lock`"
@@ -36,12 +36,17 @@ def test_each_environment_holds_the_smaller_one(smaller: str, larger: str) -> No
     assert pins(f"{smaller}.txt").items() - pins(f"{larger}.txt").items() == set(), "run `make lock`"
 
 
-@pytest.mark.parametrize("name", ["uv", "runtime", "local", "hybrid", "nats", "traces", "dev"])
+@pytest.mark.parametrize("name", ["uv", "runtime", "local", "hybrid", "nats", "traces", "dev", "peers"])
 def test_every_pin_has_its_hashes_and_no_host(name: str) -> None:
     text = (FOLDER / f"{name}.txt").read_text(encoding="utf-8")
     entries = re.split(r"\n(?=\S)", text.strip())
     assert [entry.split(" ")[0] for entry in entries if "--hash=sha256:" not in entry] == []
     assert ("://" in text, "index-url" in text) == (False, False)
+
+
+def test_a_peer_stands_in_no_environment_of_ours() -> None:
+    ours = {name for file in ("runtime.txt", "local.txt", "dev.txt") for name in pins(file)}
+    assert pins("peers.in").keys() & ours == set()
 
 
 def test_what_the_package_and_a_server_need_is_in_the_runtime_environment() -> None:
