@@ -44,6 +44,8 @@ PLACES = {
 }
 _LINE = re.compile(r":\d+\)$")
 _LOOP = re.compile(r"asyncio/(runners|base_events|events)\.py")
+# Threads that wait for work are seen as busy.
+_IDLE = re.compile(r"\((concurrent/futures/thread|threading|selectors)\.py")
 _PROCESS = re.compile(r'^process \d+:"(.*)"$')
 
 
@@ -109,7 +111,7 @@ def read(stacks: str, place: Place) -> Frame:
         if place.process not in (command[1] if command else BENCH):
             continue
         called = [_LINE.sub(")", frame) for frame in frames[at + 1 :]]
-        if not any(place.file in frame for frame in called):
+        if not any(place.file in frame for frame in called) or _IDLE.search(called[-1]):
             continue
         loops = [number for number, frame in enumerate(called) if _LOOP.search(frame)]
         root.add(called[loops[-1] + 1 :] if loops else called, int(samples))
