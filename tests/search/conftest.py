@@ -261,7 +261,7 @@ def between(search_url: str) -> Generator[Between]:
             self.end_headers()
             self.wfile.write(answer)
 
-        do_GET = do_POST = do_PUT = do_DELETE = passed  # noqa: N815 - the library's names.
+        do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = passed  # noqa: N815 - the library's names.
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name.
             """Say nothing."""

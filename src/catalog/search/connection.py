@@ -11,6 +11,7 @@ import functools
 import io
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
@@ -36,6 +37,10 @@ PASSED_OVER_SECONDS = 5.0
 # answer is asked again, with pauses. A single node has nobody to agree with: what it cannot answer is told at once.
 AGREEING_SECONDS_MAX = 5.0
 AGREEING_PAUSE_SECONDS = 0.25
+# A node that says nothing for so long is asked how it is; one that does not answer that either hangs, and another node
+# is asked. What is only slow goes on: asking for it twice would make it slower.
+SILENT_SECONDS = 2.0
+PING_SECONDS_MAX = 1.0
 # No cluster manager, no copy of a shard in reach, blocked for the moment.
 NOT_NOW = 503
 
@@ -105,14 +110,11 @@ class _Node:
 
     def __init__(self, url: str) -> None:
         self.passed_over_until = 0.0
-        # No retries by the library: how long it may take all together is known here.
-        self._client = AsyncOpenSearch(
-            hosts=[url],
-            connection_class=_Connection,
-            serializers={"application/json": _Untouched()},
-            max_retries=0,
-            pool_maxsize=CONNECTIONS_MAX,
-        )
+        # It hung, and has answered nothing since.
+        self._hung = False
+        self._client = _client(url, CONNECTIONS_MAX)
+        # Beside the others: these may all be waiting.
+        self._pings = _client(url, 1)
 
     async def ask(
         self, method: str, path: str, params: Mapping[str, Any] | None, body: bytes | None, seconds: float
@@ -122,11 +124,46 @@ class _Node:
         )
         return answered
 
+    async def ask_unless_it_hangs(
+        self, method: str, path: str, params: Mapping[str, Any] | None, body: bytes | None, seconds: float
+    ) -> tuple[int, bytes]:
+        """Ask, and give up as soon as it answers nobody; raises Unavailable then."""
+        if self._hung and not await self._answers():
+            raise Unavailable("A node of the search engine hangs.")
+        asking = asyncio.create_task(self.ask(method, path, params, body, seconds))
+        try:
+            while not (await asyncio.wait({asking}, timeout=SILENT_SECONDS))[0]:
+                if not await self._answers() and not asking.done():
+                    self._hung = True
+                    raise Unavailable("A node of the search engine hangs.")
+            self._hung = False
+            return await asking
+        finally:
+            asking.cancel()
+
+    async def _answers(self) -> bool:
+        with suppress(Unavailable):
+            await self._pings.transport.perform_request("HEAD", "/", timeout=PING_SECONDS_MAX, headers=JSON_HEADERS)
+            return True
+        return False
+
     def pass_over(self) -> None:
         self.passed_over_until = time.monotonic() + PASSED_OVER_SECONDS
 
     async def close(self) -> None:
         await self._client.close()
+        await self._pings.close()
+
+
+def _client(url: str, connections: int) -> AsyncOpenSearch:
+    # No retries by the library: how long it may take all together is known here.
+    return AsyncOpenSearch(
+        hosts=[url],
+        connection_class=_Connection,
+        serializers={"application/json": _Untouched()},
+        max_retries=0,
+        pool_maxsize=connections,
+    )
 
 
 class Connection:
@@ -170,7 +207,7 @@ class Connection:
     async def _told(self, node: _Node, *asked: Any) -> tuple[int, bytes] | Unavailable:
         """Return what a node said, or why it said nothing; raises _Silent for one that let the time pass."""
         try:
-            said = await node.ask(*asked)
+            said = await (node.ask(*asked) if len(self._nodes) == 1 else node.ask_unless_it_hangs(*asked))
         except _Silent:
             node.pass_over()
             raise
