@@ -113,6 +113,7 @@ lock: .venv/.uv ## pin requirements/*.in anew, with hashes; UPGRADE=1 takes newe
 	@$(LOCK) requirements/runtime.in -o requirements/runtime.txt
 	@$(LOCK) requirements/local.in -c requirements/runtime.txt -o requirements/local.txt
 	@$(LOCK) requirements/hybrid.in --overrides requirements/hybrid-without.in -c requirements/runtime.txt -o requirements/hybrid.txt
+	@$(LOCK) requirements/amqp.in -c requirements/runtime.txt -o requirements/amqp.txt
 	@$(LOCK) requirements/nats.in -c requirements/runtime.txt -o requirements/nats.txt
 	@$(LOCK) requirements/traces.in -c requirements/runtime.txt -o requirements/traces.txt
 	@$(LOCK) requirements/peers.in -o requirements/peers.txt

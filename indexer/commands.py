@@ -15,6 +15,9 @@ from catalog.operations import scraping
 from catalog.operations.figures import Gauges
 from catalog.settings import Settings
 from indexer import loop, streams
+from indexer.amqp import Queue
+from indexer.jetstream import Stream
+from indexer.streams import Source
 
 app = typer.Typer(
     name="catalog-indexer",
@@ -30,9 +33,7 @@ def run() -> None:
     """Work until interrupted or terminated."""
 
     async def until_stopped(engines: Engines) -> None:
-        events = settings.events
-        if settings.published_url is not None:
-            streams.must_be_installed()
+        streams.must_be_installed(settings)
         stop = asyncio.Event()
         for sign in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(sign, stop.set)
@@ -41,8 +42,8 @@ def run() -> None:
             scraping.served(door, settings.indexer_metrics_host, settings.indexer_metrics_port),
             asyncio.TaskGroup() as working,
         ):
-            if events is not None:
-                working.create_task(streams.run(engines, events, stop), name="streams")
+            for source in _sources(settings):
+                working.create_task(streams.run(engines, source, stop), name=f"stream of {source.broker}")
             try:
                 await loop.run(engines, stop)
             finally:
@@ -58,6 +59,16 @@ def drain(
 ) -> None:
     """Work until the queue is empty, then end."""
     _with_engines(_settings(), lambda engines: loop.drain(engines, timedelta(seconds=limit)))
+
+
+def _sources(settings: Settings) -> list[Source]:
+    """Return the brokers that tell of keys."""
+    found: list[Source] = []
+    if settings.events is not None:
+        found.append(Stream(settings.events))
+    if settings.amqp_events is not None:
+        found.append(Queue(settings.amqp_events))
+    return found
 
 
 def _settings() -> Settings:

@@ -28,8 +28,8 @@ from catalog.measuring import HANDLED
 from catalog.queue import Claim
 from catalog.subscriptions import holding, shapes, telling
 from catalog.subscriptions.holding import Subscription
-from catalog.subscriptions.shapes import Happened, Subject
-from catalog.subscriptions.streams import CONTENT_TYPE
+from catalog.subscriptions.publishing import NOWHERE
+from catalog.subscriptions.shapes import STRUCTURED, Happened, Subject
 from catalog.subscriptions.tables import Channel
 from catalog.subscriptions.telling import Untold
 from indexer import handling
@@ -47,8 +47,7 @@ SENT_AT_ONCE = 4
 LEASE = timedelta(seconds=30)
 # Nothing is sent later than this after claiming: an answer may take 10 s, and the lease must outlive it.
 SENDING_SECONDS_MAX = 15.0
-NOT_AN_ADMIN = "Into the catalog's streams admins alone have events told, and whose this is is none any more."
-NO_STREAMS = "This catalog publishes into no streams: whoever runs it sets CATALOG_SUBSCRIPTIONS_URL."
+NOT_AN_ADMIN = "Into the catalog's brokers admins alone have events told, and whose this is is none any more."
 
 
 @dataclass
@@ -194,18 +193,19 @@ async def _send_all(turn: _Round, claim: Claim, untold: Untold, subject: Subject
 
 async def _send(turn: _Round, event: Happened, subject: Subject) -> None:
     engines, subscription = turn.engines, turn.subscription
-    body = shapes.body_of(event, subject, address=engines.alerting.address)
-    if subscription.wish.channel is Channel.NATS:
+    told, channel = shapes.told(event, subject, address=engines.alerting.address), subscription.wish.channel
+    if channel is not Channel.WEBHOOK:
         if not holding.may_publish(turn.owner):
             raise NotWanted(NOT_AN_ADMIN)
-        if engines.publisher is None:
-            raise NotTold(NO_STREAMS)
-        await engines.publisher.publish(subscription.wish.address, body, event.id)
+        publisher = engines.publishers.get(channel)
+        if publisher is None:
+            raise NotTold(NOWHERE[channel])
+        await publisher.publish(subscription.wish.address, told)
         return
     if not subscription.secret_lives:
         raise NotTold(NOT_SIGNED)
-    keys, secret_id = engines.alerting.keys, subscription.secret_id
-    headers = webhooks.headers_of(keys, secret_id, event.id, body, now(), media_type=CONTENT_TYPE)
+    keys, secret_id, body = engines.alerting.keys, subscription.secret_id, told.structured
+    headers = webhooks.headers_of(keys, secret_id, event.id, body, now(), media_type=STRUCTURED)
     await engines.alerting.webhooks.post(subscription.wish.address, body, headers)
 
 

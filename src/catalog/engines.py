@@ -1,9 +1,9 @@
 """The only place where clients of the engines are built and closed."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import anyio
@@ -43,7 +43,10 @@ from catalog.storage.stores import Stores
 from catalog.storage.topics import Topics
 from catalog.storage.transit import VaultKeys
 from catalog.storage.wrapping import KeyService, LocalKeys
-from catalog.subscriptions.streams import Publisher
+from catalog.subscriptions.exchanges import Exchanges
+from catalog.subscriptions.publishing import Publisher
+from catalog.subscriptions.streams import Streams
+from catalog.subscriptions.tables import Channel
 from catalog.sync.comparing import Sides
 from catalog.sync.rounds import Rule
 
@@ -84,8 +87,8 @@ class Engines:
     # None: hybrid search is off.
     embedder: Embedder | None = None
     hybrid_by_default: bool = False
-    # None: no events are told into streams.
-    publisher: Publisher | None = None
+    # Into which brokers events are told.
+    publishers: Mapping[Channel, Publisher] = field(default_factory=dict)
     # How often every store is scanned; zero: never.
     scan_interval: timedelta = timedelta()
     # None: nobody told where the own store counts the events that it loses.
@@ -153,8 +156,7 @@ async def opened(settings: Settings, *, service: str = "catalog") -> AsyncGenera
     embedder = None if settings.hybrid == "off" else Embedder()
     house = House(str(settings.public_url).rstrip("/"), settings.publisher, settings.doi_prefix, registry.resolves)
     alerting = _alerting(settings, house)
-    published = settings.published_url
-    publisher = None if published is None else Publisher(published, heard=settings.events_subject)
+    publishers = _publishers(settings)
     # As long as the last link to them works, and then for a while.
     relocating = Pace(
         Throttle(settings.relocation_bytes_per_second), settings.link_lifetime + settings.relocation_grace
@@ -185,7 +187,7 @@ async def opened(settings: Settings, *, service: str = "catalog") -> AsyncGenera
             _login(settings),
             embedder,
             settings.hybrid == "default",
-            publisher,
+            publishers,
             settings.scan_interval,
             _losses(settings),
         )
@@ -196,7 +198,7 @@ async def opened(settings: Settings, *, service: str = "catalog") -> AsyncGenera
         if provider is not None:
             await provider.close()
         await alerting.close()
-        if publisher is not None:
+        for publisher in publishers.values():
             await publisher.close()
         if embedder is not None:
             await embedder.close()
@@ -256,6 +258,15 @@ def _registry(settings: Settings) -> Registry:
         password="" if password is None else password.get_secret_value(),
         patience=settings.doi_registry_patience,
     )
+
+
+def _publishers(settings: Settings) -> dict[Channel, Publisher]:
+    found: dict[Channel, Publisher] = {}
+    if settings.published_url is not None:
+        found[Channel.NATS] = Streams(settings.published_url, heard=settings.events_subject)
+    if settings.amqp_published_url is not None:
+        found[Channel.AMQP] = Exchanges(settings.amqp_published_url)
+    return found
 
 
 def _retention(settings: Settings) -> Policy:

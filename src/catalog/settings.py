@@ -113,7 +113,14 @@ def _events_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _amqp_url(value: SecretStr) -> SecretStr:
+    if re.fullmatch(r"amqps?://[!-~]{1,1000}", value.get_secret_value()) is None:
+        raise ValueError("an address as amqp://host:port, or amqps://host:port")
+    return value
+
+
 EventsUrl = Annotated[SecretStr, AfterValidator(_events_url)]
+AmqpUrl = Annotated[SecretStr, AfterValidator(_amqp_url)]
 Topics = Annotated[tuple[Topic, ...], NoDecode, BeforeValidator(_topics)]
 
 
@@ -185,7 +192,7 @@ TOGETHER = {
 
 
 class Events(NamedTuple):
-    """A stream of events: the server's address, which may hold a password, and what is subscribed to."""
+    """A stream of events: the server's address, which may hold a password, and the subject or queue that is heard."""
 
     url: str
     subject: str
@@ -338,6 +345,24 @@ class Settings(BaseSettings):
         repr=False,
         description="A NATS server with JetStream into whose streams admins may have events told. Not set: the one of "
         "CATALOG_EVENTS_URL.",
+    )
+    events_amqp_url: AmqpUrl | None = Field(
+        default=None,
+        repr=False,
+        description="A server of AMQP 0-9-1 such as RabbitMQ, amqp(s)://user:password@host:port/vhost, out of a queue "
+        "of which keys are told too.",
+    )
+    events_amqp_queue: str = Field(
+        default="catalog.events",
+        pattern=r"^[A-Za-z0-9_.:/@-]+$",
+        max_length=200,
+        description="That queue.",
+    )
+    subscriptions_amqp_url: AmqpUrl | None = Field(
+        default=None,
+        repr=False,
+        description="A server of AMQP 0-9-1 into whose exchanges admins may have events told. Not set: the one of "
+        "CATALOG_EVENTS_AMQP_URL.",
     )
     sns_topics: Topics = Field(
         default=(),
@@ -579,6 +604,18 @@ class Settings(BaseSettings):
     def published_url(self) -> str | None:
         """The server that events are published to, if there is one."""
         url = self.subscriptions_url or self.events_url
+        return None if url is None else url.get_secret_value()
+
+    @property
+    def amqp_events(self) -> Events | None:
+        """The queue of events, if there is one."""
+        url = self.events_amqp_url
+        return None if url is None else Events(url.get_secret_value(), self.events_amqp_queue)
+
+    @property
+    def amqp_published_url(self) -> str | None:
+        """The server into whose exchanges events are published, if there is one."""
+        url = self.subscriptions_amqp_url or self.events_amqp_url
         return None if url is None else url.get_secret_value()
 
     @property

@@ -25,6 +25,9 @@ async def backend(catalog: Catalog, live: Live, engines_ready: dict[str, Any]) -
         yield organization, made, store
 
 
+BROKERS = {Dialect.MINIO_AMQP, Dialect.MINIO_NATS}
+
+
 @pytest.mark.parametrize("dialect", Dialect)
 async def test_the_steps_name_the_catalog_the_bucket_and_no_secret(
     catalog: Catalog, live: Live, backend: Any, dialect: Dialect
@@ -34,9 +37,12 @@ async def test_the_steps_name_the_catalog_the_bucket_and_no_secret(
 
     assert told.code == 0, told.err
     steps = told.json["steps"]
-    assert live.url.rstrip("/") + "/api/notifications/" in steps
-    assert ("TOKEN" in steps or dialect is Dialect.SNS, "cat_" in steps) == (True, False)
+    assert (live.url.rstrip("/") + "/api/notifications/" in steps) is (dialect not in BROKERS)
+    assert ("TOKEN" in steps, "cat_" in steps) == (dialect not in BROKERS | {Dialect.SNS}, False)
+    assert ("CATALOG_EVENTS_" in steps) is (dialect in BROKERS)
     assert made["bucket"] in steps or dialect in {Dialect.CEPH, Dialect.SNS}
     # Every word that had to be filled in was.
-    assert [word for word in ("{url}", "{bucket}", "{backend}", "{organization}", "{name}") if word in steps] == []
+    assert [
+        word for word in ("{url}", "{bucket}", "{backend}", "{organization}", "{name}", "{target}") if word in steps
+    ] == []
     assert told_by(await store.setting("notification") or b"") == set()

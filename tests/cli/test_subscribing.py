@@ -29,10 +29,13 @@ def test_a_subscription_is_refused_where_nothing_could_be_told(catalog: Catalog)
     nowhere = catalog("subscription", "add", "--in", "lab/soil")
     assert (nowhere.code, "say where" in nowhere.err) == (2, True)
     assert catalog("subscription", "add", "--webhook", ADDRESS, "--nats", "catalog.changes").code == 2
+    assert catalog("subscription", "add", "--nats", "catalog.changes", "--amqp", "catalog/changes").code == 2
     inside = catalog("subscription", "add", "--webhook", "https://127.0.0.1/hook", "--kind", "model")
     assert (inside.code, "127.0.0.1 lies in a private network" in inside.err) == (2, True)
     streamed = catalog("subscription", "add", "--nats", "catalog.changes", by="admin")
     assert (streamed.code, "CATALOG_SUBSCRIPTIONS_URL" in streamed.err) == (2, True)
+    queued = catalog("subscription", "add", "--amqp", "catalog/changes", by="admin")
+    assert (queued.code, "CATALOG_SUBSCRIPTIONS_AMQP_URL" in queued.err) == (2, True)
 
 
 def test_subscriptions_are_listed_shown_given_a_secret_and_removed(

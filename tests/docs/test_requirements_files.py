@@ -22,7 +22,7 @@ def pins(file: str) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("name", ["uv", "runtime", "local", "hybrid", "nats", "traces", "dev", "peers"])
+@pytest.mark.parametrize("name", ["uv", "runtime", "local", "hybrid", "amqp", "nats", "traces", "dev", "peers"])
 def test_what_is_asked_for_is_what_is_pinned(name: str) -> None:
     asked, pinned = pins(f"{name}.in"), pins(f"{name}.txt")
     assert asked.items() - pinned.items() == set(), "run `make lock`"
@@ -30,13 +30,21 @@ def test_what_is_asked_for_is_what_is_pinned(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("smaller", "larger"),
-    [("runtime", "local"), ("local", "dev"), ("uv", "dev"), ("hybrid", "dev"), ("nats", "dev"), ("traces", "dev")],
+    [
+        ("runtime", "local"),
+        ("local", "dev"),
+        ("uv", "dev"),
+        ("hybrid", "dev"),
+        ("amqp", "dev"),
+        ("nats", "dev"),
+        ("traces", "dev"),
+    ],
 )
 def test_each_environment_holds_the_smaller_one(smaller: str, larger: str) -> None:
     assert pins(f"{smaller}.txt").items() - pins(f"{larger}.txt").items() == set(), "run `make lock`"
 
 
-@pytest.mark.parametrize("name", ["uv", "runtime", "local", "hybrid", "nats", "traces", "dev", "peers"])
+@pytest.mark.parametrize("name", ["uv", "runtime", "local", "hybrid", "amqp", "nats", "traces", "dev", "peers"])
 def test_every_pin_has_its_hashes_and_no_host(name: str) -> None:
     text = (FOLDER / f"{name}.txt").read_text(encoding="utf-8")
     entries = re.split(r"\n(?=\S)", text.strip())

@@ -11,12 +11,15 @@ from pathlib import Path
 import nats
 import pytest
 import sqlalchemy as sa
-from pydantic import PostgresDsn
+import structlog
+from pydantic import PostgresDsn, SecretStr
 
 from catalog.engines import opened
 from catalog.local import ports
-from catalog.settings import Events
+from catalog.measuring import REGISTRY
+from catalog.settings import Events, WrongSettings
 from indexer import streams
+from indexer.jetstream import Stream
 from tests.conftest import World, eventually
 from tests.indexer.scene import Scene
 
@@ -85,7 +88,7 @@ async def server(tmp_path: Path) -> AsyncGenerator[Server]:
 async def taking(scene: Scene, server: Server) -> AsyncGenerator[None]:
     """Let an indexer take what the stream has."""
     stop = asyncio.Event()
-    task = asyncio.create_task(streams.run(scene.engines, server.events, stop))
+    task = asyncio.create_task(streams.run(scene.engines, Stream(server.events), stop))
     try:
         yield
     finally:
@@ -141,7 +144,7 @@ async def test_what_could_not_be_kept_is_not_acknowledged_and_comes_again(
     nowhere = PostgresDsn(f"postgresql://nobody:nothing@127.0.0.1:{ports.choose()}/none")
     stop = asyncio.Event()
     async with opened(quiet.settings.model_copy(update={"database_url": nowhere})) as away:
-        task = asyncio.create_task(streams.run(away, server.events, stop))
+        task = asyncio.create_task(streams.run(away, Stream(server.events), stop))
 
         async def tried() -> bool:
             client = await nats.connect(server.events.url)
@@ -162,6 +165,44 @@ async def test_what_could_not_be_kept_is_not_acknowledged_and_comes_again(
             return await queued(scene, "again") == {"a.csv"}
 
         await eventually(there, seconds=40)
+
+
+@pytest.mark.parametrize(
+    ("reason", "url"),
+    [("no stream of the server has this subject", None), ("nobody answers there", "nats://nobody:pw@127.0.0.1:1")],
+)
+async def test_why_nothing_comes_is_said_and_counted(
+    scene: Scene, server: Server, reason: str, url: str | None
+) -> None:
+    def faults() -> float:
+        return REGISTRY.get_sample_value("catalog_lane_faults_total", {"topic": "nats"}) or 0
+
+    before, stop = faults(), asyncio.Event()
+    with structlog.testing.capture_logs() as lines:
+        source = Stream(server.events if url is None else Events(url, SUBJECT))
+        task = asyncio.create_task(streams.run(scene.engines, source, stop))
+
+        async def said() -> bool:
+            return reason in [line["reason"] for line in lines if line["event"] == "stream away"]
+
+        await eventually(said, seconds=20)
+        stop.set()
+        await asyncio.wait_for(task, 20)
+    assert faults() > before
+
+
+@pytest.mark.parametrize(
+    ("extra", "setting"), [("nats", "EVENTS_URL"), ("amqp", "EVENTS_AMQP_URL"), ("amqp", "SUBSCRIPTIONS_AMQP_URL")]
+)
+def test_where_a_library_is_missing_it_is_said_which_packages_have_it(
+    quiet: World, monkeypatch: pytest.MonkeyPatch, extra: str, setting: str
+) -> None:
+    asked = quiet.settings.model_copy(update={setting.lower(): SecretStr(f"{extra}://127.0.0.1")})
+    streams.must_be_installed(asked)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    streams.must_be_installed(quiet.settings)
+    with pytest.raises(WrongSettings, match=rf"CATALOG_{setting}\b.*requirements/{extra}\.txt"):
+        streams.must_be_installed(asked)
 
 
 def started(environment: dict[str, str], log: Path) -> "subprocess.Popen[bytes]":

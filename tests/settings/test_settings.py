@@ -158,6 +158,9 @@ def test_what_must_be_said_is_enough_and_the_rest_has_defaults(say: Say) -> None
         "events_url": None,
         "events_subject": "catalog.events",
         "subscriptions_url": None,
+        "events_amqp_url": None,
+        "events_amqp_queue": "catalog.events",
+        "subscriptions_amqp_url": None,
         "smtp_host": None,
         "smtp_port": 587,
         "smtp_security": "starttls",
@@ -242,10 +245,28 @@ def test_a_stream_is_an_address_and_a_subject_and_its_password_is_not_shown(say:
     assert "s3cret" not in repr(found)
 
 
+def test_a_queue_is_an_address_and_a_name_beside_a_stream_and_events_may_go_elsewhere(say: Say) -> None:
+    say(
+        **REQUIRED,
+        EVENTS_URL="nats://host:4222",
+        EVENTS_AMQP_URL="amqps://catalog:s3cret-of-the-queue@host:5671/science",
+        SUBSCRIPTIONS_AMQP_URL="amqp://catalog:s3cret-of-the-exchange@host:5672",
+    )
+
+    found = Settings.from_environment()
+    assert found.amqp_events == ("amqps://catalog:s3cret-of-the-queue@host:5671/science", "catalog.events")
+    assert found.amqp_published_url == "amqp://catalog:s3cret-of-the-exchange@host:5672"
+    assert (found.events, "s3cret" in repr(found)) == (("nats://host:4222", "catalog.events"), False)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("EVENTS_URL", "amqp://host:5672"),
+        ("EVENTS_AMQP_URL", "nats://host:4222"),
+        ("EVENTS_AMQP_URL", "amqp://host:5672/a vhost"),
+        ("EVENTS_AMQP_QUEUE", "buckets catalog"),
+        ("SUBSCRIPTIONS_AMQP_URL", "https://host:5672"),
         ("EVENTS_SUBJECT", "buckets.>"),
         ("SUBSCRIPTIONS_URL", "amqp://host:5672"),
         ("SNS_TOPICS", "ours"),
@@ -469,6 +490,8 @@ def test_the_secrets_are_these() -> None:
         "notification_token",
         "events_url",
         "subscriptions_url",
+        "events_amqp_url",
+        "subscriptions_amqp_url",
         "cursor_key",
         "first_admin_token",
         "metrics_token",

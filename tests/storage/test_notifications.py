@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from catalog.storage.dialects import eventbridge, s3, seaweedfs
+from catalog.storage.dialects import eventbridge, s3, seaweedfs, streamed
 from catalog.storage.dialects.noticed import Noticed, UnreadableNotification
 from catalog.storage.keys import KEY_BYTES_MAX, MULTIPART_FOLDER
 
@@ -54,7 +54,7 @@ SEAWEEDFS = {
     "delete-marker": [Noticed("rec-versioned", MINE, "create")],
 }
 
-PARSERS: list[Callable[[bytes], list[Noticed]]] = [s3.parse, seaweedfs.parse, eventbridge.parse]
+PARSERS: list[Callable[[bytes], list[Noticed]]] = [s3.parse, seaweedfs.parse, eventbridge.parse, streamed.parse]
 MADE: dict[str, list[Noticed]] = {
     "aws-test": [],
     "aws-put": [Noticed("rec-plain", MINE, "ObjectCreated:Put", "0055AED6DCD90281E5")],
@@ -105,6 +105,12 @@ def test_what_minio_sends_is_read(name: str, expected: tuple[str, str, str]) -> 
 @pytest.mark.parametrize(("name", "expected"), SEAWEEDFS.items())
 def test_what_seaweedfs_sends_is_read(name: str, expected: list[Noticed]) -> None:
     assert seaweedfs.parse(payload(f"seaweedfs-{name}")) == expected
+
+
+@pytest.mark.parametrize("path", sorted([*PAYLOADS.iterdir(), *DOCUMENTED.iterdir()]), ids=lambda path: path.stem)
+def test_whose_it_is_that_came_out_of_a_stream_is_known_by_its_looks(path: Path) -> None:
+    whose = {"seaweedfs": seaweedfs, "eventbridge": eventbridge}.get(path.stem.partition("-")[0], s3)
+    assert streamed.parse(path.read_bytes()) == whose.parse(path.read_bytes())
 
 
 def test_every_recorded_payload_is_expected_here() -> None:

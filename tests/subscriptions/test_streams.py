@@ -18,7 +18,7 @@ from catalog.alerts.telling import RETRIES
 from catalog.errors import Forbidden
 from catalog.subscriptions import holding, telling
 from catalog.subscriptions.holding import Wish
-from catalog.subscriptions.streams import Publisher
+from catalog.subscriptions.streams import Streams
 from catalog.subscriptions.tables import Channel
 from tests.alerts.conftest import Desk, Person
 from tests.conftest import eventually
@@ -79,8 +79,8 @@ async def test_a_stream_has_every_event_in_order_although_its_server_is_killed(
 ) -> None:
     monkeypatch.setattr(telling, "RETRIES", [timedelta(seconds=0.3)] * 100)
     await subscribed(desk, await desk.person(Role.ADMIN))
-    publisher = Publisher(server.events.url, heard="catalog.events")
-    engines = replace(desk.engines, publisher=publisher)
+    publisher = Streams(server.events.url, heard="catalog.events")
+    engines = replace(desk.engines, publishers={Channel.NATS: publisher})
     ids = [await lab.register(f"Avocet {number}") for number in range(20)]
 
     async def write() -> None:
@@ -114,9 +114,9 @@ async def test_where_no_stream_has_the_subject_it_is_said_and_nothing_counts_as_
     ana = await desk.person(Role.ADMIN)
     made = await subscribed(desk, ana)
     await desk.run("UPDATE subscription SET address = 'nowhere.at.all'")
-    publisher = Publisher(server.events.url, heard="catalog.events")
+    publisher = Streams(server.events.url, heard="catalog.events")
     await lab.register("An avocet")
-    async with telling_all_the_time(replace(desk.engines, publisher=publisher)):
+    async with telling_all_the_time(replace(desk.engines, publishers={Channel.NATS: publisher})):
 
         async def failing() -> bool:
             return (await read(ana, {"id": made}))["state"] == "failing"
@@ -133,9 +133,9 @@ async def test_streams_are_for_admins_and_end_with_their_role(desk: Desk, lab: P
     ana = await desk.person(Role.ADMIN)
     made = await subscribed(desk, ana)
     await desk.run("UPDATE principal SET role = 'reader' WHERE id = :id", id=ana.id)
-    publisher = Publisher(server.events.url, heard="catalog.events")
+    publisher = Streams(server.events.url, heard="catalog.events")
     await lab.register("An avocet")
-    async with telling_all_the_time(replace(desk.engines, publisher=publisher)):
+    async with telling_all_the_time(replace(desk.engines, publishers={Channel.NATS: publisher})):
 
         async def stopped() -> bool:
             return (await read(ana, {"id": made}))["state"] == "stopped"
@@ -159,7 +159,7 @@ async def test_streams_are_for_admins_and_end_with_their_role(desk: Desk, lab: P
     ],
 )
 def test_a_subject_is_one_name_and_none_that_the_server_or_the_catalog_keeps(subject: str, *, taken: bool) -> None:
-    assert Publisher("nats://127.0.0.1:1", heard="catalog.events").takes(subject) is taken
+    assert Streams("nats://127.0.0.1:1", heard="catalog.events").takes(subject) is taken
 
 
 def test_patience_is_that_of_saved_searches() -> None:

@@ -330,6 +330,7 @@ async def test_with_the_token_that_it_was_made_with_a_subscription_ends(
         ({"place": "Not a place"}, "/place"),
         ({"tell": {"by": "webhook", "address": "https://hooks.example.com/#part"}}, "/tell/address"),
         ({"tell": {"by": "nats", "address": "catalog.changes"}}, "/tell/by"),
+        ({"tell": {"by": "amqp", "address": "catalog/changes"}}, "/tell/by"),
     ],
 )
 async def test_what_cannot_be_told_is_refused_with_its_place(desk: Desk, said: dict[str, Any], pointer: str) -> None:

@@ -20,6 +20,7 @@ from catalog.errors import Fault, Invalid
 from catalog.objects import kinds
 from catalog.subscriptions import holding
 from catalog.subscriptions.holding import SUBSCRIPTIONS_MAX, Subscription, Wish
+from catalog.subscriptions.publishing import NOWHERE
 from catalog.subscriptions.shapes import TYPES
 from catalog.subscriptions.tables import Channel
 
@@ -39,11 +40,14 @@ class EventsTelling(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    by: Literal["webhook", "nats"] = Field(
-        default="webhook", description="To an https address, or, for admins of the catalog, into a stream of NATS."
+    by: Literal["webhook", "nats", "amqp"] = Field(
+        default="webhook",
+        description="To an https address, or, for admins of the catalog, into a stream of NATS or an exchange of AMQP.",
     )
     address: str = Field(
-        min_length=1, max_length=ADDRESS_CHARS_MAX, description="Where it is posted, or the subject of the stream."
+        min_length=1,
+        max_length=ADDRESS_CHARS_MAX,
+        description="Where it is posted, the subject of the stream, or `EXCHANGE/ROUTING.KEY`.",
     )
 
 
@@ -61,7 +65,7 @@ class SubscriptionDraft(BaseModel):
 class ShownEventsTelling(msgspec.Struct, frozen=True):
     """Where events go."""
 
-    by: Literal["webhook", "nats"]
+    by: Literal["webhook", "nats", "amqp"]
     address: str
 
 
@@ -266,12 +270,13 @@ async def _unreachable(engines: Engines, tell: EventsTelling) -> list[Fault]:
             await engines.alerting.webhooks.must_admit(webhooks.checked(tell.address))
         except WrongAddress as wrong:
             return [Fault("/tell/address", str(wrong))]
-    elif engines.publisher is None:
-        reason = "This catalog publishes into no streams: whoever runs it sets CATALOG_SUBSCRIPTIONS_URL."
-        return [Fault("/tell/by", reason, "webhook")]
-    elif not engines.publisher.takes(tell.address):
-        reason = "This is no subject that is published under: write names with dots between, other than what is heard."
-        return [Fault("/tell/address", reason, "catalog.changes")]
+        return []
+    channel = Channel(tell.by)
+    publisher = engines.publishers.get(channel)
+    if publisher is None:
+        return [Fault("/tell/by", NOWHERE[channel], "webhook")]
+    if not publisher.takes(tell.address):
+        return [Fault("/tell/address", publisher.wrong, publisher.example)]
     return []
 
 

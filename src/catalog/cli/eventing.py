@@ -15,6 +15,8 @@ class Dialect(StrEnum):
     """How a store speaks."""
 
     MINIO = "minio"
+    MINIO_AMQP = "minio-amqp"
+    MINIO_NATS = "minio-nats"
     RUSTFS = "rustfs"
     CEPH = "ceph"
     SEAWEEDFS = "seaweedfs"
@@ -35,8 +37,43 @@ _WEBHOOK = """\
 # or by the server's own client:
 #   mc event add ALIAS/{bucket} arn:{lower}:sqs::CATALOG:webhook --event put,delete --prefix "{prefix}"
 """
+# What a broker needs besides: whoever runs the catalog names it, and USER:PASSWORD@HOST is theirs to say.
+_BUCKET_OF_MINIO = """\
+# Events wait here while the broker is away; without it they are lost.
+MINIO_NOTIFY_{broker}_QUEUE_DIR_CATALOG=/var/lib/minio/events
+# Then the bucket, by the catalog:
+#   catalog backend notify {organization} {backend} --target arn:minio:sqs::CATALOG:{target}
+# or by the server's own client:
+#   mc event add ALIAS/{bucket} arn:minio:sqs::CATALOG:{target} --event put,delete --prefix "{prefix}"
+"""
 _STEPS = {
     Dialect.MINIO: _WEBHOOK,
+    Dialect.MINIO_AMQP: """\
+# Whoever runs the catalog makes a durable queue, binds it to the exchange, and tells the indexer:
+#   CATALOG_EVENTS_AMQP_URL=amqp://USER:PASSWORD@HOST:5672 CATALOG_EVENTS_AMQP_QUEUE=catalog.events
+# The server's environment, all of it on one restart; it makes the exchange, unless there is one of this kind.
+MINIO_NOTIFY_AMQP_ENABLE_CATALOG=on
+MINIO_NOTIFY_AMQP_URL_CATALOG=amqp://USER:PASSWORD@HOST:5672
+MINIO_NOTIFY_AMQP_EXCHANGE_CATALOG=buckets
+MINIO_NOTIFY_AMQP_EXCHANGE_TYPE_CATALOG=topic
+MINIO_NOTIFY_AMQP_ROUTING_KEY_CATALOG=catalog
+MINIO_NOTIFY_AMQP_DURABLE_CATALOG=on
+MINIO_NOTIFY_AMQP_DELIVERY_MODE_CATALOG=2
+MINIO_NOTIFY_AMQP_PUBLISHING_CONFIRMS_CATALOG=on
+"""
+    + _BUCKET_OF_MINIO,
+    Dialect.MINIO_NATS: """\
+# Whoever runs the catalog makes a stream of JetStream with this subject, and tells the indexer:
+#   CATALOG_EVENTS_URL=nats://USER:PASSWORD@HOST:4222 CATALOG_EVENTS_SUBJECT=buckets.catalog
+# The server's environment, all of it on one restart.
+MINIO_NOTIFY_NATS_ENABLE_CATALOG=on
+MINIO_NOTIFY_NATS_ADDRESS_CATALOG=HOST:4222
+MINIO_NOTIFY_NATS_USERNAME_CATALOG=USER
+MINIO_NOTIFY_NATS_PASSWORD_CATALOG=PASSWORD
+MINIO_NOTIFY_NATS_SUBJECT_CATALOG=buckets.catalog
+MINIO_NOTIFY_NATS_JETSTREAM_CATALOG=on
+"""
+    + _BUCKET_OF_MINIO,
     Dialect.RUSTFS: _WEBHOOK,
     Dialect.CEPH: """\
 # A topic of the gateway, made with the keys of the bucket's owner; it sends no header, so that a proxy has to add
@@ -75,6 +112,25 @@ aws events put-targets --rule catalog --targets Id=catalog,Arn=DESTINATION_ARN,R
 #   catalog backend notify {organization} {backend} --target eventbridge
 """,
 }
+# These authenticate at the broker, or sign, and not with the store's token.
+_WITHOUT_TOKEN = frozenset({Dialect.MINIO_AMQP, Dialect.MINIO_NATS, Dialect.SNS})
+
+
+def steps_of(dialect: Dialect, *, url: str, organization: str, backend: str, bucket: str, prefix: str) -> str:
+    """Return what is done at a store of this dialect so that it tells the catalog at `url` of a bucket."""
+    broker = dialect.value.partition("-")[2]
+    return _STEPS[dialect].format(
+        name=dialect.value.upper(),
+        lower=dialect.value,
+        url=url,
+        organization=organization,
+        backend=backend,
+        bucket=bucket,
+        prefix=prefix,
+        speaks=f"={backend}",
+        broker=broker.upper(),
+        target=broker,
+    )
 
 
 def notify(
@@ -106,19 +162,11 @@ def notify(
             output.as_json(told)
         return
     prefix = f"{backend['prefix']}/" if backend["prefix"] else ""
-    steps = _STEPS[dialect].format(
-        name=dialect.value.upper(),
-        lower=dialect.value,
-        url=url,
-        organization=organization,
-        backend=backend_id,
-        bucket=backend["bucket"],
-        prefix=prefix,
-        speaks=f"={backend_id}",
-    )
+    place = {"organization": organization, "backend": backend_id, "bucket": backend["bucket"], "prefix": prefix}
+    steps = steps_of(dialect, url=url, **place)
     if json:
         output.as_json(told | {"dialect": dialect.value, "steps": steps})
         return
     output.data(steps.rstrip())
-    if dialect is not Dialect.SNS:
+    if dialect not in _WITHOUT_TOKEN:
         output.say(f"TOKEN: `catalog backend event-token {organization} {backend_id} --into FILE` makes it")

@@ -142,6 +142,7 @@ EXAMPLES = MappingProxyType(
         "subscription add": (
             "catalog subscription add --webhook https://hooks.example.org/catalog --in lab/soil --kind model",
             "catalog subscription add --nats catalog.published --type catalog.object.published.v1",
+            "catalog subscription add --amqp catalog/changes --kind model",
         ),
         "subscription list": ("catalog subscription list",),
         "subscription show": ("catalog subscription show 01a1fd1f-74a6-76f6-8383-4ced501143c7",),
@@ -282,6 +283,7 @@ EXAMPLES = MappingProxyType(
         ),
         "backend notify": (
             "catalog backend notify lab 01a1fd1f-74a6-76f6-8383-4ced501143c7 --dialect seaweedfs",
+            "catalog backend notify lab 01a1fd1f-74a6-76f6-8383-4ced501143c7 --dialect minio-amqp",
             "catalog backend notify lab 01a1fd1f-74a6-76f6-8383-4ced501143c7 --target arn:minio:sqs::CATALOG:webhook",
         ),
         "backend remove": ("catalog backend remove lab 01a1fd1f-74a6-76f6-8383-4ced501143c7",),

@@ -3,7 +3,7 @@
 # ruff: noqa: PLC0415 - `catalog --help` must come at once: what a command needs is imported when it runs.
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -18,6 +18,12 @@ Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="Of the subscription; `catalog subscription list` shows it.")]
 Webhook = Annotated[str | None, typer.Option(help="Post to this https address.")]
 Nats = Annotated[str | None, typer.Option(help="Publish under this subject of NATS; for admins of the catalog.")]
+Amqp = Annotated[
+    str | None,
+    typer.Option(
+        metavar="EXCHANGE/ROUTING.KEY", help="Publish to this exchange of AMQP (RabbitMQ); for admins of the catalog."
+    ),
+]
 Place = Annotated[str | None, typer.Option("--in", help="Of an organization or a project alone.")]
 Kind = Annotated[list[str] | None, typer.Option(help="Of objects of this kind alone; may be repeated.")]
 Type = Annotated[list[str] | None, typer.Option("--type", help="Events of this type alone; may be repeated.")]
@@ -36,15 +42,16 @@ def add(
     *,
     webhook: Webhook = None,
     nats: Nats = None,
+    amqp: Amqp = None,
     place: Place = None,
     kind: Kind = None,
     types: Type = None,
     json: Json = False,
 ) -> None:
     """Have each change of what you may see told from now on, in the order of each object's changes."""
-    tell = _telling(webhook, nats)
+    tell = _telling(webhook=webhook, nats=nats, amqp=amqp)
     if tell is None:
-        raise typer.BadParameter("say where: --webhook or --nats", param_hint="--webhook")
+        raise typer.BadParameter("say where: --webhook, --nats or --amqp", param_hint="--webhook")
     invocation: Invocation = context.obj
     with invocation.catalog() as catalog:
         made = catalog.subscriptions.add(tell, place=place, kinds=kind or (), types=types or ())
@@ -65,6 +72,7 @@ def change(
     *,
     webhook: Webhook = None,
     nats: Nats = None,
+    amqp: Amqp = None,
     place: Annotated[
         str | None, typer.Option("--in", help="Of an organization or a project alone; `all` for the whole catalog.")
     ] = None,
@@ -78,7 +86,7 @@ def change(
         before = catalog.subscriptions.read(subscription_id)
         made = catalog.subscriptions.change(
             subscription_id,
-            _telling(webhook, nats) or before["tell"],
+            _telling(webhook=webhook, nats=nats, amqp=amqp) or before["tell"],
             place=before["place"] if place is None else None if place == "all" else place,
             kinds=before["kinds"] if kind is None else kind,
             types=before["types"] if types is None else types,
@@ -89,12 +97,16 @@ def change(
     output.say(f"{_of(made)}, {_where(made)}: {made['state']}")
 
 
-def _telling(webhook: str | None, nats: str | None) -> "EventsTelling | None":
-    if webhook is not None and nats is not None:
-        raise typer.BadParameter("say one of --webhook and --nats", param_hint="--webhook")
-    if webhook is not None:
-        return {"by": "webhook", "address": webhook}
-    return None if nats is None else {"by": "nats", "address": nats}
+def _telling(*, webhook: str | None, nats: str | None, amqp: str | None) -> "EventsTelling | None":
+    ways: tuple[tuple[Literal["webhook", "nats", "amqp"], str | None], ...] = (
+        ("webhook", webhook),
+        ("nats", nats),
+        ("amqp", amqp),
+    )
+    said: list[EventsTelling] = [{"by": by, "address": address} for by, address in ways if address is not None]
+    if len(said) > 1:
+        raise typer.BadParameter("say one of --webhook, --nats and --amqp", param_hint="--webhook")
+    return said[0] if said else None
 
 
 def _of(one: "Subscription") -> str:

@@ -9,9 +9,9 @@ SUBSCRIPTIONS = "/api/subscriptions"
 
 
 class EventsTelling(TypedDict):
-    """Where events go: to an address, or under a subject of NATS."""
+    """Where events go: to an address, under a subject of NATS, or to `EXCHANGE/ROUTING.KEY` of AMQP."""
 
-    by: Literal["webhook", "nats"]
+    by: Literal["webhook", "nats", "amqp"]
     address: str
 
 

@@ -68,7 +68,7 @@ class Subscription:
 async def subscribe(session: AsyncSession, wish: Wish, *, caller: Caller) -> Subscription:
     """Tell the caller of what changes from now on.
 
-    Raises Forbidden for a token that counts in one place alone, as all here do, and for whom a stream is not, TooLarge
+    Raises Forbidden for a token that counts in one place alone, as all here do, and for whom a broker is not, TooLarge
     beyond twenty.
     """
     owner_id = await _locked_owner(session, caller)
@@ -136,13 +136,13 @@ async def renew_secret(session: AsyncSession, subscription_id: UUID, *, caller: 
 
 
 def may_publish(caller: Caller) -> bool:
-    """Whether somebody's events may go into the operator's streams."""
+    """Whether somebody's events may go into the operator's brokers."""
     return caller.role is Role.ADMIN
 
 
 def _must_suit(wish: Wish, caller: Caller) -> None:
-    if wish.channel is Channel.NATS and not may_publish(caller):
-        raise Forbidden("Into the catalog's streams admins of the whole catalog alone have events told.")
+    if wish.channel is not Channel.WEBHOOK and not may_publish(caller):
+        raise Forbidden("Into the catalog's brokers admins of the whole catalog alone have events told.")
 
 
 async def _locked_owner(session: AsyncSession, caller: Caller) -> UUID:

@@ -12,6 +12,8 @@ from uuid import UUID
 import msgspec
 from pydantic import AwareDatetime, BaseModel, Field
 
+JSON = "application/json"
+STRUCTURED = "application/cloudevents+json"
 REGISTERED = "catalog.object.registered.v1"
 REVISED = "catalog.object.revised.v1"
 # By the action in the audit; whatever else made a new revision is a revision.
@@ -95,24 +97,37 @@ class Happened:
     revision: int
 
 
-def body_of(happened: Happened, subject: Subject, *, address: str) -> bytes:
-    """Return an event in structured mode; `address` is where the catalog is."""
-    return msgspec.json.encode(
-        {
-            "specversion": "1.0",
-            "id": happened.id,
-            "source": address,
-            "type": happened.type,
-            "subject": subject.id,
-            "time": happened.at,
-            "datacontenttype": "application/json",
-            "data": {
-                "id": subject.id,
-                "kind": subject.kind,
-                "project": subject.project,
-                "revision": happened.revision,
-                "title": subject.title,
-                "href": f"{address}/api/objects/{subject.id}",
-            },
-        }
-    )
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An event that is ready to be sent, in either mode of CloudEvents: what it is, and its data apart, in JSON."""
+
+    id: UUID
+    attributes: Mapping[str, str]
+    data: bytes
+
+    @property
+    def structured(self) -> bytes:
+        """Return all of it as one JSON text."""
+        return msgspec.json.encode({**self.attributes, "datacontenttype": JSON, "data": msgspec.Raw(self.data)})
+
+
+def told(happened: Happened, subject: Subject, *, address: str) -> Told:
+    """Return an event; `address` is where the catalog is."""
+    attributes = {
+        "specversion": "1.0",
+        "id": happened.id,
+        "source": address,
+        "type": happened.type,
+        "subject": subject.id,
+        "time": happened.at,
+    }
+    data = {
+        "id": subject.id,
+        "kind": subject.kind,
+        "project": subject.project,
+        "revision": happened.revision,
+        "title": subject.title,
+        "href": f"{address}/api/objects/{subject.id}",
+    }
+    # Texts, as JSON has them.
+    return Told(happened.id, msgspec.to_builtins(attributes), msgspec.json.encode(data))

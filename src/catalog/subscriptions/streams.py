@@ -5,21 +5,31 @@ The library is an extra, and imported where something is published. The stream i
 
 import asyncio
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
-from uuid import UUID
 
 from catalog.alerts.webhooks import NotTold
+from catalog.subscriptions.publishing import ANSWER_SECONDS_MAX
+from catalog.subscriptions.shapes import STRUCTURED, Told
 
-ANSWER_SECONDS_MAX = 5.0
-CONTENT_TYPE = "application/cloudevents+json"
 # Neither a wildcard, nor what the server keeps for itself (`$…`, `_INBOX`).
 SUBJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
 SUBJECT_CHARS_MAX = 200
+# Without these the library tries for two minutes what cannot be connected.
+ONCE: Mapping[str, Any] = {
+    "allow_reconnect": False,
+    "max_reconnect_attempts": 1,
+    "reconnect_time_wait": 0,
+    "connect_timeout": int(ANSWER_SECONDS_MAX),
+}
 
 
-class Publisher:
+class Streams:
     """One connection, made when it is needed and anew after any fault."""
+
+    wrong = "This is no subject that is published under: write names with dots between, other than what is heard."
+    example = "catalog.changes"
 
     def __init__(self, url: str, *, heard: str) -> None:
         """Publish to the server at an address, which may hold a password, but never where the catalog itself hears."""
@@ -28,19 +38,19 @@ class Publisher:
         self._client: Any = None
         self._connecting = asyncio.Lock()
 
-    def takes(self, subject: str) -> bool:
+    def takes(self, address: str) -> bool:
         """Whether this is a subject that events are published under."""
-        whole = SUBJECT.fullmatch(subject) is not None and len(subject) <= SUBJECT_CHARS_MAX
-        return whole and subject != self._heard
+        whole = SUBJECT.fullmatch(address) is not None and len(address) <= SUBJECT_CHARS_MAX
+        return whole and address != self._heard
 
-    async def publish(self, subject: str, body: bytes, event_id: UUID) -> None:
+    async def publish(self, address: str, told: Told) -> None:
         """Publish an event; the server drops one that it had a short while ago. Raises NotTold."""
         try:
             async with asyncio.timeout(2 * ANSWER_SECONDS_MAX):
                 client = await self._connected()
                 # The server knows by the id what it has already.
-                headers = {"Nats-Msg-Id": str(event_id), "content-type": CONTENT_TYPE}
-                await client.jetstream().publish(subject, body, timeout=ANSWER_SECONDS_MAX, headers=headers)
+                headers = {"Nats-Msg-Id": str(told.id), "content-type": STRUCTURED}
+                await client.jetstream().publish(address, told.structured, timeout=ANSWER_SECONDS_MAX, headers=headers)
         except asyncio.CancelledError:
             raise
         except Exception as fault:  # ruff: ignore[BLE001] - all of them pass.
@@ -56,9 +66,7 @@ class Publisher:
 
         async with self._connecting:
             if self._client is None or not self._client.is_connected:
-                self._client = await nats.connect(
-                    self._url, allow_reconnect=False, connect_timeout=int(ANSWER_SECONDS_MAX), error_cb=said
-                )
+                self._client = await nats.connect(self._url, error_cb=said, **ONCE)
             return self._client
 
     async def close(self) -> None:

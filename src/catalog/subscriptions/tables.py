@@ -17,6 +17,7 @@ class Channel(StrEnum):
 
     WEBHOOK = "webhook"
     NATS = "nats"
+    AMQP = "amqp"
 
 
 class SubscriptionRow(SQLModel, table=True):
@@ -38,7 +39,7 @@ class SubscriptionRow(SQLModel, table=True):
     kinds: list[str] = Field(sa_column=sa.Column(ARRAY(sa.Text), nullable=False, server_default="{}"))
     types: list[str] = Field(sa_column=sa.Column(ARRAY(sa.Text), nullable=False, server_default="{}"))
     channel: str = Field(sa_type=sa.Text)
-    # Where a webhook is posted, or the subject in NATS.
+    # Where a webhook is posted, the subject in NATS, or exchange and routing key of AMQP.
     address: str = Field(sa_type=sa.Text)
     # The secret that signs is derived from this: another one, another secret.
     secret_id: UUID = Field(default_factory=uuid7)
