@@ -12,7 +12,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -451,31 +451,45 @@ async def settled(place: Place, *, leases_over: bool, seconds: float) -> float:
 
     try:
         # First what is known of: a look that is leased or postponed would be done before the scan as well as after.
-        await eventually(nothing_left, seconds=seconds)
+        await _all_done(place, nothing_left, seconds)
         begun = await asking.ask("POST", "/api/scans", json={"backend": "default"}, token=place.admin)
         assert begun.status_code == 202, begun.text
         address = begun.json()["href"]
         scan = await eventually(scanned, seconds=seconds)
         assert scan is not None
         assert scan["state"] == "done", scan
-        await eventually(nothing_left, seconds=seconds)
+        await _all_done(place, nothing_left, seconds)
     finally:
         await asking.close()
     return time.monotonic() - began
 
 
+async def _all_done(place: Place, nothing_left: Callable[[], Awaitable[bool]], seconds: float) -> None:
+    try:
+        await eventually(nothing_left, seconds=seconds)
+    except AssertionError:
+        told = "topic, attempts, reason, count(*), min(subject), min(ready_at - now())::text"
+        asked = f"SELECT {told} FROM queue WHERE {_LEFT} GROUP BY 1, 2, 3 ORDER BY 4 DESC LIMIT 20"  # noqa: S608 - ours.
+        left = place.rows(asked)
+        raise AssertionError(f"after {seconds:.0f} s there is left: {left}") from None
+
+
+# What is only to be looked at later again does not count.
+_LEFT = """
+    topic IN ('key', 'read', 'index', 'match', 'alert', 'saved', 'scan') AND parked_at IS NULL
+    AND ready_at <= now() + interval '30 seconds'
+"""
+
+
 def _left(place: Place, *, leases_over: bool) -> int:
-    """Return how many entries are due or leased; what is only to be looked at later again does not count."""
+    """Return how many entries are due or leased."""
     if leases_over:
         # As if whoever was killed with claims in hand had been so for half a minute.
         place.change(
             "UPDATE queue SET ready_at = now() WHERE attempts > 0 AND ready_at > now() AND parked_at IS NULL"
             " AND topic IN ('key', 'read', 'index', 'match', 'alert') AND reason IS NULL"
         )
-    ((left,),) = place.rows(
-        "SELECT count(*) FROM queue WHERE topic IN ('key', 'read', 'index', 'match', 'alert', 'saved', 'scan')"
-        " AND parked_at IS NULL AND (ready_at <= now() + interval '30 seconds')"
-    )
+    ((left,),) = place.rows(f"SELECT count(*) FROM queue WHERE {_LEFT}")  # noqa: S608 - ours.
     return int(left)
 
 
