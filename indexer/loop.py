@@ -63,6 +63,7 @@ READ_LANES = 2
 GATHER_SECONDS = 0.05
 DRAIN_POLL_SECONDS = 0.05
 HOUSEKEEPING_SECONDS = 3600.0
+INDEX_WATCHED_SECONDS = 5.0
 # What is sent elsewhere may have to wait for others, and is not waited for.
 DRAINED = (
     uploads.KEY,
@@ -115,15 +116,9 @@ async def _sleep(until: asyncio.Event, seconds: float) -> None:
 
 async def prepare(engines: Engines) -> None:
     """Wait until the index is there; one that is new or empty is filled from the database."""
-    created = False
     while True:
         try:
-            created = await _ensure_index(engines) or created
-            # Empty as well: whoever created it may have ended before it was queued that everything belongs there.
-            if created or not await engines.index.count():
-                async with engines.database.transaction() as session:
-                    await changing.index_everything(session)
-                log.warning("index filled anew", note="every object is queued for it")
+            await _fill_index(engines)
             await alerts.prepare(engines)
             await outside.prepare(engines)
             await dois.prepare(engines)
@@ -138,6 +133,25 @@ async def prepare(engines: Engines) -> None:
             await asyncio.sleep(AWAY_SECONDS)
         else:
             return
+
+
+async def _fill_index(engines: Engines) -> None:
+    """Make the index where there is none, and queue everything for one that is new or empty."""
+    # Empty as well: whoever created it may have ended before it was queued that everything belongs there.
+    if await _ensure_index(engines) or not await engines.index.count():
+        async with engines.database.transaction() as session:
+            await changing.index_everything(session)
+        log.warning("index filled anew", note="every object is queued for it")
+
+
+async def _watch_index(engines: Engines, stop: asyncio.Event) -> None:
+    """Make the indices anew where they are lost amid work: a disk that was wiped, somebody who removed them."""
+    while not stop.is_set():
+        await _sleep(stop, INDEX_WATCHED_SECONDS)
+        with suppress(CatalogError, sa.exc.SQLAlchemyError):
+            if await concrete.behind(engines.index) is None:
+                await _fill_index(engines)
+                await alerts.prepare(engines)
 
 
 async def _ensure_index(engines: Engines) -> bool:
@@ -203,6 +217,7 @@ async def run(engines: Engines, stop: asyncio.Event) -> None:
                 for lane in lanes():
                     working.create_task(_work(engines, lane, wakener, stop))
                 working.create_task(_keep_house(engines, stop))
+                working.create_task(_watch_index(engines, stop))
                 working.create_task(subscriptions.run(engines, stop), name="subscriptions")
                 polling = working.create_task(_poll(engines, wakener), name="poll")
                 await stop.wait()

@@ -103,6 +103,29 @@ async def test_an_index_that_was_wiped_is_made_and_filled_from_the_database_at_t
     assert (code, await scene.found(there)) == (0, {"Wind": 1, "Rain": 1})
 
 
+async def test_an_index_that_is_wiped_amid_work_is_made_and_filled_by_the_indexer_that_runs(
+    scene: Scene, quiet: World, tmp_path: Path
+) -> None:
+    ids = await scene.registered("Wind", "Rain", project=project())
+    indexer = start(quiet, tmp_path / "indexer.log")
+    expected = dict.fromkeys(ids.values(), 1)
+
+    async def there() -> bool:
+        with suppress(Unavailable):
+            return await scene.engines.index.versions(list(expected)) == expected
+        return False
+
+    try:
+        await eventually(there)
+        await scene.engines.index.drop()
+        await eventually(there)
+    finally:
+        indexer.terminate()
+        code = indexer.wait(10)
+
+    assert code == 0
+
+
 async def test_a_terminated_indexer_ends_quickly_and_succeeds_at_rest_and_at_work(
     scene: Scene, quiet: World, tmp_path: Path
 ) -> None:
