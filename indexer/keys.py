@@ -19,6 +19,7 @@ from catalog.objects.discovered import Lying
 from catalog.objects.uploads import Claimed, Seen
 from catalog.queue import LEASE_OF_A_MOMENT, Claim
 from catalog.storage import parts
+from catalog.storage.keys import nameable
 from catalog.storage.s3 import Stat, Store
 from catalog.storage.stores import Detached, NoSuchBackend
 from indexer import handling
@@ -38,6 +39,10 @@ READ_HERE_MAX = 8 * 1024 * 1024
 
 class NoSuchKey(CatalogError):
     """The subject names no key."""
+
+
+class UnnameableKey(CatalogError):
+    """The key has . or .. parts, which are steps in an address: no store can be asked for it."""
 
 
 class _ToBeRead(Exception):
@@ -167,6 +172,8 @@ async def _settle(engines: Engines, claim: Claim, answer: _Answer | None, *, rea
         backend, bucket, key = uploads.location_of(claim.subject)
     except ValueError:
         raise NoSuchKey from None
+    if not nameable(key):
+        raise UnnameableKey
     async with engines.database.transaction() as session:
         known = await _known(session, backend, bucket, key)
     if known.moving:
@@ -349,7 +356,7 @@ async def _joined(engines: Engines, store: Store, key: str, claim: Claimed, mult
 
 
 async def _later(engines: Engines, claim: Claim, fault: CatalogError) -> None:
-    hopeless = isinstance(fault, NoSuchKey) or (claim.exhausted and not isinstance(fault, Unavailable))
+    hopeless = isinstance(fault, NoSuchKey | UnnameableKey) or (claim.exhausted and not isinstance(fault, Unavailable))
     async with engines.database.transaction() as session:
         if not await queue.hold(session, [claim]):
             return

@@ -145,6 +145,19 @@ async def test_what_is_no_event_says_why_and_changes_nothing(unattended: Unatten
     assert await unattended.queued() == []
 
 
+async def test_a_key_that_no_request_can_name_is_refused_with_its_place(unattended: Unattended, project: str) -> None:
+    told = below(unattended, project, "..x/a.csv", "../../../other/secret/a.csv", "./a.csv", "a/..")
+
+    refused = problem_of(await send(unattended.clients.ingest, event(data={"keys": told})))
+
+    message = "write the key without . and .. parts: no store can be asked for one that has them"
+    assert (refused["status"], [(one["pointer"], one["message"]) for one in refused["errors"]]) == (
+        400,
+        [(f"/data/keys/{place}", message) for place in (1, 2, 3)],
+    )
+    assert await unattended.queued() == []
+
+
 async def test_an_event_has_its_own_media_type(unattended: Unattended) -> None:
     told = event(data={"keys": ["a"]})
     assert (await send(unattended.clients.ingest, told, "application/json")).status_code == 415

@@ -169,6 +169,22 @@ async def test_a_subject_that_names_no_key_is_parked_and_its_neighbours_are_sett
     assert await states(scene, entry.id) == [[("soil.csv", "available", None)]]
 
 
+@pytest.mark.parametrize("path", ["../../../other/secret.csv", "./a.csv", "a/.."])
+async def test_a_key_that_no_request_can_name_is_parked_at_once_and_its_neighbours_are_settled(
+    scene: Scene, path: str
+) -> None:
+    entry, (upload,) = await scene.register(declared("soil.csv", CSV), project=project())
+    await scene.upload(upload, CSV)
+    beside = f"{subject(upload).rpartition('/')[0]}/{path}"
+    await scene.notice(upload, beside)
+
+    await scene.work()
+
+    reason = "The key has . or .. parts, which are steps in an address: no store can be asked for it."
+    assert await scene.entries() == [(uploads.KEY, beside, 1, True, reason)]
+    assert await states(scene, entry.id) == [[("soil.csv", "available", None)]]
+
+
 @pytest.mark.parametrize(
     ("fault", "reason", "parked"),
     [

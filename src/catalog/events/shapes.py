@@ -9,20 +9,28 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from catalog.errors import Fault
 from catalog.objects import validation
 from catalog.objects.metadata import Line, ObjectName, Project
 from catalog.objects.validation import Faults
-from catalog.storage.keys import KEY_BYTES_MAX, OWN
+from catalog.storage.keys import KEY_BYTES_MAX, OWN, nameable
 
 KEYS_MAX = 1_000
 EVENTS_MAX = 100
 
 _BACKEND = r"^(default|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})$"
 Named = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
-Key = Annotated[str, StringConstraints(min_length=1, max_length=KEY_BYTES_MAX)]
+
+
+def _must_be_nameable(key: str) -> str:
+    if not nameable(key):
+        raise ValueError("write the key without . and .. parts: no store can be asked for one that has them")
+    return key
+
+
+Key = Annotated[str, StringConstraints(min_length=1, max_length=KEY_BYTES_MAX), AfterValidator(_must_be_nameable)]
 BackendName = Annotated[
     str, Field(pattern=_BACKEND, description="Where the keys lie: a backend's id, or `default` for the catalog's own.")
 ]

@@ -106,6 +106,14 @@ def check_path(path: str, *, room_bytes: int = KEY_BYTES_MAX) -> str:
     return path
 
 
+def nameable(key: str) -> bool:
+    """Whether a request can name this key: `.` and `..` in an address are steps, which clients and servers take.
+
+    What is asked for then is another key, under a signature that does not fit it (RFC 3986, section 5.2.4).
+    """
+    return not {".", ".."} & set(key.split("/"))
+
+
 def path_fault(path: str, *, room_bytes: int) -> str | None:
     """Say what is wrong with a file's path and how to mend it; None when nothing is.
 
