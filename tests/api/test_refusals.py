@@ -3,10 +3,12 @@
 import asyncio
 import gzip
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 import pytest
@@ -335,8 +337,40 @@ async def test_a_nul_in_a_patch_or_in_the_path_of_a_file_is_refused(clients: Cli
     fetched = await clients.ingest.get(f"/api/objects/{object_id}/files/a%00b")
 
     assert problem_of(patched) == invalid(("/contact/email", "remove the control character U+0000 at place 2"))
-    assert problem_of(removed) == not_found("The object has no file at 'a\\x00b'.")
+    assert problem_of(removed) == not_found("There is nothing at this address.")
     assert fetched.status_code == 404
+
+
+async def test_no_parameter_and_no_part_of_a_path_may_hold_what_the_database_cannot_look_for(clients: Clients) -> None:
+    document = (await clients.admin.get("/schema/openapi.json")).json()
+    asked = []
+    for path, item in document["paths"].items():
+        for parameter in item.get("get", {}).get("parameters", []):
+            filled = dict.fromkeys(re.findall(r"\{(\w+)\}", path), str(uuid4()))
+            if parameter["in"] == "path":
+                asked.append(path.format(**filled | {parameter["name"]: "a%00b"}))
+            elif parameter["in"] == "query":
+                asked.append(f"{path.format(**filled)}?{parameter['name']}=a%00b")
+
+    answers = {address: (await clients.admin.get(address)).status_code for address in asked}
+
+    assert len(answers) > 200
+    # No route is asked for with what else it needs: some say that first.
+    assert {address: status for address, status in answers.items() if status not in {400, 401, 403, 404}} == {}
+
+
+async def test_no_text_of_an_order_may_hold_what_the_database_cannot_keep(clients: Clients) -> None:
+    place = "/api/operations/queue/parked/retry"
+    orders = ((place, "topic"), (place, "reason"), ("/api/tokens", "label"), ("/api/tokens", "principal"))
+
+    told = [problem_of(await clients.admin.post(at, json={name: "a\0b"})) for at, name in orders]
+
+    fault = "remove the control character U+0000 at place 2"
+    assert [one["status"] for one in told] == [400] * len(orders)
+    # What else an order lacks is told beside it.
+    assert all(
+        {"pointer": f"/{name}", "message": fault} in one["errors"] for one, (_, name) in zip(told, orders, strict=True)
+    )
 
 
 async def test_a_fault_inside_a_list_of_files_has_its_place_and_the_object_stays_as_it_was(

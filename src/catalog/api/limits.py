@@ -18,7 +18,7 @@ from typing import Any
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from catalog.access.principals import digest_of
-from catalog.api.requests import Recognised, bearer, is_of_a_store, must_be_short
+from catalog.api.requests import Recognised, bearer, is_of_a_store, must_be_short, must_name_something
 from catalog.errors import TooManyRequests
 
 # A page has a search, its files and some assets; a program begins with a burst. So much may come at once.
@@ -162,6 +162,7 @@ def limited(app: ASGIApp) -> ASGIApp:
                 organizations = frozenset[str]() if known is None else known.organizations
                 limits.take(caller, anonymous=known is None, now=time.monotonic(), organizations=organizations)
             must_be_short(scope["query_string"])
+            must_name_something(scope["path"])
         await app(scope, receive, send)
 
     return limiting

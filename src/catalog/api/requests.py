@@ -223,6 +223,8 @@ def query(request: AnyRequest, model: type[Model]) -> Model:
             faults.add([Fault(validation.pointer_to([name]), "give this parameter once")])
         else:
             raw[name] = value
+    # The database can neither keep nor look for it.
+    faults.add(validation.nul_faults(raw))
     try:
         asked = model.model_validate(raw)
     except ValidationError as wrong:
@@ -241,6 +243,12 @@ def must_be_short(query_string: bytes) -> None:
         message = f"what follows the ? has {len(query_string):,} bytes: at most {QUERY_BYTES_MAX:,}"
         fault = Fault("", message, "Send a long question as the JSON body of a POST, where there is one.")
         raise Invalid("The address is too long.", faults=[fault])
+
+
+def must_name_something(path: str) -> None:
+    """Raise NotFound for a path with a NUL: nothing is called so, and the database would refuse to look for it."""
+    if validation.NUL in path:
+        raise NotFound("There is nothing at this address.")
 
 
 class _Nothing(BaseModel):
@@ -399,6 +407,7 @@ def parsed(sent: bytes, model: type[Model]) -> Model:
         read = model.model_validate_json(sent)
     except ValidationError as wrong:
         faults.add_from(wrong, raw, model)
+    faults.add(validation.unkept(sent, raw, faults.shown))
     if read is None or faults.count:
         raise faults.refusal()
     return read

@@ -138,7 +138,7 @@ def draft_from(body: bytes, *, prefix: str) -> Draft:
         faults.add_from(wrong, raw, model)
     faults.add(_kind_faults(kind, raw, faults.shown))
     faults.add(_path_faults(raw.get("files"), _room_bytes(prefix, raw.get("project"))))
-    faults.add(_unkept(body, raw, faults.shown))
+    faults.add(unkept(body, raw, faults.shown))
     if faults.count or kind is None or description is None:
         raise Misshapen(faults, kind, raw)
     files: list[FileDeclaration] = getattr(description, "files")  # ruff: ignore[B009] - made by create_model, unknown to mypy.
@@ -215,7 +215,7 @@ def revised_from(kind: kinds.Kind, record: Mapping[str, Any], body: bytes) -> De
     except ValidationError as wrong:
         faults.add_from(wrong, merged, model)
     faults.add(_kind_faults(kind, merged, faults.shown))
-    faults.add(_unkept(body, merged, faults.shown))
+    faults.add(unkept(body, merged, faults.shown))
     if faults.count:
         raise Misshapen(faults, kind, merged)
     return description
@@ -293,7 +293,7 @@ def _path_faults(files: Any, room_bytes: int) -> Iterator[Fault]:
         seen.setdefault(path, place)
 
 
-def _unkept(body: bytes, raw: Any, known: Sequence[Fault]) -> list[Fault]:
+def unkept(body: bytes, raw: Any, known: Sequence[Fault]) -> list[Fault]:
     """Return a fault for each text with a NUL, where no rule of the kind has found it."""
     if NUL_IN_JSON not in body:
         return []
