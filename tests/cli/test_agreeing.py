@@ -19,6 +19,13 @@ from tests.indexer.scene import Scene, declared, scene_on
 OBJECTS = 12
 
 
+def test_how_much_may_go_is_said_of_what_is_looked_at_alone(run: Catalog) -> None:
+    losses = run("reconcile", "--losses", "3")
+    removals = run("reconcile", "--backend", "default", "--removals", "3")
+    assert (losses.code, "say which stores are meant: --stores or --backend ID" in losses.err) == (2, True)
+    assert (removals.code, "with --backend the index is not looked at" in removals.err) == (2, True)
+
+
 class Place:
     """A catalog on which nothing works by itself, and its command line."""
 

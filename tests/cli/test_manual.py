@@ -81,6 +81,18 @@ def test_every_page_has_the_same_sections_in_the_same_order_and_fits(
         assert re.findall(r"<(str|int|list|path|file|dir|bool)\b", page) == [], path
 
 
+def test_what_knows_a_catalog_from_inside_names_the_settings_that_say_which() -> None:
+    for path, command in LEAVES.items():
+        if command.hidden or not any("--home" in one.opts for one in command.params):
+            continue
+        page = manual.page_of(command, context_of(path))
+        named = {name for name in manual.VARIABLES if re.search(rf"^  {name} ", page, re.MULTILINE)}
+        assert "CATALOG_HOME" in named, path
+        # Who asks no catalog over HTTP needs no token.
+        asks = path.split()[0] == "token"
+        assert ("CATALOG_TOKEN" in named) == asks, path
+
+
 def context_of(path: str) -> typer.Context:
     """The context in which a command is reached."""
     found, at = PROGRAM, typer.Context(PROGRAM, info_name="catalog")  # type: ignore[arg-type]  # Its own class.

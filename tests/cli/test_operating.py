@@ -102,6 +102,19 @@ def test_a_setting_at_fault_is_named(run: Catalog) -> None:
     assert "CATALOG_STORE_URL: " in outcome.err
 
 
+def test_without_any_settings_it_is_said_how_a_catalog_is_named(
+    run: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = run("reindex", "--plan")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err == (
+        f"catalog: Which catalog is meant? CATALOG_DATABASE_URL is not set, and there is no {tmp_path / '.data'}. Name "
+        "the data folder of an embedded stack by --home or CATALOG_HOME, or set what a catalog runs with "
+        "(docs/configuration.md).\n"
+    )
+
+
 def test_a_database_that_does_not_answer_is_named_without_its_password(run: Catalog, live: Live) -> None:
     settings = variables(live.world) | {"DATABASE_URL": "postgresql://me:very-secret@127.0.0.1:1/none"}
     outcome = run("token", "list", "--database", **settings)

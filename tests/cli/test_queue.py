@@ -8,8 +8,12 @@ import pytest
 
 from catalog import queue
 from catalog.database import Database
+from tests.cli import terminal
 from tests.cli.conftest import Catalog
 from tests.conftest import Live
+
+OBJECT = "01a1fd1f-74a6-76f6-8383-4ced501143c7"
+REASON = "The registry refused the metadata: 422 a creator is missing, and so is the year of publication."
 
 
 @pytest.fixture
@@ -55,6 +59,26 @@ def test_what_is_parked_is_listed_tried_again_and_discarded(catalog: Catalog, to
     assert gone.code == 4
     assert (retried.code, retried.err) == (0, "1 will be tried again\n")
     assert (left.code, left.json) == (0, [])
+
+
+def test_on_a_narrow_terminal_what_an_entry_is_about_and_why_it_waits_are_whole(live: Live, topic: str) -> None:
+    by_admin = {"CATALOG_URL": live.url, "CATALOG_TOKEN": live.tokens["admin"], "NO_COLOR": "1"}
+
+    async def about_an_object() -> None:
+        database = Database(str(live.settings.database_url), connections=1)
+        values = {"topic": topic, "subject": OBJECT, "reason": REASON}
+        await database.rows(
+            "UPDATE queue SET subject = %(subject)s, reason = %(reason)s WHERE topic = %(topic)s AND subject = 'a' "
+            "RETURNING id",
+            values,
+        )
+        await database.close()
+
+    asyncio.run(about_an_object())
+    shown = terminal.on_terminal("queue", "list", "--topic", topic, columns=80, **by_admin)
+
+    assert f"subject: {OBJECT}" in shown
+    assert f"reason: {REASON}" in shown
 
 
 def test_who_may_not_is_told_so_and_who_says_nothing_too(catalog: Catalog, topic: str) -> None:

@@ -91,6 +91,11 @@ def reconcile(
     """
     from catalog.cli import stores_agreeing
 
+    if losses is not None and not stores and backend is None:
+        raise typer.BadParameter("say which stores are meant: --stores or --backend ID", param_hint="--losses")
+    if removals is not None and backend is not None:
+        raise typer.BadParameter("with --backend the index is not looked at", param_hint="--removals")
+
     async def inside() -> "tuple[_Mended | None, list[Found] | None]":
         async with opened(home) as engines:
             wanted = await stores_agreeing.named(engines, backend) if stores or backend else None

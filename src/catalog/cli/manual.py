@@ -68,6 +68,8 @@ VARIABLES = MappingProxyType(
 )
 EVERYWHERE = ("NO_COLOR", "COLUMNS")
 CLIENT = ("CATALOG_URL", "CATALOG_TOKEN", "CATALOG_TOKEN_FILE")
+# What knows a catalog from inside, by its settings or those of an embedded stack.
+INSIDE = ("CATALOG_DATABASE_URL", "CATALOG_HOME")
 # The commands that do not ask a catalog, and what they read instead; of a group, all of it.
 READS = MappingProxyType(
     {
@@ -84,10 +86,16 @@ READS = MappingProxyType(
         "demo": ("CATALOG_HOME",),
         "serve": ("CATALOG_DATABASE_URL",),
         "migrate": ("CATALOG_DATABASE_URL",),
-        "schema": ("CATALOG_DATABASE_URL", "CATALOG_HOME"),
-        "principal": ("CATALOG_DATABASE_URL", "CATALOG_HOME"),
+        "diff": INSIDE,
+        "reconcile": INSIDE,
+        "backup": INSIDE,
+        "restore": INSIDE,
+        "reindex": INSIDE,
+        "config": INSIDE,
+        "schema": INSIDE,
+        "principal": INSIDE,
         "keys": ("CATALOG_DATABASE_URL",),
-        "token": (*CLIENT, "CATALOG_DATABASE_URL", "CATALOG_HOME"),
+        "token": (*CLIENT, *INSIDE),
     }
 )
 

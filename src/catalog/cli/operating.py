@@ -26,7 +26,8 @@ HomeOption = Annotated[
     Path | None,
     typer.Option(
         "--home",
-        help="The data folder of the embedded stack whose database is meant; else that of CATALOG_DATABASE_URL.",
+        help="The data folder of the embedded stack whose database is meant; else that of CATALOG_DATABASE_URL, or of "
+        "the stack that runs here.",
         file_okay=False,
     ),
 ]
@@ -202,16 +203,21 @@ def show_config(*, home: HomeOption = None, json: Json = False) -> None:
 def settings_of(home: Path | None) -> "Settings":
     """Return the settings of the environment, or of the embedded stack that runs in that folder, or here.
 
-    Raises Unavailable when nothing runs there.
+    Raises Unavailable when nothing runs there, WrongSettings when nobody has said which catalog is meant.
     """
     from catalog.errors import Unavailable
     from catalog.local.home import Home
     from catalog.local.stack import Stack
-    from catalog.settings import Given, Settings, Workstation
+    from catalog.settings import Given, Settings, Workstation, WrongSettings
 
     folder = (home or Workstation().catalog_home).absolute()
-    if home is None and (Given.from_environment().database_url is not None or not folder.is_dir()):
+    if home is None and Given.from_environment().database_url is not None:
         return Settings.from_environment()
+    if home is None and not folder.is_dir():
+        raise WrongSettings(
+            f"Which catalog is meant? CATALOG_DATABASE_URL is not set, and there is no {folder}. Name the data folder "
+            "of an embedded stack by --home or CATALOG_HOME, or set what a catalog runs with (docs/configuration.md)."
+        )
     if not Home(folder).is_held():
         raise Unavailable(f"Nothing runs in {folder}; start it with `catalog up`, or set CATALOG_DATABASE_URL.")
     return Settings.told(Stack(folder).running_environment())

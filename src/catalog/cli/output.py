@@ -242,7 +242,7 @@ def files(held: Iterable[Mapping[str, Any]]) -> None:
 
 # Between two columns; and how much of a text says something.
 GAP, READABLE = 2, 16
-UNCUT = frozenset({"id", "kind", "year", "files", "size", "state"})
+UNCUT = frozenset({"id", "kind", "year", "files", "size", "state", "subject", "address", "receipt"})
 
 
 def refusal(fault: "CatalogError") -> int:

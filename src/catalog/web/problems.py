@@ -24,8 +24,8 @@ HEADINGS = {
 FOR_PEOPLE = "This page is for people who are logged in."
 NO_LOGIN = (
     "This page is for people who are logged in, and this catalog has no login: whoever runs it names an OpenID "
-    "provider (CATALOG_OIDC_ISSUER, CATALOG_OIDC_CLIENT_ID). Until then a token does the same through the API and the "
-    "command line."
+    "provider (CATALOG_OIDC_ISSUER, CATALOG_OIDC_AUDIENCE, CATALOG_OIDC_CLIENT_ID). Until then a token does the same "
+    "through the API and the command line."
 )
 NO_LOGIN_HEADING = "Nobody can log in here"
 ADVICE = {
