@@ -224,6 +224,8 @@ def check(folder: Path, manifest: Manifest) -> None:
     there = {one.name for one in (folder / DUMP).iterdir()} if (folder / DUMP).is_dir() else set[str]()
     if missing := sorted(manifest.files.keys() - there):
         raise Invalid(f"{folder / DUMP} lacks {', '.join(missing[:5])}: the backup is not whole.")
+    if beside := sorted(there - manifest.files.keys()):
+        raise Invalid(f"{folder / DUMP} has {', '.join(beside[:5])}, of which {MANIFEST} does not know.")
     for name, sha256 in manifest.files.items():
         if _sha256_of(folder / DUMP / name) != sha256:
             raise Invalid(f"{folder / DUMP / name} is not what was written: its SHA-256 is another.")

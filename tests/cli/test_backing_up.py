@@ -168,23 +168,28 @@ def test_a_backup_tells_what_is_in_it_and_nobody_else_may_read_it(drill: Drill, 
 
 def test_a_backup_that_is_not_whole_is_refused_before_anything_is_touched(drill: Drill, tmp_path: Path) -> None:
     drill.register("Kept")
-    folder, torn, altered, later = (tmp_path / name for name in ("backup", "torn", "altered", "later"))
+    folder, torn, altered, later, beside = (
+        tmp_path / name for name in ("backup", "torn", "altered", "later", "beside")
+    )
     drill.command("backup", folder)
-    for copy in (torn, altered, later):
+    for copy in (torn, altered, later, beside):
         shutil.copytree(folder, copy)
     data = min((torn / "database").glob("*.dat.gz")).name
     (torn / "database" / data).unlink()
     (altered / "database" / data).write_bytes(b"something else")
     manifest = json.loads((later / "manifest.json").read_text())
     (later / "manifest.json").write_text(json.dumps(manifest | {"schema": "9999", "catalog": "9.0.0"}))
+    left_out = {name: digest for name, digest in manifest["files"].items() if name != "toc.dat"}
+    (beside / "manifest.json").write_text(json.dumps(manifest | {"files": left_out}))
     before = drill.everything()
 
-    told = [drill.command("restore", one, "--replace") for one in (torn, altered, later, tmp_path)]
+    told = [drill.command("restore", one, "--replace") for one in (torn, altered, later, tmp_path, beside)]
 
-    assert [one.code for one in told] == [output.USAGE, output.USAGE, output.USAGE, output.NOT_FOUND]
+    assert [one.code for one in told] == [*[output.USAGE] * 3, output.NOT_FOUND, output.USAGE]
     assert f"lacks {data}: the backup is not whole." in told[0].err.replace("\n", " ")
     assert "its SHA-256 is another." in told[1].err.replace("\n", " ")
     assert "whose schema 9999" in told[2].err.replace("\n", " ")
+    assert "has toc.dat, of which manifest.json does not know." in told[4].err.replace("\n", " ")
     assert drill.everything() == before
     assert drill.command("restore", folder, "--check").code == 0
 

@@ -114,9 +114,9 @@ async def test_without_a_token_this_machine_is_told_and_nobody_through_a_proxy(l
     direct = await scraped(live.url, token=None)
     proxied = [
         await scraped(live.url, token=None, **{name: "127.0.0.1"})
-        for name in ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via")
+        for name in ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "X-Forwarded-Proto", "X-Forwarded-Host")
     ]
-    assert (direct.status_code, [answer.status_code for answer in proxied]) == (200, [403] * 4)
+    assert (direct.status_code, [answer.status_code for answer in proxied]) == (200, [403] * 6)
 
 
 @pytest.mark.parametrize("peer", ["10.0.0.7", "", "::ffff:10.0.0.7", "127.0.0.1.example.org"])

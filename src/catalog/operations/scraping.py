@@ -20,8 +20,13 @@ from catalog.settings import is_loopback
 
 log = structlog.get_logger("catalog.operations")
 
-# Each is written by proxies alone (RFC 7239, and what was used before it).
-FORWARDED = frozenset({"forwarded", "x-forwarded-for", "x-real-ip", "via"})
+# Each is written by proxies alone (RFC 7239, and what was used before it). Some write one of them, and not the others.
+FORWARDED = frozenset(
+    {
+        *("forwarded", "via", "x-real-ip", "true-client-ip", "cf-connecting-ip"),
+        *(f"x-forwarded-{what}" for what in ("for", "host", "port", "proto", "server", "prefix")),
+    }
+)
 PATH = "/metrics"
 
 
