@@ -254,13 +254,15 @@ def restore(url: str, folder: Path, manifest: Manifest, programs: Programs, *, r
                 *(programs.command("psql"), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--output=/dev/null"),
                 f"--dbname={reached}",
             ],
+            last=_counted_as(manifest.tables),
         )
-    with psycopg.connect(url) as connection:
-        counted = _rows_of(connection)
-    wrong = [name for name, rows in manifest.tables.items() if counted.get(name) != rows]
-    if wrong:
-        raise BackupFailed(f"The restored tables {', '.join(wrong)} have other rows than the backup says.")
     migrations.upgrade(url)
+
+
+def _counted_as(tables: Mapping[str, int]) -> str:
+    """Return statements that fail unless the tables of a transaction have as many rows as a backup says."""
+    told = msgspec.json.encode(tables).decode().replace("'", "''")
+    return f"SELECT set_config('catalog.counts', '{told}', true);\n{_COUNTED}"
 
 
 def _objects(connection: psycopg.Connection) -> int:
@@ -268,6 +270,24 @@ def _objects(connection: psycopg.Connection) -> int:
         return 0
     return int(_one(connection, "SELECT count(*) FROM object"))
 
+
+# In the transaction itself: what has other rows is forgotten like everything else that goes wrong.
+_COUNTED = """
+DO $counted$
+DECLARE one record; rows bigint;
+BEGIN
+    FOR one IN SELECT key AS name, value::bigint AS told FROM json_each_text(current_setting('catalog.counts')::json)
+    LOOP
+        rows := 0;
+        IF to_regclass(format('public.%I', one.name)) IS NOT NULL THEN
+            EXECUTE format('SELECT count(*) FROM public.%I', one.name) INTO rows;
+        END IF;
+        IF rows <> one.told THEN
+            RAISE EXCEPTION 'the table % has % rows, and the backup says %', one.name, rows, one.told;
+        END IF;
+    END LOOP;
+END $counted$;
+"""
 
 # What extensions brought stays: whoever restores may not be allowed to make them.
 _CLEARED = f"""
@@ -331,22 +351,22 @@ def _run(command: Sequence[str]) -> None:
         raise _failed(command, done.stderr)
 
 
-def _pipe(source: Sequence[str], sink: Sequence[str]) -> None:
-    """Have one program read in a transaction what another writes, committed only once both have come to a good end."""
+def _pipe(source: Sequence[str], sink: Sequence[str], *, last: str) -> None:
+    """Have one program read in a transaction what another writes, and then `last`; committed only if all goes well."""
     with (
         tempfile.TemporaryFile() as told,
         subprocess.Popen(source, stdout=subprocess.PIPE, stderr=told) as writing,
         tempfile.TemporaryFile() as refused,
         subprocess.Popen(sink, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=refused) as reading,
     ):
-        ended_well = _copied(writing, reading)
+        ended_well = _copied(writing, reading, last)
         if reading.wait() != 0 or not ended_well:
             command, lines = (source, told) if reading.returncode == 0 else (sink, refused)
             lines.seek(0)
             raise _failed(command, lines.read().decode(errors="replace"))
 
 
-def _copied(writing: "subprocess.Popen[bytes]", reading: "subprocess.Popen[bytes]") -> bool:
+def _copied(writing: "subprocess.Popen[bytes]", reading: "subprocess.Popen[bytes]", last: str) -> bool:
     if writing.stdout is None or reading.stdin is None:
         raise RuntimeError("a pipe is missing")
     # Whoever gives up with an error leaves the pipe, and tells why.
@@ -355,7 +375,7 @@ def _copied(writing: "subprocess.Popen[bytes]", reading: "subprocess.Popen[bytes
         shutil.copyfileobj(writing.stdout, reading.stdin, _READ_BYTES)
         # Without this last word the server forgets everything, whichever of us was killed.
         if writing.wait() == 0:
-            reading.stdin.write(b"COMMIT;\n")
+            reading.stdin.write(f"{last}COMMIT;\n".encode())
             return True
     return False
 

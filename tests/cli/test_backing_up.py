@@ -194,6 +194,22 @@ def test_a_backup_that_is_not_whole_is_refused_before_anything_is_touched(drill:
     assert drill.command("restore", folder, "--check").code == 0
 
 
+def test_a_backup_with_other_rows_than_it_says_leaves_the_database_as_it_was(drill: Drill, tmp_path: Path) -> None:
+    drill.register("Kept", "Counted")
+    folder = tmp_path / "backup"
+    drill.command("backup", folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["tables"]["object"] += 1
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    before = drill.everything()
+
+    told = drill.command("restore", folder, "--replace")
+
+    rows = manifest["tables"]["object"]
+    assert f"the table object has {rows - 1} rows, and the backup says {rows}" in told.err.replace("\n", " ")
+    assert (told.code == 0, drill.everything() == before) == (False, True)
+
+
 def test_a_restore_that_is_killed_leaves_the_database_as_it_was(drill: Drill, tmp_path: Path) -> None:
     drill.register(*(f"Plot {number}" for number in range(20)))
     folder = tmp_path / "backup"
