@@ -176,8 +176,9 @@ async def _settle(engines: Engines, claim: Claim, answer: _Answer | None, *, rea
         raise UnnameableKey
     async with engines.database.transaction() as session:
         known = await _known(session, backend, bucket, key)
-    if known.moving:
-        # Bytes on their way: whoever moves them looks at them, and may have moved them by now.
+    if known.moving or key.endswith("/"):
+        # Bytes on their way: whoever moves them looks at them, and may have moved them by now. Or a folder, as some
+        # stores make one of each part of a key: no listing of ours has it either.
         async with engines.database.transaction() as session:
             await queue.finish(session, [claim])
         return None

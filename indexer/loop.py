@@ -149,7 +149,7 @@ async def _watch_index(engines: Engines, stop: asyncio.Event) -> None:
     while not stop.is_set():
         await _sleep(stop, INDEX_WATCHED_SECONDS)
         with suppress(CatalogError, sa.exc.SQLAlchemyError):
-            if await concrete.behind(engines.index) is None:
+            if not stop.is_set() and await concrete.behind(engines.index) is None:
                 await _fill_index(engines)
                 await alerts.prepare(engines)
 

@@ -29,7 +29,7 @@ from indexer.amqp import Queue
 from tests.api.brought import Server as Store
 from tests.conftest import World, eventually
 from tests.indexer.scene import Scene
-from tests.indexer.test_streams import queued, started, told
+from tests.indexer.test_streams import ended, queued, started, told
 from tests.rabbitmq import Server
 
 
@@ -319,8 +319,8 @@ async def test_the_indexer_takes_from_the_queue_that_it_was_told_of_and_ends_whe
             return rubbish in await unread(scene)
 
         await eventually(kept, seconds=40)
-        process.terminate()
-        assert await asyncio.to_thread(process.wait, 20) == 0
+        assert await ended(process, tmp_path / "indexer.log") == 0
     finally:
         process.kill()
+        process.wait()
     assert "pw-of" not in (tmp_path / "indexer.log").read_text()

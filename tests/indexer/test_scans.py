@@ -13,7 +13,7 @@ from catalog import queue
 from catalog.errors import Unavailable
 from catalog.inventory import rescanning, scanning
 from catalog.inventory.tables import Scan
-from catalog.objects import discovered
+from catalog.objects import discovered, uploads
 from catalog.storage import s3
 from catalog.storage.keys import OWN
 from catalog.storage.listings import Page
@@ -117,6 +117,18 @@ async def test_a_scan_finds_every_file_that_nobody_told_of_once(scene: Scene) ->
     assert (second.files, second.bytes, second.added, second.changed) == (first.files, first.bytes, 0, 0)
     left = await scene.engines.database.rows("SELECT count(*) FROM scanned_key", {})
     assert left == [(0,)]
+
+
+async def test_a_folder_that_a_store_tells_of_is_no_file(scene: Scene) -> None:
+    where = project()
+    (key,) = await bring(scene, where, "source/a.csv")
+    folder = key.removesuffix("a.csv")
+    async with scene.engines.database.transaction() as session:
+        told = [uploads.subject_of(OWN, scene.engines.store.bucket, one) for one in (folder, key)]
+        await queue.put(session, uploads.KEY, told)
+    while await keys.step(scene.engines):
+        pass
+    assert await found_in(scene, where) == {"source/a.csv": ("source", len(CSV))}
 
 
 @pytest.mark.usefixtures("small_pages")

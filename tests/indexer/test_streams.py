@@ -213,6 +213,15 @@ def started(environment: dict[str, str], log: Path) -> "subprocess.Popen[bytes]"
         )
 
 
+async def ended(process: "subprocess.Popen[bytes]", log: Path) -> int:
+    """Ask an indexer to end, and return its exit code; one that goes on is told of with its log."""
+    process.terminate()
+    try:
+        return await asyncio.to_thread(process.wait, 60)
+    except subprocess.TimeoutExpired:
+        raise AssertionError(f"it goes on: {log.read_text()[-4000:]}") from None  # noqa: ASYNC240 - it has failed.
+
+
 async def test_the_indexer_takes_from_the_stream_that_it_was_told_of_and_ends_when_asked(
     scene: Scene, server: Server, quiet: World, tmp_path: Path
 ) -> None:
@@ -229,7 +238,7 @@ async def test_the_indexer_takes_from_the_stream_that_it_was_told_of_and_ends_wh
                 return b"hello from a stream" in {bytes(body) for (body,) in found}
 
         await eventually(kept, seconds=40)
-        process.terminate()
-        assert await asyncio.to_thread(process.wait, 20) == 0
+        assert await ended(process, tmp_path / "indexer.log") == 0
     finally:
         process.kill()
+        process.wait()
