@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench import figures, flames
 from bench.measure import Figure
-from bench.stand import await_answer, standing
+from bench.stand import await_answer, say, standing
 from catalog import logs
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -46,7 +46,11 @@ async def run(folder: Path, objects: int, names: list[str], pictures: Path | Non
                 if name in {"B6", "LAG", "ALERTS", "B13", "REBUILD", "PEER"} and indexer is None:
                     indexer = stand.start("indexer", "run")
                 with flames.drawn(name, pictures):
-                    measured += await bench(stand)
+                    found = await bench(stand)
+                # At once: the next one may take long, or fail.
+                for one in found:
+                    say(f"  {one.id} {one.ratio:.3f}: {one.ours:,.2f} of {one.limit:,.2f} {one.unit}. {one.note}")
+                measured += found
         finally:
             for process in (api, indexer):
                 if process is not None:
