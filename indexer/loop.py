@@ -116,9 +116,13 @@ async def _sleep(until: asyncio.Event, seconds: float) -> None:
 
 async def prepare(engines: Engines) -> None:
     """Wait until the index is there; one that is new or empty is filled from the database."""
+    created = False
     while True:
         try:
-            await _fill_index(engines)
+            created = await _ensure_index(engines) or created
+            # Empty as well: whoever created it may have ended before it was queued that everything belongs there.
+            if created or not await engines.index.count():
+                await _queue_everything(engines)
             await alerts.prepare(engines)
             await outside.prepare(engines)
             await dois.prepare(engines)
@@ -135,23 +139,25 @@ async def prepare(engines: Engines) -> None:
             return
 
 
-async def _fill_index(engines: Engines) -> None:
-    """Make the index where there is none, and queue everything for one that is new or empty."""
-    # Empty as well: whoever created it may have ended before it was queued that everything belongs there.
-    if await _ensure_index(engines) or not await engines.index.count():
-        async with engines.database.transaction() as session:
-            await changing.index_everything(session)
-        log.warning("index filled anew", note="every object is queued for it")
+async def _queue_everything(engines: Engines) -> None:
+    async with engines.database.transaction() as session:
+        await changing.index_everything(session)
+    log.warning("index filled anew", note="every object is queued for it")
 
 
 async def _watch_index(engines: Engines, stop: asyncio.Event) -> None:
     """Make the indices anew where they are lost amid work: a disk that was wiped, somebody who removed them."""
+    lost = False
     while not stop.is_set():
         await _sleep(stop, INDEX_WATCHED_SECONDS)
         with suppress(CatalogError, sa.exc.SQLAlchemyError):
-            if not stop.is_set() and await concrete.behind(engines.index) is None:
-                await _fill_index(engines)
+            # Until everything is queued: that there is one again, made by us or by another indexer, says nothing yet.
+            lost = lost or (not stop.is_set() and await concrete.behind(engines.index) is None)
+            if lost:
+                await _ensure_index(engines)
+                await _queue_everything(engines)
                 await alerts.prepare(engines)
+                lost = False
 
 
 async def _ensure_index(engines: Engines) -> bool:

@@ -8,8 +8,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from catalog.errors import Unavailable
 from catalog.local import ports
+from catalog.objects import changing
+from indexer import loop
 from tests.conftest import World, eventually
 from tests.indexer.scene import Scene, project
 
@@ -124,6 +130,32 @@ async def test_an_index_that_is_wiped_amid_work_is_made_and_filled_by_the_indexe
         code = indexer.wait(10)
 
     assert code == 0
+
+
+async def test_an_index_that_was_lost_is_filled_although_the_database_was_away_when_it_was_made(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = await scene.registered("Wind", "Rain", project=project())
+    await scene.work()
+    await scene.engines.index.drop()
+    tries, real, stop = 0, changing.index_everything, asyncio.Event()
+
+    async def at_the_second_try(session: AsyncSession) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise sa.exc.OperationalError("", {}, Exception("away"))
+        await real(session)
+        stop.set()
+
+    monkeypatch.setattr(changing, "index_everything", at_the_second_try)
+    monkeypatch.setattr(loop, "INDEX_WATCHED_SECONDS", 0.05)
+    async with asyncio.timeout(60):
+        await loop._watch_index(scene.engines, stop)  # noqa: SLF001 - what else waits goes on, and would hide it.
+    monkeypatch.undo()
+    await scene.work()
+
+    assert await scene.engines.index.versions(list(ids.values())) == dict.fromkeys(ids.values(), 1)
 
 
 async def test_a_terminated_indexer_ends_quickly_and_succeeds_at_rest_and_at_work(
