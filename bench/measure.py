@@ -81,6 +81,14 @@ def ratio_interval(pair: Pair, statistic: Callable[[Sequence[float]], float]) ->
     return statistic(pair.ours) / statistic(pair.limit), (low, high)
 
 
+def once(
+    name: str, ours: float, limit: float, *, unit: str, objects: int, note: str, target: str = "<= 1.00"
+) -> Figure:
+    """Return the figure that one measurement against a fixed limit gives; it has no interval."""
+    ratio = round(ours / limit, 4)
+    return Figure(name, ratio, (ratio, ratio), round(ours, 2), limit, unit, objects, target, note)
+
+
 def figure(
     name: str,
     pair: Pair,

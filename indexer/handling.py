@@ -17,6 +17,12 @@ from catalog.queue import LEASE, Claim
 RENEWALS_PER_LEASE = 3
 
 
+async def pause(until: asyncio.Event, seconds: float) -> None:
+    """Return after so long, or as soon as something happens."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(until.wait(), seconds)
+
+
 async def alone(engines: Engines, claim: Claim, handled: Awaitable[None], *, log: Any, doing: str) -> None:
     """Await what handles a claim; a fault that nobody foresaw is told, tried again, and in the end parked.
 

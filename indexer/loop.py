@@ -10,7 +10,7 @@ import psycopg
 import sqlalchemy as sa
 import structlog
 
-from catalog import queue, tracing
+from catalog import queue, tasks, tracing
 from catalog.access import issued, quotas
 from catalog.alerts import matches, topics
 from catalog.alerts import notices as told_notices
@@ -36,6 +36,7 @@ from indexer import (
     embargoes,
     embedding,
     fixity,
+    handling,
     hashes,
     keys,
     notices,
@@ -64,6 +65,7 @@ GATHER_SECONDS = 0.05
 DRAIN_POLL_SECONDS = 0.05
 HOUSEKEEPING_SECONDS = 3600.0
 INDEX_WATCHED_SECONDS = 5.0
+STOPPING_TOLD_SECONDS = 10.0
 # What is sent elsewhere may have to wait for others, and is not waited for.
 DRAINED = (
     uploads.KEY,
@@ -109,11 +111,6 @@ class Wakener:
         return self._rings.setdefault(topic, asyncio.Event())
 
 
-async def _sleep(until: asyncio.Event, seconds: float) -> None:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(until.wait(), seconds)
-
-
 async def prepare(engines: Engines) -> None:
     """Wait until the index is there; one that is new or empty is filled from the database."""
     created = False
@@ -149,7 +146,7 @@ async def _watch_index(engines: Engines, stop: asyncio.Event) -> None:
     """Make the indices anew where they are lost amid work: a disk that was wiped, somebody who removed them."""
     lost = False
     while not stop.is_set():
-        await _sleep(stop, INDEX_WATCHED_SECONDS)
+        await handling.pause(stop, INDEX_WATCHED_SECONDS)
         with suppress(CatalogError, sa.exc.SQLAlchemyError):
             # Until everything is queued: that there is one again, made by us or by another indexer, says nothing yet.
             lost = lost or (not stop.is_set() and await concrete.behind(engines.index) is None)
@@ -220,20 +217,27 @@ async def run(engines: Engines, stop: asyncio.Event) -> None:
             await preparing
             log.info("indexer running")
             async with asyncio.TaskGroup() as working:
-                for lane in lanes():
-                    working.create_task(_work(engines, lane, wakener, stop))
-                working.create_task(_keep_house(engines, stop))
-                working.create_task(_watch_index(engines, stop))
-                working.create_task(subscriptions.run(engines, stop), name="subscriptions")
                 polling = working.create_task(_poll(engines, wakener), name="poll")
+                ending = {
+                    *[working.create_task(_work(engines, lane, wakener, stop), name=lane.topic) for lane in lanes()],
+                    working.create_task(_keep_house(engines, stop), name="housekeeping"),
+                    working.create_task(_watch_index(engines, stop), name="index watch"),
+                    working.create_task(subscriptions.run(engines, stop), name="subscriptions"),
+                }
                 await stop.wait()
-                polling.cancel()
                 wakener.wake()
+                await tasks.end(polling)
+                await _ended(ending)
     finally:
-        for task in (listener, preparing, stopping):
-            task.cancel()
-        await asyncio.gather(listener, preparing, stopping, return_exceptions=True)
+        await tasks.end(listener, preparing, stopping)
     log.info("indexer stopped")
+
+
+async def _ended(ending: set["asyncio.Task[None]"]) -> None:
+    while ending:
+        _, ending = await asyncio.wait(ending, timeout=STOPPING_TOLD_SECONDS)
+        if ending:
+            log.info("stopping", waits_for=sorted(task.get_name() for task in ending))
 
 
 async def _work(engines: Engines, lane: Lane, wakener: Wakener, stop: asyncio.Event) -> None:
@@ -246,18 +250,18 @@ async def _work(engines: Engines, lane: Lane, wakener: Wakener, stop: asyncio.Ev
         except (CatalogError, sa.exc.SQLAlchemyError) as fault:
             LANE_FAULTS.labels(lane.topic).inc()
             log.warning("lane waits", step=lane.step.__module__, reason=_line(fault))
-            await _sleep(stop, AWAY_SECONDS)
+            await handling.pause(stop, AWAY_SECONDS)
             continue
         except Exception:
             # Nobody foresaw this: it is told, and the other lanes go on. Leases bring back what was claimed.
             LANE_FAULTS.labels(lane.topic).inc()
             log.exception("lane failed", step=lane.step.__module__)
-            await _sleep(stop, AWAY_SECONDS)
+            await handling.pause(stop, AWAY_SECONDS)
             continue
         if not handled:
             await ring.wait()
         elif handled < lane.gathers:
-            await _sleep(stop, GATHER_SECONDS)
+            await handling.pause(stop, GATHER_SECONDS)
 
 
 async def _poll(engines: Engines, wakener: Wakener) -> None:
@@ -287,7 +291,7 @@ async def _keep_house(engines: Engines, stop: asyncio.Event) -> None:
         except Exception:
             # An hour later is early enough, and the lanes have nothing to do with it.
             log.exception("housekeeping failed")
-        await _sleep(stop, HOUSEKEEPING_SECONDS)
+        await handling.pause(stop, HOUSEKEEPING_SECONDS)
 
 
 async def _tidy(engines: Engines, stop: asyncio.Event) -> None:

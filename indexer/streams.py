@@ -8,7 +8,7 @@ else is here.
 import asyncio
 import importlib.util
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 import psycopg
@@ -21,6 +21,7 @@ from catalog.measuring import LANE_FAULTS
 from catalog.objects import hearing
 from catalog.settings import PREFIX, Settings, WrongSettings
 from catalog.storage.dialects import streamed
+from indexer import handling
 
 log = structlog.get_logger("indexer.streams")
 
@@ -101,7 +102,7 @@ async def run(engines: Engines, source: Source, stop: asyncio.Event) -> None:
         except Exception as fault:  # ruff: ignore[BLE001] - the library's and the network's, and all of them pass.
             LANE_FAULTS.labels(source.broker).inc()
             log.warning("stream away", broker=source.broker, reason=source.meaning_of(fault))
-            await _pause(stop, AWAY_SECONDS)
+            await handling.pause(stop, AWAY_SECONDS)
 
 
 async def _take_until(engines: Engines, source: Source, taking: Taking, stop: asyncio.Event) -> None:
@@ -112,7 +113,7 @@ async def _take_until(engines: Engines, source: Source, taking: Taking, stop: as
         refused = [message for message, done in zip(messages, kept, strict=True) if not done]
         if refused:
             LANE_FAULTS.labels(source.broker).inc()
-            await _pause(stop, pause)
+            await handling.pause(stop, pause)
             pause = min(2 * pause, PAUSE_SECONDS_MAX)
             await asyncio.gather(*(message.refuse() for message in refused))
         elif messages:
@@ -129,8 +130,3 @@ async def _kept(engines: Engines, source: Source, message: Message) -> bool:
         return False
     await message.acknowledge()
     return True
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    with suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)

@@ -7,7 +7,6 @@ have arrived. A receiver that fails is asked again later, by one event at a time
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
@@ -82,8 +81,7 @@ async def run(engines: Engines, stop: asyncio.Event) -> None:
             for one in await _due(engines):
                 if one not in serving and len(serving) < SERVED_AT_ONCE:
                     serving[one] = asyncio.create_task(_serve(engines, one, stop), name=f"subscription {one}")
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), POLL_SECONDS)
+            await handling.pause(stop, POLL_SECONDS)
         # What is being sent is waited for, or it would be sent twice.
         await asyncio.gather(*serving.values())
     finally:

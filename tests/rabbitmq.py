@@ -9,8 +9,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,7 @@ import psutil
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
+from catalog import amqp
 from catalog.local import ports
 from catalog.local.process import leashed
 from catalog.settings import Events, Workstation
@@ -195,7 +196,7 @@ class Server:
 
         async def connected() -> aio_pika.abc.AbstractConnection | None:
             with suppress(Exception):
-                return await aio_pika.connect(self.url, timeout=5)
+                return await amqp.connected(self.url)
             return None
 
         connection = await eventually(connected, seconds=START_SECONDS_MAX)
@@ -247,6 +248,17 @@ class Server:
                 await message.ack()
                 found.append(message)
         return found
+
+
+@contextmanager
+def running(folder: Path) -> Generator[Server]:
+    """A server that runs as long as it is needed."""
+    server = Server(folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:

@@ -5,8 +5,8 @@ The library is an extra, imported where something is connected. None of its text
 
 import logging
 import ssl
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, cast
+from functools import cache
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aio_pika.abc import AbstractConnection
@@ -40,27 +40,26 @@ async def connected(url: str) -> "AbstractConnection":
     for name in ("aio_pika", "aiormq"):
         # What it would say is raised as well, and our lines are JSON.
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    made: list[AbstractConnection] = []
+    return await aio_pika.connect(
+        url,
+        timeout=CONNECT_SECONDS_MAX,
+        heartbeat=HEARTBEAT_SECONDS,
+        client_properties={"connection_name": NAME},
+        connection_class=_kind(),
+    )
 
-    def kept(*asked: Any, **more: Any) -> "AbstractConnection":
-        made.append(aio_pika.Connection(*asked, **more))
-        return made[-1]
 
-    try:
-        connection: AbstractConnection = await aio_pika.connect(
-            url,
-            timeout=CONNECT_SECONDS_MAX,
-            heartbeat=HEARTBEAT_SECONDS,
-            client_properties={"connection_name": NAME},
-            connection_class=cast("Any", kept),
-        )
-    except BaseException:
-        # What never came about is to be closed all the same: the library would do so whenever it is collected.
-        for one in made:
-            with suppress(Exception):
-                await one.close()
-        raise
-    return connection
+@cache
+def _kind() -> type["AbstractConnection"]:
+    import aio_pika  # ruff: ignore[PLC0415] - no part of every installation.
+
+    class Connection(aio_pika.Connection):
+        def __del__(self) -> None:
+            # Whoever asked for it closes it. The library would close once more what never came about, or broke while it
+            # was closed, whenever that is collected: where no loop runs.
+            pass
+
+    return Connection
 
 
 def meaning_of(fault: BaseException) -> str:

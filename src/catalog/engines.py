@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 import anyio
 
-from catalog import tracing
+from catalog import tasks, tracing
 from catalog.access.audience import Role
 from catalog.access.login import Client
 from catalog.access.oidc import Rules
@@ -192,9 +192,7 @@ async def opened(settings: Settings, *, service: str = "catalog") -> AsyncGenera
             _losses(settings),
         )
     finally:
-        ringing.cancel()
-        with suppress(asyncio.CancelledError):
-            await ringing
+        await tasks.end(ringing)
         if provider is not None:
             await provider.close()
         await alerting.close()

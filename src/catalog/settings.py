@@ -107,20 +107,19 @@ def _topics(value: object) -> object:
     return tuple({"arn": arn.strip(), "backend": backend.strip() or "default"} for arn, _, backend in pairs)
 
 
-def _events_url(value: SecretStr) -> SecretStr:
-    if re.fullmatch(r"(nats|tls)://[!-~]{1,1000}", value.get_secret_value()) is None:
-        raise ValueError("an address as nats://host:port, or tls://host:port")
-    return value
+def _server(*schemes: str) -> AfterValidator:
+    """Return what takes the address of a broker, which may hold a password and is therefore not told."""
+
+    def checked(value: SecretStr) -> SecretStr:
+        if re.fullmatch(rf"({'|'.join(schemes)})://[!-~]{{1,1000}}", value.get_secret_value()) is None:
+            raise ValueError("an address as " + ", or ".join(f"{scheme}://host:port" for scheme in schemes))
+        return value
+
+    return AfterValidator(checked)
 
 
-def _amqp_url(value: SecretStr) -> SecretStr:
-    if re.fullmatch(r"amqps?://[!-~]{1,1000}", value.get_secret_value()) is None:
-        raise ValueError("an address as amqp://host:port, or amqps://host:port")
-    return value
-
-
-EventsUrl = Annotated[SecretStr, AfterValidator(_events_url)]
-AmqpUrl = Annotated[SecretStr, AfterValidator(_amqp_url)]
+EventsUrl = Annotated[SecretStr, _server("nats", "tls")]
+AmqpUrl = Annotated[SecretStr, _server("amqp", "amqps")]
 Topics = Annotated[tuple[Topic, ...], NoDecode, BeforeValidator(_topics)]
 
 

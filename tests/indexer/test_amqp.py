@@ -1,10 +1,12 @@
 """Events out of a queue of AMQP: a real RabbitMQ, killed and started again, and nothing that was announced is lost."""
 
 import asyncio
+import gc
 import json
 import re
 import subprocess
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import sqlalchemy as sa
 import structlog
 from pydantic import PostgresDsn
 
+from catalog import amqp
 from catalog.cli import eventing
 from catalog.cli.eventing import Dialect
 from catalog.engines import Engines, opened
@@ -30,16 +33,14 @@ from tests.api.brought import Server as Store
 from tests.conftest import World, eventually
 from tests.indexer.scene import Scene
 from tests.indexer.test_streams import ended, queued, started, told
-from tests.rabbitmq import Server
+from tests.rabbitmq import Server, running
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
     """A server that runs."""
-    server = Server(tmp_path_factory.mktemp("rabbitmq"))
-    server.start()
-    yield server
-    server.stop()
+    with running(tmp_path_factory.mktemp("rabbitmq")) as server:
+        yield server
 
 
 @pytest.fixture
@@ -257,7 +258,7 @@ async def test_a_minio_that_was_told_what_we_print_tells_through_an_exchange(
             await eventually(there)
 
 
-def running(command: list[str], folder: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+def brought_up(command: list[str], folder: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
     with (folder / "minio.out").open("wb") as log:
         return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
 
@@ -270,7 +271,7 @@ async def speaking(folder: Path, said: Mapping[str, str]) -> AsyncGenerator[Stor
     environment = {"HOME": str(folder), "MINIO_REGION": "eu-test-1", "MINIO_BROWSER": "off", "MINIO_UPDATE": "off"}
     environment |= {"MINIO_ROOT_USER": minio.ROOT, "MINIO_ROOT_PASSWORD": password, **said}
     command = leashed([str(program), "server", "--address", f"127.0.0.1:{port}", str(folder / "data")])
-    process = running(command, folder, environment)
+    process = brought_up(command, folder, environment)
     address = f"http://127.0.0.1:{port}"
     try:
         async with httpx2.AsyncClient(trust_env=False) as http:
@@ -324,3 +325,15 @@ async def test_the_indexer_takes_from_the_queue_that_it_was_told_of_and_ends_whe
         process.kill()
         process.wait()
     assert "pw-of" not in (tmp_path / "indexer.log").read_text()
+
+
+def test_a_connection_that_never_came_about_leaves_nothing_to_be_ended_when_it_is_collected() -> None:
+    with asyncio.Runner() as runner:
+        with pytest.raises(ConnectionError) as raised:
+            runner.run(amqp.connected(f"amqp://127.0.0.1:{ports.choose()}"))
+        # It is collected in some thread. The library would begin a coroutine that nobody awaits: that fails the test.
+        held = [raised]
+        del raised
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(held.clear).result()
+            pool.submit(gc.collect).result()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import structlog
 
 from catalog.engines import Engines
 from catalog.errors import Unavailable
@@ -58,6 +59,47 @@ async def test_the_bell_alone_wakes_the_indexer(scene: Scene, monkeypatch: pytes
         for title in ("1", "2", "3"):
             await scene.registered(title, project=there)
             await found_all(scene, there, [str(number) for number in range(1, int(title) + 1)])
+
+
+async def test_it_ends_although_a_cancellation_is_lost_and_tells_what_it_waits_for(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost: list[str] = []
+    held = asyncio.Event()
+
+    @asynccontextmanager
+    async def listening(_: str) -> AsyncGenerator[Any]:
+        async def heard(_: float) -> frozenset[str]:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if lost:
+                    raise
+                # As Python's wait_for did before 3.12, when the bell rang in the same turn.
+                lost.append("bell")
+            return frozenset()
+
+        yield heard
+
+    async def step(_: Engines) -> int:
+        await held.wait()
+        return 0
+
+    monkeypatch.setattr(loop.queue, "listening", listening)
+    monkeypatch.setattr(loop.documents, "step", step)
+    monkeypatch.setattr(loop, "STOPPING_TOLD_SECONDS", 0.05)
+    left = {"event": "stopping", "waits_for": ["index"] * loop.DOCUMENT_LANES, "log_level": "info"}
+    with structlog.testing.capture_logs() as lines:
+
+        async def said(line: dict[str, Any]) -> bool:
+            return line in lines
+
+        async with running(scene.engines) as stop:
+            await eventually(lambda: said({"event": "indexer running", "log_level": "info"}))
+            stop.set()
+            await eventually(lambda: said(left))
+            held.set()
+    assert lost == ["bell"]
 
 
 async def test_the_bell_is_heard_again_after_its_connection_was_ended(

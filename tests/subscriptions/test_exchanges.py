@@ -22,7 +22,7 @@ from catalog.subscriptions.shapes import Happened, Subject, Told
 from catalog.subscriptions.tables import Channel
 from tests.alerts.conftest import Desk, Person
 from tests.conftest import eventually
-from tests.rabbitmq import Server
+from tests.rabbitmq import Server, running
 from tests.subscriptions.conftest import all_told, passed, read, telling_all_the_time, waiting
 
 ADDRESS = "http://catalog.example.org"
@@ -33,10 +33,8 @@ SOIL = Subject(UUID("01a1fd1f-74a6-76f6-8383-4ced501143c7"), "model", "lab/soil"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
     """A server that runs."""
-    server = Server(tmp_path_factory.mktemp("rabbitmq"))
-    server.start()
-    yield server
-    server.stop()
+    with running(tmp_path_factory.mktemp("rabbitmq")) as server:
+        yield server
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from typing import Protocol
 
 import psutil
 
+from catalog import tasks
 from catalog.errors import CatalogError, Unavailable
 from catalog.local import leash
 from catalog.local.home import ProcessId
@@ -122,9 +123,7 @@ class Process:
     async def stop(self) -> None:
         """Stop it: politely, then after its limit by SIGKILL."""
         if self._watcher:
-            self._watcher.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watcher
+            await tasks.end(self._watcher)
             self._watcher = None
         await self._end()
 

@@ -1,0 +1,20 @@
+"""Ending tasks that go on until they are cancelled."""
+
+import asyncio
+from typing import Any
+
+# A cancellation that arrives while a wait ends may be lost; then it is said again.
+AGAIN_SECONDS = 1.0
+
+
+async def end(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks and wait until they have ended, whatever with.
+
+    One cancellation may not be enough: before Python 3.12, `asyncio.wait_for` swallows one that comes in the same
+    turn as the end of what it waits for (CPython issue 86296), and pools and drivers wait with it.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=AGAIN_SECONDS)
