@@ -43,7 +43,7 @@ async def run(folder: Path, objects: int, names: list[str], pictures: Path | Non
             for name, bench in figures.BENCHES.items():
                 if name not in names:
                     continue
-                if name in {"B6", "LAG", "ALERTS", "B13", "REBUILD", "PEER"} and indexer is None:
+                if name in {"B6", "LAG", "ALERTS", "B13", "B11", "REBUILD", "PEER"} and indexer is None:
                     indexer = stand.start("indexer", "run")
                 with flames.drawn(name, pictures):
                     found = await bench(stand)

@@ -5,11 +5,10 @@ import hashlib
 import hmac
 import random
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from itertools import count, islice
+from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -28,6 +27,7 @@ from bench import (
     lag,
     peer,
     pinned,
+    pipeline,
     rebuilding,
     recovery,
     searches,
@@ -41,12 +41,8 @@ from bench.measure import Figure, Pair, figure, interleaved, median, once, quant
 from bench.permissions import permission_cost
 from bench.stand import Stand, Wire, say
 from catalog.database import now
-from catalog.objects import reading
 from catalog.provenance.lineage import NODES_MAX
-from catalog.quality import assessing
 from catalog.search import query
-from catalog.search.document import document_from
-from catalog.sync import projecting
 from indexer import documents
 
 ROWS_A_BLOCK = 2_000
@@ -57,7 +53,6 @@ LINEAGE_DEPTH = 20
 LINEAGES_A_BLOCK = 20
 DEPENDANTS = 5_000
 WIDE_A_BLOCK = 5
-INDEX_BLOCKS = 4
 CONCEPTS = 100_000
 IMPORT_SECONDS_MAX = 120
 
@@ -95,81 +90,6 @@ async def registration(stand: Stand) -> list[Figure]:
     async with stand.engines.database.transaction() as session:
         await session.execute(sa.text("TRUNCATE queue"))
     return [figure("B3", pair, median, unit="objects/s", objects=len(stand.ids), target=">= 0.35")]
-
-
-async def index_pipeline(stand: Stand) -> list[Figure]:
-    """B5: queue rows to acknowledged documents, against pre-serialised bulk bodies of the same documents."""
-    say("B5 index pipeline")
-    size = len(stand.ids)
-    part = size // (INDEX_BLOCKS * 2 + 1)
-    revisions = count(2)
-    path = "/limit/_bulk?timeout=60s"
-    engines = stand.engines
-    wires = [Wire(str(stand.settings.search_url), {"Content-Type": "application/x-ndjson"}) for _ in range(2)]
-    settings, mapping = await asyncio.to_thread(_concrete, wires[0], stand.settings.search_index)
-    status, told = wires[0].send("PUT", "/limit", msgspec.json.encode({"settings": settings, "mappings": mapping}))
-    assert status in {200, 400}, told
-
-    async def ours(ids: Sequence[UUID], revision: int) -> float:
-        async with engines.database.transaction() as session:
-            await session.execute(
-                sa.text("UPDATE object SET revision = :revision WHERE id = ANY(:ids)"),
-                {"revision": revision, "ids": list(ids)},
-            )
-            await session.execute(
-                sa.text("INSERT INTO queue (topic, subject) SELECT 'index', unnest(CAST(:ids AS text[]))"),
-                {"ids": [str(one) for one in ids]},
-            )
-        started = time.perf_counter()
-
-        async def lane() -> None:
-            while await documents.step(engines):
-                pass
-
-        await asyncio.gather(lane(), lane())
-        return len(ids) / (time.perf_counter() - started)
-
-    async def limit(ids: Sequence[UUID], revision: int) -> float:
-        async with engines.database.transaction() as session:
-            entries = await reading.read_for_index(session, list(ids))
-        lines = [
-            msgspec.json.encode({"index": {"_id": entry.id, "version": revision, "version_type": "external"}})
-            + b"\n"
-            + msgspec.json.encode(document_from(projecting.projection_of(assessing.told(entry), None)))
-            + b"\n"
-            for entry in entries
-        ]
-        bodies = [b"".join(lines[at : at + documents.BATCH]) for at in range(0, len(lines), documents.BATCH)]
-        started = time.perf_counter()
-
-        def lane(number: int) -> None:
-            for body in bodies[number::2]:
-                status, told = wires[number].send("POST", path, body)
-                assert status == 200, told
-
-        await asyncio.gather(asyncio.to_thread(lane, 0), asyncio.to_thread(lane, 1))
-        return len(ids) / (time.perf_counter() - started)
-
-    pair = Pair([], [])
-    for number in range(INDEX_BLOCKS * 2 + 1):
-        ids = stand.ids[number * part : (number + 1) * part]
-        order = (ours, limit) if number % 2 == 0 else (limit, ours)
-        for one in order:
-            rate = await one(ids, next(revisions))
-            if number:  # The first block warms both up.
-                (pair.ours if one is ours else pair.limit).append(rate)
-    wires[0].send("DELETE", "/limit")
-    return [figure("B5", pair, median, unit="documents/s", objects=size, target=">= 0.85")]
-
-
-def _concrete(wire: Wire, alias: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    ((_, found),) = msgspec.json.decode(wire.send("GET", f"/{alias}")[1]).items()
-    kept = {
-        name: value
-        for name, value in found["settings"]["index"].items()
-        if name in {"number_of_shards", "auto_expand_replicas", "refresh_interval", "analysis", "similarity"}
-    }
-    return {"index": kept}, found["mappings"]
 
 
 async def freshness(stand: Stand) -> list[Figure]:
@@ -405,7 +325,7 @@ async def fill(stand: Stand) -> None:
 
 
 BENCHES = {
-    "B5": index_pipeline,
+    "B5": pipeline.index_pipeline,
     "SIZE": sizes.of_an_object,
     "B1": searches.latency,
     "B2": searches.throughput,
@@ -422,6 +342,7 @@ BENCHES = {
     "B12": recovery.crash_tax,
     # Before B6, which starts the indexer.
     "DIFF": agreement.by_hand,
+    "B11": rebuilding.live,
     "REBUILD": rebuilding.noticed,
     "B6": freshness,
     # After B6, which starts the indexer.

@@ -1,6 +1,5 @@
 """Build the index anew, step by step: fill it from the database, hold it against that, let searches have it."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
@@ -21,16 +20,16 @@ from catalog.search import concrete
 from catalog.search.index import Index, NoIndex, Verdict
 from catalog.sync import comparing, projecting, rebuilding
 from catalog.sync.comparing import Compared, Difference, Sides, Stride
+from catalog.sync.pacing import Pace
 from catalog.sync.rebuilding import REBUILD
 from catalog.sync.tables import Rebuild, State
 from indexer import documents, handling
 
 log = structlog.get_logger("indexer.rebuilding")
 
-# After a slice it rests as long as the slice took, that live writes and searches have their turn; never longer than so.
-REST = 1.0
-REST_SECONDS_MAX = 2.0
 AGAIN = timedelta(seconds=2)
+# Where a process keeps what it has learned of searches, by the rebuild beside which they were.
+PACE = "pace of the rebuild"
 
 # Whether there is more to be done.
 Step = Callable[[Engines, Claim, Rebuild], Awaitable[bool]]
@@ -112,6 +111,8 @@ async def _is_given_up(engines: Engines, rebuild_id: UUID) -> bool:
 
 
 async def _fill(engines: Engines, claim: Claim, one: Rebuild) -> bool:
+    pace = _pace(engines, one)
+    await pace.work(engines.index)
     started, stride = time.monotonic(), Stride(one.stride or comparing.SLICE_FIRST)
     # Both are targets by now, so that what is registered after this look is written to both: to fill that too would be
     # to run after those who write.
@@ -129,7 +130,7 @@ async def _fill(engines: Engines, claim: Claim, one: Rebuild) -> bool:
     stride.note(took)
     if any(told.verdict is Verdict.RETRY for told in written.values()):
         stride.shrink()
-    await _rest(took)
+    await pace.rest_after(engines.index, took)
     withdrawn = [str(entry.id) for entry in objects.entries.values() if entry.withdrawn_at is not None]
     noted: dict[str, Any] = {
         "after": last,
@@ -154,11 +155,19 @@ def _new(engines: Engines, one: Rebuild) -> Index:
     return engines.index.beside(concrete.own_alias(str(one.new)))
 
 
-async def _rest(took: float) -> None:
-    await asyncio.sleep(min(took * REST, REST_SECONDS_MAX))
+def _pace(engines: Engines, one: Rebuild) -> Pace:
+    """Return what this process knows of searches beside this rebuild."""
+    known, pace = engines.database.learned.get(PACE, (None, None))
+    if known != one.id:
+        pace = Pace()
+        engines.database.learned[PACE] = (one.id, pace)
+    found: Pace = pace
+    return found
 
 
 async def _verify(engines: Engines, claim: Claim, one: Rebuild) -> bool:
+    pace = _pace(engines, one)
+    await pace.work(engines.index)
     started, stride = time.monotonic(), Stride(one.stride or comparing.SLICE_FIRST)
     upto = one.upto
     if one.after is None or upto is None:
@@ -171,7 +180,7 @@ async def _verify(engines: Engines, claim: Claim, one: Rebuild) -> bool:
     wrong = await _worse(engines, compared)
     more = compared.after is not None and compared.after < upto
     if more:
-        await _rest(time.monotonic() - started)
+        await pace.rest_after(engines.index, time.monotonic() - started)
     found = [msgspec.to_builtins(difference) for difference in wrong]
     noted: dict[str, Any] = {
         "after": compared.after,

@@ -60,6 +60,26 @@ class _Sizes(msgspec.Struct):
 _sizes_decoder = msgspec.json.Decoder(_Sizes)
 
 
+class _Times(msgspec.Struct):
+    query_total: int = 0
+    query_time_in_millis: int = 0
+
+
+class _AllShards(msgspec.Struct):
+    search: _Times
+
+
+class _AllSearched(msgspec.Struct):
+    total: _AllShards
+
+
+class _Searches(msgspec.Struct):
+    all: _AllSearched = msgspec.field(name="_all")
+
+
+_searched_decoder = msgspec.json.Decoder(_Searches)
+
+
 def own_alias(name: str) -> str:
     """Return the alias that an index has for itself."""
     return f"{name}-own"
@@ -162,6 +182,27 @@ async def size(index: Index) -> tuple[int, int]:
     answer = await index.told("GET", "/_stats/docs,store")
     found = answers.read(_sizes_decoder, answer).all.primaries
     return found.docs.count, found.store.size_in_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """How many searches an index has answered, each counted once for every shard, and how many seconds they took."""
+
+    count: int
+    seconds: float
+
+    def since(self, before: "Searched") -> "Searched":
+        """Return what came after; a node that was started again, or an index that was swapped, counts anew."""
+        if self.count < before.count:
+            return self
+        return Searched(self.count - before.count, max(0.0, self.seconds - before.seconds))
+
+
+async def searched(index: Index) -> Searched:
+    """Return what was searched behind the alias so far."""
+    answer = await index.told("GET", "/_stats/search")
+    found = answers.read(_searched_decoder, answer).all.total.search
+    return Searched(found.query_total, found.query_time_in_millis / 1000)
 
 
 async def _change_aliases(index: Index, *actions: dict[str, Any]) -> None:
