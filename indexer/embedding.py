@@ -1,5 +1,6 @@
 """Read objects for their meaning: after their documents, apart from them, and again only where the text is another."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
@@ -12,14 +13,17 @@ from catalog.errors import CatalogError
 from catalog.objects import reading
 from catalog.objects.reading import Entry
 from catalog.search import vectors
-from catalog.search.embedding import Embedder, digest_of, text_of
+from catalog.search.aside import Aside
+from catalog.search.embedding import digest_of, text_of
 from catalog.search.vectors import EMBED
 from indexer import handling
 
 log = structlog.get_logger("indexer.embedding")
 
-# A text takes a tenth of a second, on a busy machine half a one: far below a lease.
 BATCH = 16
+# A text takes a tenth of a second where there is a core for it, and ten times as long where there is none. What is not
+# read by then is given back: that is far below a lease, and no longer than somebody waits who asks the process to end.
+READING_SECONDS_MAX = 3.0
 
 
 async def is_wanted(engines: Engines, session: AsyncSession) -> bool:
@@ -39,14 +43,13 @@ async def prepare(engines: Engines) -> None:
             log.warning("no vectors", note="hybrid search answers by words; install pgvector and run catalog migrate")
             return
         missing = await vectors.queue_missing(session)
-    engines.embedder.open()
     if missing:
         log.info("objects are to be read for their meaning", objects=missing)
 
 
 async def step(engines: Engines) -> int:
     """Claim a batch of objects and bring their vectors up to date; returns how many were claimed."""
-    if engines.embedder is None:
+    if engines.aside is None:
         return 0
     async with engines.database.transaction() as session:
         if not await is_wanted(engines, session):
@@ -59,25 +62,34 @@ async def step(engines: Engines) -> int:
         return 0
     there = [entry for entry in entries.values() if entry.withdrawn_at is None]
     try:
-        kept = await _read(engines.embedder, there, known)
+        kept = await _read(engines.aside, there, known)
     except CatalogError:
         # Of the model, not of these objects.
         async with engines.database.transaction() as session:
             await queue.release(session, claims)
         raise
     async with engines.database.transaction() as session:
-        held = await queue.hold(session, claims)
+        left = {entry.id for entry in there} - {one.object_id for one in kept}
+        await queue.release(session, [claim for claim in claims if handling.id_of(claim) in left])
+        held = await queue.hold(session, [claim for claim in claims if handling.id_of(claim) not in left])
         mine = {handling.id_of(claim) for claim in held}
         await vectors.keep(session, [one for one in kept if one.object_id in mine])
         gone = [entry.id for entry in entries.values() if entry.withdrawn_at is not None and entry.id in mine]
         await vectors.forget(session, gone)
         await queue.finish(session, held)
-    return len(claims)
+    return len(claims) - len(left)
 
 
-async def _read(embedder: Embedder, entries: Sequence[Entry], known: Mapping[UUID, bytes]) -> list[vectors.Kept]:
-    texts = {entry.id: text_of(entry.record) for entry in entries}
-    digests = {one: digest_of(text) for one, text in texts.items()}
-    others = [entry.id for entry in entries if known.get(entry.id) != digests[entry.id]]
-    made = dict(zip(others, await embedder.vectors([texts[one] for one in others]) if others else [], strict=True))
-    return [vectors.kept(entry, digests[entry.id], made.get(entry.id)) for entry in entries]
+async def _read(aside: Aside, entries: Sequence[Entry], known: Mapping[UUID, bytes]) -> list[vectors.Kept]:
+    """Return what is to be kept of each, the first at least, and of the others as far as the time goes."""
+    clock = asyncio.get_running_loop().time
+    ends = clock() + READING_SECONDS_MAX
+    kept: list[vectors.Kept] = []
+    for entry in entries:
+        text = text_of(entry.record)
+        digest = digest_of(text)
+        if known.get(entry.id) == digest:
+            kept.append(vectors.kept(entry, digest, None))
+        elif not kept or clock() < ends:
+            kept.append(vectors.kept(entry, digest, await aside.vector(text)))
+    return kept

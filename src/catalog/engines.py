@@ -26,6 +26,7 @@ from catalog.outside.door import Door
 from catalog.outside.looking import Looker
 from catalog.queue import Bell, Notes
 from catalog.retention.deciding import Policy
+from catalog.search.aside import Aside
 from catalog.search.embedding import Embedder
 from catalog.search.index import Index, shape_of
 from catalog.search.percolator import Percolator
@@ -93,6 +94,8 @@ class Engines:
     scan_interval: timedelta = timedelta()
     # None: nobody told where the own store counts the events that it loses.
     losses: LossCounter | None = None
+    # Reads objects for their meaning, beside everything else; None where the embedder cannot.
+    aside: Aside | None = None
 
     def sides(self, *, full: bool = False) -> Sides:
         """Return the database and the index, to be compared."""
@@ -154,6 +157,7 @@ async def opened(settings: Settings, *, service: str = "catalog") -> AsyncGenera
     registry = _registry(settings)
     provider = _provider(settings)
     embedder = None if settings.hybrid == "off" else Embedder()
+    aside = None if embedder is None or embedder.folder is None else Aside(embedder.folder)
     house = House(str(settings.public_url).rstrip("/"), settings.publisher, settings.doi_prefix, registry.resolves)
     alerting = _alerting(settings, house)
     publishers = _publishers(settings)
@@ -190,6 +194,7 @@ async def opened(settings: Settings, *, service: str = "catalog") -> AsyncGenera
             publishers,
             settings.scan_interval,
             _losses(settings),
+            aside,
         )
     finally:
         await tasks.end(ringing)
@@ -200,6 +205,8 @@ async def opened(settings: Settings, *, service: str = "catalog") -> AsyncGenera
             await publisher.close()
         if embedder is not None:
             await embedder.close()
+        if aside is not None:
+            await aside.close()
         await registry.close()
         await token_service.close()
         await topics.close()

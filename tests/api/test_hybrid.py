@@ -15,6 +15,7 @@ from catalog.api import hybrid as acting
 from catalog.engines import Engines, opened
 from catalog.search import embedding as language_model
 from catalog.search import vectors
+from catalog.search.aside import Aside
 from catalog.search.embedding import Embedder
 from catalog.search.hybrid import TOLD, Why
 from indexer import documents, embedding
@@ -83,20 +84,13 @@ READ: list[str] = []
 @pytest.fixture(autouse=True)
 def noted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Note every text that the indexer has read."""
-    whole = embedding._read  # noqa: SLF001 - what it hands to the model is what is counted.
+    ask = Aside.vector
 
-    async def read(embedder: Embedder, *rest: Any) -> Any:
-        ask = embedder.vectors
+    async def noting(aside: Aside, text: str) -> list[float]:
+        READ.append(text)
+        return await ask(aside, text)
 
-        async def noting(texts: Sequence[str]) -> list[list[float]]:
-            READ.extend(texts)
-            return await ask(texts)
-
-        with pytest.MonkeyPatch.context() as inside:
-            inside.setattr(embedder, "vectors", noting)
-            return await whole(embedder, *rest)
-
-    monkeypatch.setattr(embedding, "_read", read)
+    monkeypatch.setattr(Aside, "vector", noting)
 
 
 @pytest.fixture(scope="module")
@@ -382,6 +376,17 @@ async def test_what_a_killed_worker_had_claimed_is_read_by_the_next(meaning: Mea
 
     assert ([one.subject for one in claimed], none, await meaning.settle()) == ([known], 0, 1)
     assert len(await vector_rows(meaning, known)) == 1
+
+
+async def test_what_is_not_read_in_time_is_given_back(meaning: Meaning, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedding, "READING_SECONDS_MAX", 0.0)
+    for name in ("Mosses", "Liverworts", "Hornworts"):
+        await register(meaning.owner, draft(name, f"{name} of wet stones."))
+    while await documents.step(meaning.engines):
+        pass
+    steps = [await embedding.step(meaning.engines) for _ in range(4)]
+
+    assert (steps, await meaning.settle()) == ([1, 1, 1, 0], 0)
 
 
 async def test_what_was_written_while_it_was_off_is_read_after_a_restart(meaning: Meaning) -> None:

@@ -19,7 +19,7 @@ def likeness(one: list[float], other: list[float]) -> float:
 
 @pytest.fixture
 def folder() -> Path:
-    found = embedding._folder_of(embedding.PACKAGE)  # noqa: SLF001 - where the files are.
+    found = Embedder().folder
     assert found is not None
     return found
 

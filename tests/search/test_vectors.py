@@ -23,6 +23,7 @@ from catalog.access.audience import ANONYMOUS, PUBLIC, Audience, readers_of
 from catalog.api import hybrid as acting
 from catalog.engines import Engines, opened
 from catalog.search import hybrid, vectors
+from catalog.search.aside import Aside
 from catalog.search.document import Projection
 from catalog.search.embedding import MODEL, Embedder, digest_of
 from catalog.search.query import Question
@@ -124,7 +125,11 @@ def by_words(monkeypatch: pytest.MonkeyPatch) -> None:
     async def read(_: Embedder, texts: Sequence[str]) -> list[list[float]]:
         return [of_words(text) for text in texts]
 
+    async def read_aside(_: Aside, text: str) -> list[float]:
+        return of_words(text)
+
     monkeypatch.setattr(Embedder, "vectors", read)
+    monkeypatch.setattr(Aside, "vector", read_aside)
     monkeypatch.setattr(hybrid, "CANDIDATES", CANDIDATES)
 
 

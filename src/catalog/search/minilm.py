@@ -15,13 +15,13 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tokenizers import Tokenizer
 
-from catalog.search.embedding import WrongModel
+from catalog.search.embedding import WIDTH, WrongModel
 
 # As sentence-transformers published them (Apache-2.0): whoever packs them may change nothing.
 WEIGHTS, WEIGHTS_SHA256 = "model.safetensors", "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 WORDS, WORDS_SHA256 = "tokenizer.json", "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
 # The model's own shape (its config.json).
-LAYERS, HEADS, WIDTH = 6, 12, 384
+LAYERS, HEADS = 6, 12
 EPSILON = 1e-12
 # Longer texts are cut: the model was made for so many pieces of words (its sentence_bert_config.json).
 PIECES_MAX = 256
