@@ -11,7 +11,6 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-import msgspec
 import psycopg
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -24,7 +23,7 @@ from catalog.access.principals import Caller
 from catalog.access.quotas import Amount
 from catalog.database import driver_connection
 from catalog.errors import CatalogError, Fault
-from catalog.objects import changing, describing, granting, naming, remaining, resolving, validation, verbs
+from catalog.objects import changing, describing, granting, naming, recorded, remaining, resolving, validation, verbs
 from catalog.objects.references import Reference
 from catalog.objects.remembering import Remember
 from catalog.objects.resolving import Known, Place
@@ -348,7 +347,11 @@ async def _insert(session: AsyncSession, sound: Sequence[_Sound], owner_id: UUID
         return
     news = [one.new for one in sound]
     access = [
-        granting.access_of(_told(one), owner_id=owner_id, project=one.new.row.draft.description.project)
+        granting.access_of(
+            recorded.told(one.new.row.draft.description),
+            owner_id=owner_id,
+            project=one.new.row.draft.description.project,
+        )
         for one in sound
     ]
     await members.ensure(session, (one.new.row.draft.description.project for one in sound))
@@ -368,7 +371,7 @@ async def _insert(session: AsyncSession, sound: Sequence[_Sound], owner_id: UUID
                     may["readers"],
                     may["writers"],
                     1,
-                    _json_of(one),
+                    recorded.json_of(one.new.row.draft.description, one.ids, one.versions, one.uris),
                 )
                 for one, may in zip(sound, access, strict=True)
             ),
@@ -411,7 +414,7 @@ async def _insert(session: AsyncSession, sound: Sequence[_Sound], owner_id: UUID
         outside = (new.id for new in news if next(new.row.draft.description.outside(), None) is not None)
         await _copy(cursor, "queue (topic, subject)", ((changing.OUTSIDE, str(object_id)) for object_id in outside))
     for one in sound:
-        await granting.await_embargo(session, one.new.id, _told(one))
+        await granting.await_embargo(session, one.new.id, recorded.told(one.new.row.draft.description))
     await describing.keep_new(session, [(one.new.id, uri) for one in sound for uri in one.uris.values()])
     queue.ring(session, changing.INDEX)
     queue.ring(session, changing.OUTSIDE)
@@ -430,25 +433,6 @@ async def _copy(cursor: psycopg.AsyncCursor[Any], into: str, rows: Iterable[tupl
             await copy.write_row(row)
 
 
-def _told(one: _Sound) -> dict[str, Any]:
-    """Return what a description says of who may see it, as its record does."""
-    description = one.new.row.draft.description
-    until = description.embargo_until
-    if until is None:
-        return {"visibility": description.visibility}
-    return validation.record_of(description)
-
-
-def _json_of(one: _Sound) -> str:
-    draft = one.new.row.draft
-    if not one.ids and not one.uris and draft.description.embargo_until is None:
-        return draft.description.model_dump_json(exclude={"files"}, exclude_none=True)
-    record = validation.record_of(draft.description)
-    resolving.write_ids(record, one.ids, one.versions)
-    describing.write_uris(record, one.uris)
-    return msgspec.json.encode(record).decode()
-
-
 async def _update(
     session: AsyncSession,
     held: _Held,
@@ -465,9 +449,8 @@ async def _update(
     uris, wrong = describing.resolved(meant, _terms_of(row), _kept_terms_of(held, row))
     if faults or wrong:
         return _fallen(row, _references_of(row), [*faults, *wrong])
-    record = validation.record_of(row.draft.description)
-    resolving.write_ids(record, ids, resolving.versions_named(there, _references_of(row)))
-    describing.write_uris(record, uris)
+    versions = resolving.versions_named(there, _references_of(row))
+    record = recorded.record_of(row.draft.description, ids, versions, uris)
     files = {file.path: (file.size, file.sha256, file.media_type) for file in row.draft.files}
     if record == held.record and files.items() <= held.files.items():
         return Outcome(row.line, Fate.UNCHANGED, held.id, held.revision)

@@ -28,6 +28,7 @@ from catalog.objects import (
     kinds,
     naming,
     reading,
+    recorded,
     remaining,
     remembering,
     resolving,
@@ -390,9 +391,7 @@ async def _record_of(
     if faults or wrong:
         what = " and ".join(filter(None, ("objects" if faults else "", "terms" if wrong else "")))
         raise Unprocessable(f"The request names {what} that are not there or do not fit.", faults=[*faults, *wrong])
-    record = validation.record_of(description)
-    resolving.write_ids(record, ids, resolving.versions_named(there, named))
-    describing.write_uris(record, uris)
+    record = recorded.record_of(description, ids, resolving.versions_named(there, named), uris)
     return record, naming.named_by(metadata.references(), ids)
 
 
