@@ -21,6 +21,7 @@ from catalog.database import Database
 from catalog.doi.describing import House
 from catalog.doi.registry import DataCiteRegistry, LocalRegistry, Registry
 from catalog.inventory.fixity import Allowance
+from catalog.objects.gathering import Gathering
 from catalog.objects.uploads import Placement
 from catalog.outside.door import Door
 from catalog.outside.looking import Looker
@@ -66,6 +67,7 @@ class Engines:
     token_service: TokenService
     bell: Bell
     notes: Notes
+    registrations: Gathering
     placement: Placement
     # None: addresses outside the catalog are not looked at.
     looker: Looker | None
@@ -175,6 +177,7 @@ async def opened(settings: Settings, *, service: str = "catalog") -> AsyncGenera
             token_service,
             bell,
             Notes(database),
+            Gathering(database, placement),
             placement,
             looker,
             registry,

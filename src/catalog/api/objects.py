@@ -196,8 +196,7 @@ async def register_object(request: AnyRequest) -> Response[bytes]:
     sent = await requests.body(request, media_types=(JSON,))
     draft = await drafted(request, sent, caller)
     remember = requests.remember(request, sent)
-    async with engines.database.transaction() as session:
-        outcome = await verbs.register(session, draft, caller=caller, placement=engines.placement, remember=remember)
+    outcome = await engines.registrations.register(draft, caller=caller, size_bytes=len(sent), remember=remember)
     return await registered(request, caller, outcome)
 
 

@@ -4,6 +4,7 @@ Runs in the caller's transaction, and no network call happens here.
 """
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -324,44 +325,89 @@ async def issue(
     """
     if not files:
         return []
-    chosen = await choices.documents_of(session, project)
-    if chosen is not None:
-        placement = Placement(*chosen, placement.ticket_lifetime, placement.told)
+    placement = await _chosen(session, project, placement)
     fresh = [file for file in files if file.path not in going_on]
     if fresh:
         asked = sum(file.size for file in fresh)
         await capacity.must_fit(session, placement.backend, asked, placement.told, at=at)
     # One moment for all: a ticket signed for it lives exactly as long as its row says.
+    issued_at, declared = now(), Declared(object_id, project, files, principal_id)
+    uploads = [
+        _upload(declared, place, placement, issued_at, beside=file.path in beside)
+        for place, file in enumerate(files)
+        if file.path not in going_on
+    ]
+    await _keep(session, uploads)
+    return [*going_on.values(), *uploads]
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """The files of a new object, and who brings them."""
+
+    object_id: UUID
+    project: str
+    files: Sequence[FileDeclaration]
+    principal_id: UUID
+
+
+async def issue_all(
+    session: AsyncSession, objects: Sequence[Declared], placement: Placement
+) -> dict[UUID, list[Upload]]:
+    """Do for several new objects what `issue` does for one, and return the uploads of each by its id.
+
+    Raises what it does where one of them, or all together, are refused; which one, asking for each alone tells.
+    """
+    there = {
+        project: await _chosen(session, project, placement) for project in sorted({one.project for one in objects})
+    }
+    asked: Counter[str] = Counter()
+    for one in objects:
+        asked[there[one.project].backend] += sum(file.size for file in one.files)
+    for backend, size in sorted(asked.items()):
+        await capacity.must_fit(session, backend, size, placement.told, at="/files")
     issued_at = now()
-    uploads = []
-    for place, file in enumerate(files):
-        if file.path in going_on:
-            continue
-        upload_id = uuid7()
-        key = _key(placement, keys.UploadKey(project, object_id, upload_id, file.path), place)
-        uploads.append(
-            Upload(
-                id=upload_id,
-                object_id=object_id,
-                path=file.path,
-                size=file.size,
-                sha256=file.sha256,
-                media_type=file.media_type,
-                backend=placement.backend,
-                bucket=placement.bucket,
-                key=key,
-                state=UploadState.OPEN,
-                principal_id=principal_id,
-                created_at=issued_at,
-                expires_at=issued_at + placement.ticket_lifetime,
-                beside=file.path in beside,
-            )
-        )
+    uploads = {
+        one.object_id: [_upload(one, place, there[one.project], issued_at) for place in range(len(one.files))]
+        for one in objects
+    }
+    await _keep(session, [upload for several in uploads.values() for upload in several])
+    return uploads
+
+
+async def _chosen(session: AsyncSession, project: str, placement: Placement) -> Placement:
+    chosen = await choices.documents_of(session, project)
+    return placement if chosen is None else Placement(*chosen, placement.ticket_lifetime, placement.told)
+
+
+def _upload(
+    declared: Declared, place: int, placement: Placement, issued_at: datetime, *, beside: bool = False
+) -> Upload:
+    upload_id, file = uuid7(), declared.files[place]
+    path = keys.UploadKey(declared.project, declared.object_id, upload_id, file.path)
+    return Upload(
+        id=upload_id,
+        object_id=declared.object_id,
+        path=file.path,
+        size=file.size,
+        sha256=file.sha256,
+        media_type=file.media_type,
+        backend=placement.backend,
+        bucket=placement.bucket,
+        key=_key(placement, path, place),
+        state=UploadState.OPEN,
+        principal_id=declared.principal_id,
+        created_at=issued_at,
+        expires_at=issued_at + placement.ticket_lifetime,
+        beside=beside,
+    )
+
+
+async def _keep(session: AsyncSession, uploads: Sequence[Upload]) -> None:
     if uploads:
         await session.execute(_uploads.insert(), [upload.model_dump() for upload in uploads])
     subjects = [subject_of(upload.backend, upload.bucket, upload.key) for upload in uploads]
     await queue.put(session, KEY, subjects, after=LOOK_ANYWAY)
-    return [*going_on.values(), *uploads]
 
 
 def _key(placement: Placement, upload: keys.UploadKey, place: int) -> str:
