@@ -2,9 +2,10 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -17,10 +18,11 @@ import sqlalchemy as sa
 from catalog.access import principals
 from catalog.access.audience import Role
 from catalog.access.principals import Caller
+from catalog.database import Database
 from catalog.engines import Engines
 from catalog.errors import Unprocessable
-from catalog.objects import validation, verbs
-from catalog.objects.gathering import GROUP_MAX, TOGETHER_BYTES_MAX
+from catalog.objects import gathering, validation, verbs
+from catalog.objects.gathering import GROUP_MAX, TOGETHER_BYTES_MAX, Gathering
 from catalog.objects.remembering import Remember
 from catalog.objects.verbs import NameTaken, Registered
 from tests.api import truth
@@ -344,6 +346,46 @@ async def test_who_waits_for_a_name_keeps_nobody_else_waiting(desk: Desk) -> Non
         await waiting
 
 
+async def test_a_name_that_somebody_takes_in_this_moment_costs_the_others_little(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.register(title="Taken", name="cloud")
+    look = gathering._look  # noqa: SLF001 - it looked before the name was there.
+
+    async def too_early(session: Any, group: Sequence[Any]) -> Any:
+        return replace(await look(session, group), new=list(group))
+
+    monkeypatch.setattr(gathering, "_look", too_early)
+    late = desk.register(title="Late", name="cloud")
+
+    *made, refused = await asyncio.gather(
+        *(desk.register(title=title) for title in numbered(7)), late, return_exceptions=True
+    )
+
+    assert isinstance(refused, NameTaken)
+    assert [one.entry.record["title"] for one in made if isinstance(one, Registered)] == numbered(7)
+    assert sorted(await moments(desk.engines, desk.project)) == [1, 1, 2, 4]
+
+
+async def test_where_no_connection_is_to_be_had_nobody_waits_for_more_than_one_turn(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("catalog.database.POOL_WAIT_SECONDS_MAX", 1.0)
+    database = Database(desk.engines.database.url, connections=1)
+    registrations = Gathering(database, desk.engines.placement)
+    async with database.transaction() as session:
+        await session.execute(sa.text("SELECT 1"))
+        began = time.monotonic()
+        asked = (registrations.register(desk.draft(), caller=desk.caller, size_bytes=1) for _ in range(3 * GROUP_MAX))
+        told = await asyncio.gather(*asked, return_exceptions=True)
+        took = time.monotonic() - began
+    await database.close()
+
+    assert {type(one) for one in told} == {sa.exc.TimeoutError}
+    assert 1.0 <= took < 2.0
+    assert await desk.titles() == []
+
+
 async def test_when_the_connection_ends_before_the_commit_each_is_registered_once(desk: Desk) -> None:
     async with desk.held_up():
         tasks = [asyncio.ensure_future(desk.register(title=title)) for title in numbered(5)]
@@ -370,12 +412,14 @@ async def test_when_nobody_knows_whether_it_was_committed_nothing_is_tried_again
     try:
         tasks = [asyncio.ensure_future(desk.register(title=title)) for title in numbered(3)]
         tasks.append(asyncio.ensure_future(desk.register(title="Fatal", name="fatal")))
+        # Of this one everybody knows: it was left out.
+        tasks.append(asyncio.ensure_future(desk.register(kind="labels", metadata={"dataset": ABSENT})))
         await asyncio.wait(tasks)
     finally:
         async with desk.engines.database.transaction() as session:
             await session.execute(sa.text("DROP FUNCTION die_at_commit CASCADE"))
 
-    assert [type(task.exception()) for task in tasks] == [sa.exc.OperationalError] * 4
+    assert [type(task.exception()) for task in tasks] == [*[sa.exc.OperationalError] * 4, Unprocessable]
     assert await desk.titles() == []
     # And whoever comes next is served.
     assert (await desk.register(title="Next")).entry.record["title"] == "Next"

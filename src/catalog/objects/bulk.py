@@ -346,13 +346,11 @@ async def _insert(session: AsyncSession, sound: Sequence[_Sound], owner_id: UUID
     if not sound:
         return
     news = [one.new for one in sound]
+    # Once: an embargo may end meanwhile.
+    told = [recorded.told(one.new.row.draft.description) for one in sound]
     access = [
-        granting.access_of(
-            recorded.told(one.new.row.draft.description),
-            owner_id=owner_id,
-            project=one.new.row.draft.description.project,
-        )
-        for one in sound
+        granting.access_of(says, owner_id=owner_id, project=one.new.row.draft.description.project)
+        for one, says in zip(sound, told, strict=True)
     ]
     await members.ensure(session, (one.new.row.draft.description.project for one in sound))
     raw = await driver_connection(session)
@@ -371,9 +369,9 @@ async def _insert(session: AsyncSession, sound: Sequence[_Sound], owner_id: UUID
                     may["readers"],
                     may["writers"],
                     1,
-                    recorded.json_of(one.new.row.draft.description, one.ids, one.versions, one.uris),
+                    recorded.json_of(one.new.row.draft.description, one.ids, one.versions, one.uris, says),
                 )
-                for one, may in zip(sound, access, strict=True)
+                for one, may, says in zip(sound, access, told, strict=True)
             ),
         )
         await _copy(
@@ -413,8 +411,8 @@ async def _insert(session: AsyncSession, sound: Sequence[_Sound], owner_id: UUID
         await _copy(cursor, "queue (topic, subject)", ((changing.INDEX, str(new.id)) for new in news))
         outside = (new.id for new in news if next(new.row.draft.description.outside(), None) is not None)
         await _copy(cursor, "queue (topic, subject)", ((changing.OUTSIDE, str(object_id)) for object_id in outside))
-    for one in sound:
-        await granting.await_embargo(session, one.new.id, recorded.told(one.new.row.draft.description))
+    for one, says in zip(sound, told, strict=True):
+        await granting.await_embargo(session, one.new.id, says)
     await describing.keep_new(session, [(one.new.id, uri) for one in sound for uri in one.uris.values()])
     queue.ring(session, changing.INDEX)
     queue.ring(session, changing.OUTSIDE)

@@ -8,11 +8,14 @@ so nobody is told anything because of another one, and there is one place that s
 import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextvars import Context
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
+import psycopg
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -89,6 +92,7 @@ class _Ready:
     record: str
     readers: list[str]
     writers: list[str]
+    embargo_until: datetime | None
     named: list[Named]
     # What stands where terms belong: URIs, and texts that may stay.
     terms: list[str]
@@ -111,7 +115,8 @@ class Gathering:
         if size_bytes <= TOGETHER_BYTES_MAX:
             self._waiting.append(asked)
             if self._writing is None or self._writing.done():
-                self._writing = asyncio.create_task(self._write(), name="registrations")
+                # It goes on for others as well: neither its lines nor its spans are of the first one's request.
+                self._writing = asyncio.create_task(self._write(), name="registrations", context=Context())
             made = await asked.made
             if made is not None:
                 return made
@@ -120,16 +125,34 @@ class Gathering:
 
     async def _write(self) -> None:
         while self._waiting:
-            group = self._next()
-            if not group:
-                continue
-            try:
-                made = await self._committed(group)
-            except Exception as fault:  # ruff: ignore[BLE001] - raised where it is awaited.
-                for asked in group:
-                    if not asked.made.done():
-                        asked.made.set_exception(fault)
-                continue
+            if group := self._next():
+                await self._write_together(group)
+
+    async def _write_together(self, group: Sequence[_Asked]) -> None:
+        """Write a group, and tell each of it what it made, or that it has to be done alone."""
+        made: Mapping[UUID, Registered] | None = None
+        try:
+            async with self._database.transaction() as session:
+                made = await _written(session, group, self._placement)
+        except sa.exc.TimeoutError as fault:
+            # There is no connection to be had, and whoever comes meanwhile would wait longer with each group.
+            _tell([*group, *self._waiting], fault)
+            self._waiting.clear()
+        except psycopg.errors.UniqueViolation:
+            # Somebody has taken a name or a key in this moment. By halves it comes out whose it is.
+            if len(group) > 1:
+                await self._write_together(group[: len(group) // 2])
+                await self._write_together(group[len(group) // 2 :])
+            else:
+                _leave(group)
+        except Exception as fault:  # ruff: ignore[BLE001] - of one of them, or of a moment; each finds out alone.
+            if not isinstance(fault, CatalogError):
+                log.warning("registrations done one by one", count=len(group), reason=type(fault).__name__)
+            # Nobody knows whether what was to be committed is: done anew, it might be there twice.
+            doubtful = {} if made is None else made
+            _tell([asked for asked in group if asked.id in doubtful], fault)
+            _leave([asked for asked in group if asked.id not in doubtful])
+        else:
             for asked in group:
                 if not asked.made.done():
                     asked.made.set_result(made.get(asked.id))
@@ -148,23 +171,18 @@ class Gathering:
                 group.append(asked)
         return group
 
-    async def _committed(self, group: Sequence[_Asked]) -> Mapping[UUID, Registered]:
-        """Return what was registered, by id; raises where no connection can be had.
 
-        And where nobody knows whether it was committed: done anew, it might be there twice.
-        """
-        made: Mapping[UUID, Registered] | None = None
-        try:
-            async with self._database.transaction() as session:
-                made = await _written(session, group, self._placement)
-        except Exception as fault:
-            if made is not None or isinstance(fault, sa.exc.TimeoutError):
-                raise
-            # A fault of one of them, or of a moment. Nothing was committed, and each finds out alone.
-            if not isinstance(fault, CatalogError):
-                log.warning("registrations done one by one", count=len(group), reason=type(fault).__name__)
-            return {}
-        return made
+def _tell(group: Sequence[_Asked], fault: Exception) -> None:
+    for asked in group:
+        if not asked.made.done():
+            asked.made.set_exception(fault)
+
+
+def _leave(group: Sequence[_Asked]) -> None:
+    """Let each be done alone."""
+    for asked in group:
+        if not asked.made.done():
+            asked.made.set_result(None)
 
 
 async def _written(session: AsyncSession, group: Sequence[_Asked], placement: Placement) -> dict[UUID, Registered]:
@@ -277,13 +295,16 @@ async def _sound(session: AsyncSession, group: Sequence[_Asked]) -> list[_Ready]
             continue
         description = asked.draft.description
         versions = resolving.versions_named(known, references[asked.id])
-        access = granting.access_of(recorded.told(description), owner_id=asked.owner_id, project=asked.project)
+        # Once: an embargo may end meanwhile, and both have to say the same.
+        told = recorded.told(description)
+        access = granting.access_of(told, owner_id=asked.owner_id, project=asked.project)
         # Whoever may not see what it makes is told so alone.
         if asked.caller.audience.includes(access["readers"]):
-            record = recorded.json_of(description, ids, versions, uris)
+            record = recorded.json_of(description, ids, versions, uris, told)
             texts = [uris.get(use.pointer, use.text) for use in terms[asked.id]]
             named_by = naming.named_by(references[asked.id], ids)
-            sound.append(_Ready(asked, record, access["readers"], access["writers"], named_by, texts))
+            until = granting.embargo_of(told)
+            sound.append(_Ready(asked, record, access["readers"], access["writers"], until, named_by, texts))
     return sound
 
 
@@ -383,10 +404,10 @@ def _noted(one: _Ready) -> list[dict[str, Any]]:
     noted: list[dict[str, Any]] = [
         {"topic": topic, "subject": str(subject), "trace": one.asked.trace} for topic, subject in wanted
     ]
-    until = granting.embargo_of(recorded.told(description))
-    if until is not None and until > now():
+    if one.embargo_until is not None:
+        ready_at = max(one.embargo_until, now())
         noted.append(
-            {"topic": granting.EMBARGO, "subject": str(one.asked.id), "trace": one.asked.trace, "ready_at": until}
+            {"topic": granting.EMBARGO, "subject": str(one.asked.id), "trace": one.asked.trace, "ready_at": ready_at}
         )
     return noted
 

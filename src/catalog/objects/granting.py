@@ -5,7 +5,7 @@ The only place that writes `readers` and `writers`. Runs in the caller's transac
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -80,8 +80,9 @@ def embargo_of(record: Mapping[str, Any]) -> datetime | None:
 async def await_embargo(session: AsyncSession, object_id: UUID, record: Mapping[str, Any]) -> None:
     """Have the object looked at when its embargo ends, if it has one."""
     until = embargo_of(record)
-    if until is not None and until > now():
-        await queue.put(session, EMBARGO, [str(object_id)], after=until - now())
+    if until is not None:
+        # It may have ended since the record was made.
+        await queue.put(session, EMBARGO, [str(object_id)], after=max(until - now(), timedelta()))
 
 
 async def end_embargo(session: AsyncSession, object_id: UUID) -> datetime | None:

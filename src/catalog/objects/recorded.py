@@ -21,12 +21,20 @@ def record_of(
 
 
 def json_of(
-    description: Description, ids: Mapping[str, UUID], versions: Mapping[str, str], uris: Mapping[str, str]
+    description: Description,
+    ids: Mapping[str, UUID],
+    versions: Mapping[str, str],
+    uris: Mapping[str, str],
+    told: dict[str, Any],
 ) -> str:
-    """Return the record as JSON, written at once where nothing in it has to be replaced."""
-    if not ids and not uris and description.embargo_until is None:
+    """Return the record as JSON, written at once where nothing in it has to be replaced; `told` is of this moment."""
+    embargoed = description.embargo_until is not None
+    if not ids and not uris and not embargoed:
         return description.model_dump_json(exclude={"files"}, exclude_none=True)
-    return msgspec.json.encode(record_of(description, ids, versions, uris)).decode()
+    record = told if embargoed else validation.record_of(description)
+    resolving.write_ids(record, ids, versions)
+    describing.write_uris(record, uris)
+    return msgspec.json.encode(record).decode()
 
 
 def told(description: Description) -> dict[str, Any]:
