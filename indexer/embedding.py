@@ -9,12 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from catalog import queue
 from catalog.engines import Engines
-from catalog.errors import CatalogError
+from catalog.errors import Unavailable
 from catalog.objects import reading
 from catalog.objects.reading import Entry
 from catalog.search import vectors
 from catalog.search.aside import Aside
-from catalog.search.embedding import digest_of, text_of
+from catalog.search.embedding import NoModel, WrongModel, digest_of, text_of
 from catalog.search.vectors import EMBED
 from indexer import handling
 
@@ -62,26 +62,36 @@ async def step(engines: Engines) -> int:
         return 0
     there = [entry for entry in entries.values() if entry.withdrawn_at is None]
     try:
-        kept = await _read(engines.aside, there, known)
-    except CatalogError:
-        # Of the model, not of these objects.
+        kept, at_fault = await _read(engines.aside, there, known)
+    except (NoModel, WrongModel):
+        # Nothing is wrong with these objects.
         async with engines.database.transaction() as session:
-            await queue.release(session, claims)
+            await queue.release(session, await queue.hold(session, claims))
         raise
     async with engines.database.transaction() as session:
-        left = {entry.id for entry in there} - {one.object_id for one in kept}
-        await queue.release(session, [claim for claim in claims if handling.id_of(claim) in left])
-        held = await queue.hold(session, [claim for claim in claims if handling.id_of(claim) not in left])
+        # All at once: whoever writes documents locks them in the same order.
+        held = await queue.hold(session, claims)
         mine = {handling.id_of(claim) for claim in held}
+        done = {one.object_id for one in kept}
+        left = {entry.id for entry in there} - done
         await vectors.keep(session, [one for one in kept if one.object_id in mine])
         gone = [entry.id for entry in entries.values() if entry.withdrawn_at is not None and entry.id in mine]
         await vectors.forget(session, gone)
-        await queue.finish(session, held)
+        await queue.finish(session, [claim for claim in held if handling.id_of(claim) not in left])
+        await queue.release(session, [claim for claim in held if handling.id_of(claim) in left - at_fault.keys()])
+    for claim in held:
+        if (reason := at_fault.get(handling.id_of(claim))) is not None:
+            await handling.later(engines, claim, reason)
     return len(claims) - len(left)
 
 
-async def _read(aside: Aside, entries: Sequence[Entry], known: Mapping[UUID, bytes]) -> list[vectors.Kept]:
-    """Return what is to be kept of each, the first at least, and of the others as far as the time goes."""
+async def _read(
+    aside: Aside, entries: Sequence[Entry], known: Mapping[UUID, bytes]
+) -> tuple[list[vectors.Kept], dict[UUID | None, str]]:
+    """Return what is to be kept of each, as far as the time goes, and why one could not be read, after which it ends.
+
+    The first is read however long it takes. Raises NoModel and WrongModel.
+    """
     clock = asyncio.get_running_loop().time
     ends = clock() + READING_SECONDS_MAX
     kept: list[vectors.Kept] = []
@@ -91,5 +101,8 @@ async def _read(aside: Aside, entries: Sequence[Entry], known: Mapping[UUID, byt
         if known.get(entry.id) == digest:
             kept.append(vectors.kept(entry, digest, None))
         elif not kept or clock() < ends:
-            kept.append(vectors.kept(entry, digest, await aside.vector(text)))
-    return kept
+            try:
+                kept.append(vectors.kept(entry, digest, await aside.vector(text)))
+            except Unavailable as fault:
+                return kept, {entry.id: f"Reading it for its meaning failed: {fault.detail}"}
+    return kept, {}

@@ -13,6 +13,8 @@ import sqlalchemy as sa
 
 from catalog.api import hybrid as acting
 from catalog.engines import Engines, opened
+from catalog.errors import Unavailable
+from catalog.queue import ATTEMPTS_MAX
 from catalog.search import embedding as language_model
 from catalog.search import vectors
 from catalog.search.aside import Aside
@@ -387,6 +389,33 @@ async def test_what_is_not_read_in_time_is_given_back(meaning: Meaning, monkeypa
     steps = [await embedding.step(meaning.engines) for _ in range(4)]
 
     assert (steps, await meaning.settle()) == ([1, 1, 1, 0], 0)
+
+
+async def test_a_text_at_which_reading_fails_holds_up_no_other_and_is_parked_with_the_reason(
+    meaning: Meaning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = Aside.vector
+
+    async def failing(aside: Aside, text: str) -> list[float]:
+        if "poison" in text:
+            raise Unavailable("It ended.")
+        return await ask(aside, text)
+
+    poison = (await register(meaning.owner, draft("Aconite", "A poison.")))["id"]
+    others = [(await register(meaning.owner, draft(name, f"{name} of dry stones.")))["id"] for name in ("Ivy", "Moss")]
+    while await documents.step(meaning.engines):
+        pass
+    monkeypatch.setattr(Aside, "vector", failing)
+    for _ in range(ATTEMPTS_MAX):
+        async with meaning.engines.database.transaction() as session:
+            await session.execute(sa.text("UPDATE queue SET ready_at = now() WHERE topic = 'embed'"))
+        meaning.engines.database.learned.clear()
+        while await embedding.step(meaning.engines):
+            pass
+
+    told = "SELECT subject, reason FROM queue WHERE topic = 'embed' AND parked_at IS NOT NULL"
+    assert await meaning.engines.database.rows(told, {}) == [(poison, "Reading it for its meaning failed: It ended.")]
+    assert [len(await vector_rows(meaning, one)) for one in (poison, *others)] == [0, 1, 1]
 
 
 async def test_what_was_written_while_it_was_off_is_read_after_a_restart(meaning: Meaning) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from collections.abc import AsyncGenerator
@@ -67,8 +68,20 @@ async def test_one_that_was_killed_is_started_anew(aside: Aside) -> None:
     (reader,) = readers()
     reader.kill()
 
-    with pytest.raises(Unavailable, match="reads texts for their meaning has ended"):
+    with pytest.raises(Unavailable, match="reads texts for their meaning has ended, or hung"):
         await aside.vector("text")
+    assert await aside.vector("text") == before
+
+
+async def test_one_that_hangs_is_ended_and_started_anew(aside: Aside, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = await aside.vector("text")
+    (reader,) = readers()
+    reader.suspend()
+    with monkeypatch.context() as patch:
+        patch.setattr("catalog.search.aside.TEXT_SECONDS_MAX", 0.1)
+        with pytest.raises(Unavailable, match="has ended, or hung"):
+            await aside.vector("text")
+
     assert await aside.vector("text") == before
 
 
@@ -105,7 +118,11 @@ async def test_files_that_are_not_the_published_ones_are_refused_as_they_are_her
     aside = Aside(tmp_path)
     with pytest.raises(WrongModel, match=f"^{minilm.WEIGHTS} of the language model is not the published one"):
         await aside.vector("text")
+    # It is not started again and again.
+    shutil.copy(folder / minilm.WEIGHTS, tmp_path)
+    with pytest.raises(WrongModel):
+        await aside.vector("text")
 
-    with pytest.raises(NoModel):
+    with pytest.raises(NoModel, match="No such file"):
         await Aside(tmp_path / embedding.FOLDER).vector("text")
     assert readers() == []

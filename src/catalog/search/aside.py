@@ -18,10 +18,15 @@ from typing import cast
 
 from catalog.errors import Unavailable
 from catalog.search.embedding import WIDTH, NoModel, WrongModel
+from catalog.settings import inherited_environment
 
 # Where all others are busy it has a tenth of a core. With 19, the most there is, a text could take half a minute then.
 NICENESS = 10
 READY = b"ready\n"
+# Starting takes a second, a text a tenth of one, and ten times as long where there is no core for it.
+TEXT_SECONDS_MAX = 30.0
+NOT_STARTED = "The process that reads texts does not start; `python -m catalog.search.aside {folder}` tells why."
+_PLACES = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 _BYTES = 4 * WIDTH
 
 
@@ -41,19 +46,27 @@ class Aside:
         """Read with the model in a folder."""
         self._folder = folder
         self._child: _Child | None = None
+        self._fault: NoModel | WrongModel | None = None
 
     async def vector(self, text: str) -> list[float]:
-        """Return the vector of a text; raises NoModel, WrongModel, or Unavailable where the process has ended."""
+        """Return the vector of a text; raises NoModel, WrongModel, or Unavailable where the process ends or hangs."""
+        if self._fault is not None:
+            # It would fail alike until somebody has installed another one, and started us anew.
+            raise self._fault
         try:
-            child = self._child = self._child or await _started(self._folder)
-            child.texts.write(json.dumps(text).encode() + b"\n")
-            await child.texts.drain()
-            told = await child.vectors.readexactly(_BYTES)
+            async with asyncio.timeout(TEXT_SECONDS_MAX):
+                child = self._child = self._child or await _started(self._folder)
+                child.texts.write(json.dumps(text).encode() + b"\n")
+                await child.texts.drain()
+                told = await child.vectors.readexactly(_BYTES)
         except BaseException as fault:
             # An answer that is still to come would be taken for that to the next text.
             await self.close()
-            if isinstance(fault, asyncio.IncompleteReadError | ConnectionError):
-                raise Unavailable("The process that reads texts for their meaning has ended.") from None
+            if isinstance(fault, NoModel | WrongModel):
+                self._fault = fault
+            if isinstance(fault, asyncio.IncompleteReadError | OSError):
+                # Among them that it could not be started, and that the time was over.
+                raise Unavailable("The process that reads texts for their meaning has ended, or hung.") from None
             raise
         return array("f", told).tolist()
 
@@ -65,9 +78,12 @@ class Aside:
 
 
 async def _started(folder: Path) -> _Child:
-    # Nothing of ours in its environment: it needs no secret.
-    command = [sys.executable, "-I", "-m", "catalog.search.aside", str(folder)]
-    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={})
+    # It needs no secret of ours, but where Python finds what we have found. Ctrl-C in a terminal is for us alone.
+    environment = {name: value for name, value in inherited_environment().items() if name in _PLACES}
+    command = [sys.executable, "-P", "-m", "catalog.search.aside", str(folder)]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=environment, start_new_session=True
+    )
     # Pipes were asked for.
     child = _Child(process, cast("asyncio.StreamWriter", process.stdin), cast("asyncio.StreamReader", process.stdout))
     try:
@@ -77,7 +93,10 @@ async def _started(folder: Path) -> _Child:
         raise
     if told != READY:
         await _ended(process)
-        raise WrongModel(told.decode().strip()) if told else NoModel
+        kind, _, reason = told.decode(errors="replace").strip().partition(": ")
+        if kind == WrongModel.__name__:
+            raise WrongModel(reason)
+        raise NoModel(reason or NOT_STARTED.format(folder=folder))
     return child
 
 
@@ -89,14 +108,14 @@ async def _ended(process: Process) -> None:
 
 def main(folder: str) -> None:
     """Answer each line of standard input, a text in JSON, with its vector as little-endian floats of four bytes."""
-    os.nice(NICENESS)
-    from catalog.search.minilm import Model  # ruff: ignore[PLC0415] - which may not be there.
-
+    _give_way()
     out = sys.stdout.buffer
     try:
+        from catalog.search.minilm import Model  # ruff: ignore[PLC0415] - which may not be there.
+
         model = Model(Path(folder))
-    except WrongModel as fault:
-        out.write(f"{fault.detail}\n".encode())
+    except (WrongModel, ImportError, OSError) as fault:
+        out.write(f"{type(fault).__name__}: {fault}\n".encode())
         return
     out.write(READY)
     out.flush()
@@ -106,6 +125,13 @@ def main(folder: str) -> None:
             (vector,) = model.vectors([json.loads(line)])
             out.write(array("f", vector).tobytes())
             out.flush()
+
+
+def _give_way() -> None:
+    os.nice(NICENESS)
+    # Where the kernel groups processes by their sessions, that counts within a group alone, and this is the group's.
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(NICENESS))
 
 
 if __name__ == "__main__":
