@@ -17,4 +17,7 @@ async def end(*tasks: asyncio.Task[Any]) -> None:
     while left:
         for task in left:
             task.cancel()
-        _, left = await asyncio.wait(left, timeout=AGAIN_SECONDS)
+        ended, left = await asyncio.wait(left, timeout=AGAIN_SECONDS)
+        for task in ended:
+            # Looked at, or it would be told when it is collected.
+            _ = task.cancelled() or task.exception()

@@ -46,6 +46,21 @@ def test_it_gives_way_to_others_who_keep_the_engine_busy() -> None:
     assert (found[9], found[19]) == (REST_LEAST, REST_MOST)
 
 
+def test_searches_that_took_no_time_at_all_are_no_measure() -> None:
+    found = rests([(0, 0)] * 3 + [(6, 7)] * 20)
+    assert found[-1] == REST_LEAST
+
+
+def test_what_was_searched_since_a_slice_that_failed_is_no_rest() -> None:
+    pace, engine = Pace(), Engine()
+    for _ in range(10):
+        pace.begins(engine.answers(20, 10))
+        # A slice that failed ended here, and what was searched beside it is counted by the next one.
+        pace.begins(engine.answers(20, 100))
+        pace.ends(engine.answers(20, 11))
+    assert pace.rest == REST_LEAST
+
+
 def test_it_takes_for_calm_in_the_end_what_stays_as_it_is() -> None:
     found = rests([(10, 11)] * 10 + [(40, 44)] * 200)
     assert found[-1] == REST_LEAST

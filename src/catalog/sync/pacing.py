@@ -20,6 +20,8 @@ REST_SECONDS_MAX = 3.0
 DISTURBED = 1.5
 # Those that take so many times as long in the rests as they once did are disturbed by others: then it gives way, too.
 CROWDED = 2.0
+# Nobody notices what takes less, and the engine counts whole milliseconds: a mean may be none at all.
+UNNOTICED_SECONDS = 0.005
 # What is remembered of a mean for each further search, and how fast the calmest one is forgotten with each slice.
 KEPT, FORGOTTEN = 0.95, 1.01
 
@@ -44,6 +46,8 @@ class Pace:
 
     rest: float = REST_FIRST
     _seen: Searched | None = None
+    # Whether what is counted now falls into a rest: a slice may have failed, and others have been at work since.
+    _resting: bool = False
     _beside: _Mean = field(default_factory=_Mean)
     _calm: _Mean = field(default_factory=_Mean)
     _calmest: float | None = None
@@ -62,18 +66,18 @@ class Pace:
 
     def begins(self, so_far: Searched) -> None:
         """Learn at the beginning of a slice from what was searched in the rest before it."""
-        if self._seen is not None:
+        if self._seen is not None and self._resting:
             self._calm.note(so_far.since(self._seen))
         if self._calm.seconds is not None:
             remembered = self._calm.seconds if self._calmest is None else self._calmest * FORGOTTEN
-            self._calmest = min(self._calm.seconds, remembered)
-        self._seen = so_far
+            self._calmest = max(min(self._calm.seconds, remembered), UNNOTICED_SECONDS)
+        self._seen, self._resting = so_far, False
 
     def ends(self, so_far: Searched) -> None:
         """Learn at the end of a slice from what was searched beside it, and choose the next rest."""
         beside = Searched(0, 0.0) if self._seen is None else so_far.since(self._seen)
         self._beside.note(beside)
-        self._seen = so_far
+        self._seen, self._resting = so_far, True
         if not beside.count:
             # Nobody is in its way. Whoever comes next meets one slice.
             self.rest = 0.0 if self.rest <= REST_LEAST else self.rest / 2
@@ -86,4 +90,4 @@ class Pace:
         calm, calmest, beside = self._calm.seconds, self._calmest, self._beside.seconds
         if calm is None or calmest is None or beside is None:
             return False
-        return beside > DISTURBED * calm or calm > CROWDED * calmest
+        return beside > DISTURBED * max(calm, UNNOTICED_SECONDS) or calm > CROWDED * calmest
