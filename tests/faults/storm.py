@@ -488,8 +488,10 @@ def _left(place: Place, *, leases_over: bool) -> int:
     if leases_over:
         # As if whoever was killed with claims in hand had been so for half a minute.
         place.change(
-            "UPDATE queue SET ready_at = now() WHERE attempts > 0 AND ready_at > now() AND parked_at IS NULL"
-            " AND topic IN ('key', 'read', 'index', 'match', 'alert') AND reason IS NULL"
+            # What somebody works on is left to them: whoever waits for locks here, they may wait for in turn.
+            "UPDATE queue SET ready_at = now() WHERE id IN (SELECT id FROM queue WHERE attempts > 0"
+            " AND ready_at > now() AND parked_at IS NULL AND reason IS NULL"
+            " AND topic IN ('key', 'read', 'index', 'match', 'alert') FOR UPDATE SKIP LOCKED)"
         )
     ((left,),) = place.rows(f"SELECT count(*) FROM queue WHERE {_LEFT}")  # noqa: S608 - ours.
     return int(left)
