@@ -69,6 +69,12 @@ class Meaning:
             pages.append(await self.ask(q, cursor=pages[-1]["cursor"], **asked))
         return pages
 
+    async def make_due(self) -> None:
+        """Let what waits to be read be tried again now."""
+        async with self.engines.database.transaction() as session:
+            await session.execute(sa.text("UPDATE queue SET ready_at = now() WHERE topic = 'embed'"))
+        self.engines.database.learned.clear()
+
     async def settle(self) -> int:
         """Let the indexer do all that is due; return how many texts the model read."""
         assert self.engines.embedder is not None
@@ -372,9 +378,8 @@ async def test_what_a_killed_worker_had_claimed_is_read_by_the_next(meaning: Mea
     async with meaning.engines.database.transaction() as session:
         claimed = await embedding.queue.claim(session, vectors.EMBED, most=10)
     none = await embedding.step(meaning.engines)
-    async with meaning.engines.database.transaction() as session:
-        # As its lease ends.
-        await session.execute(sa.text("UPDATE queue SET ready_at = now() WHERE topic = 'embed'"))
+    # As its lease ends.
+    await meaning.make_due()
 
     assert ([one.subject for one in claimed], none, await meaning.settle()) == ([known], 0, 1)
     assert len(await vector_rows(meaning, known)) == 1
@@ -405,17 +410,20 @@ async def test_a_text_at_which_reading_fails_holds_up_no_other_and_is_parked_wit
     others = [(await register(meaning.owner, draft(name, f"{name} of dry stones.")))["id"] for name in ("Ivy", "Moss")]
     while await documents.step(meaning.engines):
         pass
-    monkeypatch.setattr(Aside, "vector", failing)
-    for _ in range(ATTEMPTS_MAX):
-        async with meaning.engines.database.transaction() as session:
-            await session.execute(sa.text("UPDATE queue SET ready_at = now() WHERE topic = 'embed'"))
-        meaning.engines.database.learned.clear()
-        while await embedding.step(meaning.engines):
-            pass
+    with monkeypatch.context() as patch:
+        patch.setattr(Aside, "vector", failing)
+        for _ in range(ATTEMPTS_MAX):
+            await meaning.make_due()
+            while await embedding.step(meaning.engines):
+                pass
 
     told = "SELECT subject, reason FROM queue WHERE topic = 'embed' AND parked_at IS NOT NULL"
     assert await meaning.engines.database.rows(told, {}) == [(poison, "Reading it for its meaning failed: It ended.")]
     assert [len(await vector_rows(meaning, one)) for one in (poison, *others)] == [0, 1, 1]
+
+    async with meaning.engines.database.transaction() as session:
+        await embedding.queue.put(session, vectors.EMBED, [poison])
+    assert await meaning.settle() == 1
 
 
 async def test_what_was_written_while_it_was_off_is_read_after_a_restart(meaning: Meaning) -> None:

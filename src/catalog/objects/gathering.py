@@ -8,7 +8,7 @@ so nobody is told anything because of another one, and there is one place that s
 import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
-from contextvars import Context
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -58,6 +58,7 @@ class _Asked:
     owner_id: UUID
     remember: Remember | None
     id: UUID = field(default_factory=uuid7)
+    context: Context = field(default_factory=copy_context)
     trace: str | None = field(default_factory=tracing.traceparent)
     made: asyncio.Future[Registered | None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -115,8 +116,7 @@ class Gathering:
         if size_bytes <= TOGETHER_BYTES_MAX:
             self._waiting.append(asked)
             if self._writing is None or self._writing.done():
-                # It goes on for others as well: neither its lines nor its spans are of the first one's request.
-                self._writing = asyncio.create_task(self._write(), name="registrations", context=Context())
+                self._writing = asyncio.create_task(self._write(), name="registrations")
             made = await asked.made
             if made is not None:
                 return made
@@ -126,7 +126,8 @@ class Gathering:
     async def _write(self) -> None:
         while self._waiting:
             if group := self._next():
-                await self._write_together(group)
+                # Its lines and spans are of the request that came first in it, and of no earlier one.
+                await asyncio.create_task(self._write_together(group), context=group[0].context)
 
     async def _write_together(self, group: Sequence[_Asked]) -> None:
         """Write a group, and tell each of it what it made, or that it has to be done alone."""
