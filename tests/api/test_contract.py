@@ -34,7 +34,7 @@ CHECKS = (
     "response_headers_conformance",
     "response_schema_conformance",
 )
-SECONDS_MAX = 30
+SECONDS_MAX = 45
 EXAMPLES_MAX = 15
 
 

@@ -87,8 +87,8 @@ async def begin(line: Line, source: Path, described: Path) -> asyncio.subprocess
 async def test_multipart_5gib_sparse_upload_killed_at_half_sends_less_than_one_part_again(
     line: Line, tmp_path: Path, sized: Sized
 ) -> None:
-    """Of 5 GiB in `make chaos`; one lasts longer than a link, too."""
-    size = sized(GIB, long=5 * GIB)
+    """Of 5 GiB in `make chaos`; 1.5 GiB last longer than a link too."""
+    size = sized(3 * GIB // 2, long=5 * GIB)
     described = tmp_path / "described.json"
     body = {**kinds.known()["sensor-blob"].example, "files": []}
     described.write_text(json.dumps(body))
