@@ -28,7 +28,7 @@ READING_SECONDS_MAX = 3.0
 
 async def is_wanted(engines: Engines, session: AsyncSession) -> bool:
     """Whether objects are read for their meaning here: it is not off, the model is there, and so is the table."""
-    return engines.embedder is not None and engines.embedder.is_there and await vectors.is_there(session)
+    return engines.aside is not None and await vectors.is_there(session)
 
 
 async def prepare(engines: Engines) -> None:

@@ -24,7 +24,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, array
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import Field, SQLModel
 
-from catalog import tracing
+from catalog import tasks, tracing
 from catalog.database import LEARNED, QUEUED, Database, now, timestamp_column
 
 log = structlog.get_logger("catalog.queue")
@@ -442,13 +442,13 @@ class Notes:
                         await self._keep_alone(note)
                 except Exception as fault:  # ruff: ignore[BLE001] - raised where it is awaited.
                     for note in mine:
-                        _tell(note, fault)
+                        tasks.answer(note.kept, fault)
 
     async def _keep_alone(self, note: _Note) -> None:
         try:
             await self._keep(note.topic, [note])
         except Exception as fault:  # ruff: ignore[BLE001] - raised where it is awaited.
-            _tell(note, fault)
+            tasks.answer(note.kept, fault)
 
     async def _keep(self, topic: str, notes: Sequence[_Note]) -> None:
         traced = {subject: note.trace for note in notes for subject in note.subjects}
@@ -456,19 +456,9 @@ class Notes:
         told = {"topic": topic, "subjects": subjects, "traces": [traced[one] for one in subjects]}
         await self._database.rows(_NOTE, told)
         for note in notes:
-            _tell(note, None)
+            tasks.answer(note.kept, None)
         if self._database.on_queued is not None:
             self._database.on_queued([topic])
-
-
-def _tell(note: _Note, fault: Exception | None) -> None:
-    # Whoever gave up has a future that is over already.
-    if note.kept.done():
-        return
-    if fault is None:
-        note.kept.set_result(None)
-    else:
-        note.kept.set_exception(fault)
 
 
 _NOTIFY = sa.text(f"SELECT pg_notify('{CHANNEL}', :told)")

@@ -1,10 +1,22 @@
-"""Ending tasks that go on until they are cancelled."""
+"""Ending tasks that go on until they are cancelled, and answering those that wait for a batch."""
 
 import asyncio
-from typing import Any
+from typing import Any, TypeVar
+
+Answer = TypeVar("Answer")
 
 # A cancellation that arrives while a wait ends may be lost; then it is said again.
 AGAIN_SECONDS = 1.0
+
+
+def answer(future: asyncio.Future[Answer], found: Answer | Exception) -> None:
+    """Give an answer, or a fault, to whoever waits for it; one who gave up has a future that is over already."""
+    if future.done():
+        return
+    if isinstance(found, Exception):
+        future.set_exception(found)
+    else:
+        future.set_result(found)
 
 
 async def end(*tasks: asyncio.Task[Any]) -> None:

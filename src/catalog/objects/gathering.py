@@ -7,7 +7,7 @@ so nobody is told anything because of another one, and there is one place that s
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,7 +21,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 from uuid_utils.compat import uuid7
 
-from catalog import queue, tracing
+from catalog import queue, tasks, tracing
 from catalog.access import members, quotas
 from catalog.access.audience import organization_of
 from catalog.access.principals import Caller
@@ -112,8 +112,8 @@ class Gathering:
         self, draft: validation.Draft, *, caller: Caller, size_bytes: int, remember: Remember | None = None
     ) -> Registered:
         """Do what `verbs.register` does, in a transaction of its own or with others; `size_bytes` has what was sent."""
-        asked = _Asked(draft, caller, caller.must_register(draft.description.project), remember)
         if size_bytes <= TOGETHER_BYTES_MAX:
+            asked = _Asked(draft, caller, caller.must_register(draft.description.project), remember)
             self._waiting.append(asked)
             if self._writing is None or self._writing.done():
                 self._writing = asyncio.create_task(self._write(), name="registrations")
@@ -137,7 +137,7 @@ class Gathering:
                 made = await _written(session, group, self._placement)
         except sa.exc.TimeoutError as fault:
             # There is no connection to be had, and whoever comes meanwhile would wait longer with each group.
-            _tell([*group, *self._waiting], fault)
+            _answer([*group, *self._waiting], fault)
             self._waiting.clear()
         except psycopg.errors.UniqueViolation:
             # Somebody has taken a name or a key in this moment. By halves it comes out whose it is.
@@ -145,18 +145,17 @@ class Gathering:
                 await self._write_together(group[: len(group) // 2])
                 await self._write_together(group[len(group) // 2 :])
             else:
-                _leave(group)
+                _answer(group, None)
         except Exception as fault:  # ruff: ignore[BLE001] - of one of them, or of a moment; each finds out alone.
             if not isinstance(fault, CatalogError):
                 log.warning("registrations done one by one", count=len(group), reason=type(fault).__name__)
             # Nobody knows whether what was to be committed is: done anew, it might be there twice.
             doubtful = {} if made is None else made
-            _tell([asked for asked in group if asked.id in doubtful], fault)
-            _leave([asked for asked in group if asked.id not in doubtful])
+            for asked in group:
+                tasks.answer(asked.made, fault if asked.id in doubtful else None)
         else:
             for asked in group:
-                if not asked.made.done():
-                    asked.made.set_result(made.get(asked.id))
+                tasks.answer(asked.made, made.get(asked.id))
 
     def _next(self) -> list[_Asked]:
         """Take those that came first, as many as go together."""
@@ -173,17 +172,10 @@ class Gathering:
         return group
 
 
-def _tell(group: Sequence[_Asked], fault: Exception) -> None:
+def _answer(group: Iterable[_Asked], found: Exception | None) -> None:
+    """Tell a fault to each of them, or let each be done alone."""
     for asked in group:
-        if not asked.made.done():
-            asked.made.set_exception(fault)
-
-
-def _leave(group: Sequence[_Asked]) -> None:
-    """Let each be done alone."""
-    for asked in group:
-        if not asked.made.done():
-            asked.made.set_result(None)
+        tasks.answer(asked.made, found)
 
 
 async def _written(session: AsyncSession, group: Sequence[_Asked], placement: Placement) -> dict[UUID, Registered]:

@@ -44,40 +44,29 @@ class _Store(msgspec.Struct):
     size_in_bytes: int = 0
 
 
-class _Primaries(msgspec.Struct):
-    docs: _Documents
-    store: _Store
-
-
-class _All(msgspec.Struct):
-    primaries: _Primaries
-
-
-class _Sizes(msgspec.Struct):
-    all: _All = msgspec.field(name="_all")
-
-
-_sizes_decoder = msgspec.json.Decoder(_Sizes)
-
-
-class _Times(msgspec.Struct):
+class _Searches(msgspec.Struct):
     query_total: int = 0
     query_time_in_millis: int = 0
 
 
-class _AllShards(msgspec.Struct):
-    search: _Times
+class _Counts(msgspec.Struct):
+    """Of these the engine tells what was asked for."""
+
+    docs: _Documents = msgspec.field(default_factory=_Documents)
+    store: _Store = msgspec.field(default_factory=_Store)
+    search: _Searches = msgspec.field(default_factory=_Searches)
 
 
-class _AllSearched(msgspec.Struct):
-    total: _AllShards
+class _All(msgspec.Struct):
+    primaries: _Counts
+    total: _Counts
 
 
-class _Searches(msgspec.Struct):
-    all: _AllSearched = msgspec.field(name="_all")
+class _Statistics(msgspec.Struct):
+    all: _All = msgspec.field(name="_all")
 
 
-_searched_decoder = msgspec.json.Decoder(_Searches)
+_statistics_decoder = msgspec.json.Decoder(_Statistics)
 
 
 def own_alias(name: str) -> str:
@@ -180,7 +169,7 @@ async def took_part(index: Index) -> list[str]:
 async def size(index: Index) -> tuple[int, int]:
     """Return how many documents the engine keeps behind the alias, and in how many bytes."""
     answer = await index.told("GET", "/_stats/docs,store")
-    found = answers.read(_sizes_decoder, answer).all.primaries
+    found = answers.read(_statistics_decoder, answer).all.primaries
     return found.docs.count, found.store.size_in_bytes
 
 
@@ -201,7 +190,7 @@ class Searched:
 async def searched(index: Index) -> Searched:
     """Return what was searched behind the alias so far."""
     answer = await index.told("GET", "/_stats/search")
-    found = answers.read(_searched_decoder, answer).all.total.search
+    found = answers.read(_statistics_decoder, answer).all.total.search
     return Searched(found.query_total, found.query_time_in_millis / 1000)
 
 
