@@ -277,6 +277,8 @@ async def _listen(url: str, wakener: Wakener) -> None:
     while True:
         try:
             async with queue.listening(url) as heard:
+                # What rang while nobody listened was not heard.
+                wakener.wake()
                 while True:
                     wakener.wake(await heard(POLL_SECONDS))
         except (psycopg.Error, OSError) as fault:

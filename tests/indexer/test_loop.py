@@ -37,6 +37,15 @@ async def running(engines: Engines) -> AsyncGenerator[asyncio.Event]:
         await asyncio.wait_for(task, 10)
 
 
+async def nobody_listens(scene: Scene) -> None:
+    """Wait until those who listened in an earlier test are gone."""
+
+    async def gone() -> bool:
+        return not await scene.engines.database.rows(LISTENERS, {})
+
+    await eventually(gone)
+
+
 async def found_all(scene: Scene, there: str, titles: list[str]) -> None:
     async def found() -> bool:
         return sorted(await scene.found(there)) == titles
@@ -108,6 +117,7 @@ async def test_the_bell_is_heard_again_after_its_connection_was_ended(
     monkeypatch.setattr(loop, "POLL_SECONDS", 600.0)
     monkeypatch.setattr(loop, "AWAY_SECONDS", 0.1)
     there = project()
+    await nobody_listens(scene)
     async with running(scene.engines):
         ((old,),) = await eventually(lambda: scene.engines.database.rows(LISTENERS, {}))
         assert await scene.engines.database.rows(END_LISTENERS, {}) == [(True,)]
@@ -118,6 +128,21 @@ async def test_the_bell_is_heard_again_after_its_connection_was_ended(
         await eventually(listens_anew)
         await scene.registered("Wind", project=there)
         await found_all(scene, there, ["Wind"])
+
+
+async def test_what_rang_while_nobody_listened_is_looked_for_as_soon_as_somebody_does(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "POLL_SECONDS", 600.0)
+    monkeypatch.setattr(loop, "AWAY_SECONDS", 2.0)
+    there = project()
+    await nobody_listens(scene)
+    async with running(scene.engines):
+        await scene.registered("Rain", project=there)
+        await found_all(scene, there, ["Rain"])
+        assert await scene.engines.database.rows(END_LISTENERS, {}) == [(True,)]
+        await scene.registered("Wind", project=there)
+        await found_all(scene, there, ["Rain", "Wind"])
 
 
 @pytest.mark.parametrize(
