@@ -205,7 +205,7 @@ def make_world(
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template(admin)}")
     database_url = urlunsplit(urlsplit(admin)._replace(path=f"/{name}"))
     settings = Settings(
-        public_url=HttpUrl(f"http://127.0.0.1:{ports.choose()}"),
+        public_url=HttpUrl(f"http://127.0.0.1:{own_port()}"),
         database_url=PostgresDsn(database_url),
         search_url=HttpUrl(given["CATALOG_SEARCH_URL"]),
         search_index=name,
@@ -228,6 +228,21 @@ def make_world(
     world = World(settings, folder, _environment_of(settings))
     canary.remember(Path(ready["folder"]), world.folder, secrets_of_settings(settings))
     return world
+
+
+def own_port() -> int:
+    """Return a free port that nobody else of this run comes upon until somebody listens there.
+
+    It is none of those that the system gives to whoever asks for any, and each worker has its own.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = 12_000 + 2_000 * (worker % 8)
+    port = ports.choose(_given, range(first, first + 2_000))
+    _given.add(port)
+    return port
+
+
+_given: set[int] = set()
 
 
 def secrets_of_settings(settings: Settings) -> dict[str, str]:
@@ -373,6 +388,8 @@ def _await_answer(live: Live) -> None:
                 if client.get(f"{live.url}/livez").status_code == 200:
                     return
             except httpx2.HTTPError:
+                if live.processes["api"].poll() is not None:
+                    break
                 time.sleep(0.02)
     raise AssertionError(f"the API did not start:\n{live.log('api')[-4000:]}")
 

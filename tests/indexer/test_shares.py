@@ -8,10 +8,9 @@ import httpx2
 import pytest
 
 from catalog.engines import opened
-from catalog.local import ports
 from catalog.objects import changing
 from tests import forked
-from tests.conftest import Sized, World, eventually, make_tokens, prepare, running
+from tests.conftest import Sized, World, eventually, make_tokens, own_port, prepare, running
 from tests.faults.conftest import BODY, speaking
 
 INDEXERS = 3
@@ -39,7 +38,7 @@ async def test_of_a_full_queue_each_of_three_indexers_does_its_share(
     await prepare(fresh_world, engines_ready)
     tokens = await make_tokens(fresh_world)
     word, objects = f"gerbil{uuid4().hex[:8]}", sized(OBJECTS, long=OBJECTS_LONG)
-    places = [ports.choose() for _ in range(INDEXERS)]
+    places = [own_port() for _ in range(INDEXERS)]
     with running(fresh_world, tokens, "api") as live:
         async with speaking(live) as client, opened(fresh_world.settings) as engines:
             for first in range(0, objects, 2_000):
@@ -62,6 +61,9 @@ async def test_of_a_full_queue_each_of_three_indexers_does_its_share(
                 live.processes[f"indexer-{number}"] = forked.start(["catalog-indexer", "run"], environment, log)
 
             async def all_are_up() -> bool:
+                logs = [(fresh_world.folder / f"indexer-{number}.log").read_text() for number in range(INDEXERS)]
+                if not all("indexer running" in log for log in logs):
+                    return False
                 return [await handled(port) for port in places] == [0] * INDEXERS
 
             await eventually(all_are_up, seconds=60)

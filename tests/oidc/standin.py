@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from joserfc.jwa import JWS_ALGORITHMS
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
+from tests.conftest import own_port
+
 AUDIENCE = "https://catalog.example.org/api"
 JWKS = "/keys"
 WELL_KNOWN = "/.well-known/openid-configuration"
@@ -132,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
 def running() -> Generator[StandIn]:
     """Run a provider that publishes an RSA, an EC and an Ed25519 key, for the length of the block."""
     handler = type("Handler", (_Handler,), {})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = ThreadingHTTPServer(("127.0.0.1", own_port()), handler)
     server.daemon_threads = True
     standin = StandIn(f"http://127.0.0.1:{server.server_port}")
     handler.standin = standin

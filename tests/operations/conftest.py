@@ -1,6 +1,7 @@
 """A catalog whose metrics have a token, and whose indexer tells its own."""
 
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Any
 
 import httpx2
@@ -8,8 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from catalog.database import Database
-from catalog.local import ports
-from tests.conftest import Clients, Live, make_tokens, make_world, prepare, running
+from tests.conftest import Clients, Live, eventually, make_tokens, make_world, own_port, prepare, running
 
 TOKEN = "the-token-of-the-scraper"
 
@@ -20,11 +20,18 @@ async def watched(engines_ready: dict[str, Any], tmp_path_factory: pytest.TempPa
         engines_ready,
         tmp_path_factory.mktemp("watched"),
         metrics_token=SecretStr(TOKEN),
-        indexer_metrics_port=ports.choose(),
+        indexer_metrics_port=own_port(),
     )
     await prepare(world, engines_ready)
     tokens = await make_tokens(world)
     with running(world, tokens, "api", "indexer") as live:
+
+        async def indexer_answers() -> bool:
+            with suppress(httpx2.HTTPError):
+                return (await scraped(indexer_of(live))).status_code == 200
+            return False
+
+        await eventually(indexer_answers, seconds=60)
         yield live
 
 

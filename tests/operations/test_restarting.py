@@ -10,9 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from catalog.local import ports
 from tests import forked
-from tests.conftest import Live, eventually, make_tokens, make_world, prepare, running
+from tests.conftest import Live, eventually, make_tokens, make_world, own_port, prepare, running
 
 ASKING = 8
 
@@ -22,7 +21,7 @@ async def two(engines_ready: dict[str, Any], tmp_path_factory: pytest.TempPathFa
     world = make_world(
         engines_ready,
         tmp_path_factory.mktemp("two"),
-        drain=timedelta(seconds=2),
+        drain=timedelta(seconds=8),
         requests_per_second_anonymous=1_000_000,
     )
     await prepare(world, engines_ready)
@@ -86,14 +85,14 @@ class Shared:
         async def is_back() -> bool:
             return self.is_open[address]
 
-        await eventually(drains, seconds=10)
+        await eventually(drains, seconds=30)
         await eventually(has_ended, seconds=30)
         self.start(name)
         await eventually(is_back, seconds=30)
 
 
 async def test_two_processes_are_restarted_one_after_the_other_under_load_and_no_request_fails(two: Live) -> None:
-    shared = Shared(two, {"api": two.url, "api-2": f"http://127.0.0.1:{ports.choose()}"})
+    shared = Shared(two, {"api": two.url, "api-2": f"http://127.0.0.1:{own_port()}"})
     shared.start("api-2")
     await eventually(lambda: is_ready(shared.addresses["api-2"]), seconds=30)
     shared.is_open |= dict.fromkeys(shared.addresses.values(), True)
