@@ -101,7 +101,7 @@ class Postbox:
 def postbox() -> Generator[Postbox]:
     """The mail server."""
     box = Postbox(ports.choose())
-    controller = Controller(box, hostname="127.0.0.1", port=box.port)
+    controller = Controller(box, hostname="127.0.0.1", port=box.port, ready_timeout=60)
     controller.start()
     yield box
     controller.stop()

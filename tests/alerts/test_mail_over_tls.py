@@ -53,7 +53,9 @@ def serving(security: str, certificate: Path | None) -> Generator[Server]:
         # Of a connection that was TLS from the start the library does not know that it is.
         late = security == "starttls"
         secure |= {"authenticator": known, "auth_required": late, "auth_require_tls": late}
-    controller = Controller(server, hostname="127.0.0.1", port=server.port, server_hostname="127.0.0.1", **secure)
+    controller = Controller(
+        server, hostname="127.0.0.1", port=server.port, server_hostname="127.0.0.1", ready_timeout=60, **secure
+    )
     controller.start()
     yield server
     controller.stop()

@@ -4,10 +4,12 @@ import base64
 import hashlib
 import hmac
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from catalog.alerts import telling as alerts_telling
 from catalog.alerts import webhooks
 from catalog.alerts.tables import Channel
 from catalog.alerts.telling import RETRIES
@@ -51,8 +53,9 @@ async def test_a_webhook_tells_what_fits_and_is_signed_so_that_its_receiver_know
 
 
 async def test_a_message_is_repeated_with_its_id_until_it_arrives_and_what_came_since_follows(
-    desk: Desk, lab: Person, receiver: Receiver
+    desk: Desk, lab: Person, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(alerts_telling, "RETRIES", [timedelta(hours=1)] * len(RETRIES))
     ana = await desk.person()
     made = await ana.save("gannet", by="webhook", address=receiver.url)
     receiver.status = 500

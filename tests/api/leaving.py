@@ -18,7 +18,8 @@ async def quiet(engines: Engines) -> dict[str, tuple[int, str]]:
     async def nothing_due() -> bool:
         # A key that is looked at from time to time, because its bytes have not come, changes nothing but its entry.
         due = (
-            "SELECT 1 FROM queue WHERE parked_at IS NULL AND topic NOT IN ('probe', 'retention', 'fixity', 'leftover')"
+            "SELECT 1 FROM queue WHERE parked_at IS NULL"
+            " AND topic NOT IN ('probe', 'rescan', 'retention', 'fixity', 'leftover')"
             " AND ready_at <= now() + CASE topic WHEN 'key' THEN interval '0' ELSE interval '1 minute' END"
         )
         return not await rows(engines, due)

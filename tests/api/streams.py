@@ -83,6 +83,10 @@ class Reading:
         self._taken.release()
         return bytes(message["body"])
 
+    async def next_has_come(self) -> bool:
+        """Tell whether the next piece has been written, and waits to be read."""
+        return not self._pieces.empty()
+
     async def rest(self, between: Callable[[], Awaitable[None]] | None = None) -> bytes:
         """Return everything that still comes, doing something between two pieces."""
         whole = b""

@@ -226,7 +226,7 @@ async def test_a_process_that_is_asked_to_stop_writes_what_it_has_given_out(
     with running(fresh_world, tokens, "api") as live:
         body = plain("lab/soil", files=[declared("soil.csv", CSV)])
         headers = {"Authorization": f"Bearer {tokens['ingest']}"}
-        answer = httpx2.post(f"{live.url}/api/objects", json=body, headers=headers, trust_env=False)
+        answer = httpx2.post(f"{live.url}/api/objects", json=body, headers=headers, timeout=30, trust_env=False)
         # Sooner than what is noted is written.
         live.processes["api"].send_signal(signal.SIGTERM)
         live.processes["api"].wait(30)

@@ -431,3 +431,10 @@ async def test_twenty_thousand_rows_take_little_memory_and_every_bad_one_is_told
         )
         assert counted.scalar_one() == ROWS - len(failed)
     assert peak - before < MEMORY_BYTES_MAX
+
+    async def all_found() -> bool:
+        found = (await clients.ingest.get("/api/search", params={"project": project, "limit": 1})).json()
+        return bool(found["total"] == ROWS - len(failed))
+
+    # And nothing of it is left for the tests that come after.
+    await eventually(all_found, seconds=120)

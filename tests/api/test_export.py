@@ -91,7 +91,7 @@ async def test_an_export_has_everything_that_a_search_finds_as_it_is_read(client
 
 async def test_an_export_takes_half_a_word_as_a_search_does_where_it_is_told_to(clients: Clients, word: str) -> None:
     ids = await load(clients.ingest, word, 60)
-    half = word[:9]
+    half = word[:13]
 
     whole = await export(clients.anonymous, q=half, similar="true")
     rest = await export(clients.anonymous, q=half, similar="true", after=sorted(ids)[49])
@@ -270,6 +270,7 @@ async def test_what_is_revoked_on_the_way_is_left_out_from_then_on(
         reading = Reading(app, {"q": word, "as": form}, token)
         assert await reading.begin() == 200
         begun = b"".join([await reading.piece() or b"" for _ in range(2)])
+        await eventually(reading.next_has_come)
         withheld = sorted(ids)[20:]
         for one in withheld:
             (held,) = (await owner.get(f"/api/objects/{one}/grants")).json()["items"]
@@ -277,7 +278,7 @@ async def test_what_is_revoked_on_the_way_is_left_out_from_then_on(
         whole = begun + await reading.rest()
 
     # One piece had been read from the database already when the grants were revoked.
-    assert READ[form](whole) in (sorted(ids)[:20], sorted(ids)[:30])
+    assert READ[form](whole) == sorted(ids)[:30]
 
 
 @pytest.mark.parametrize("form", ["ndjson", "parquet"])
@@ -406,7 +407,7 @@ async def test_an_export_that_nobody_reads_is_broken_off_and_its_place_is_free(
     live: Live, clients: Clients, word: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await load(clients.ingest, word, MANY)
-    monkeypatch.setattr(exports, "PIECE_SECONDS_MAX", 0.5)
+    monkeypatch.setattr(exports, "PIECE_SECONDS_MAX", 5.0)
     async with serving(live.settings) as (app, inner):
         held = [Reading(app, {"q": word}, live.tokens["reader"]) for _ in range(exports.AT_ONCE_PER_CALLER)]
         assert [await one.begin() for one in held] == [200] * len(held)

@@ -91,7 +91,9 @@ READ: list[str] = []
 
 @pytest.fixture(autouse=True)
 def noted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Note every text that the indexer has read."""
+    """Note every text that the indexer has read, and let no answer be too slow to be used unless a test says so."""
+    monkeypatch.setattr(acting, "MEANING_SECONDS_MAX", 30)
+    monkeypatch.setattr(vectors, "STATEMENT_MILLISECONDS_MAX", 30_000)
     ask = Aside.vector
 
     async def noting(aside: Aside, text: str) -> list[float]:

@@ -36,7 +36,7 @@ async def put(store: OwnStore, key: str, content: bytes) -> None:
     link = store._inside.sign(  # noqa: SLF001 - no product code may write to the store like this.
         "PUT", store.bucket, key, expires=timedelta(minutes=5), now=datetime.now(UTC)
     )
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(trust_env=False, timeout=30) as client:
         answer = await client.put(link.href, content=content)
     assert answer.status_code == 200, answer.text
 
@@ -149,7 +149,7 @@ async def test_a_file_of_before_becomes_an_objects_where_it_is(archive: Archive)
     assert answer is not None
     again = await archive.lead.post(address, json=asked, headers=any_revision)
     link = (await archive.lead.get(f"/api/objects/{made['id']}/files/calls/all.csv")).headers["location"]
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(trust_env=False, timeout=30) as client:
         fetched = await client.get(link)
 
     assert problem_of(first)["errors"] == [

@@ -136,7 +136,7 @@ async def test_answers_do_not_tell_in_which_backend_a_file_is(lab: Lab) -> None:
     links = {one: hits[one]["files"][0].pop("link") for one in (there["id"], here["id"])}
     assert hits[there["id"]]["files"] == hits[here["id"]]["files"]
     assert urlsplit(links[there["id"]]["href"]).netloc == lab.host != urlsplit(links[here["id"]]["href"]).netloc
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(trust_env=False, timeout=30) as client:
         assert {(await client.get(link["href"])).content for link in links.values()} == {CSV}
         asked = {"project": lab.people.project, "as": "manifest"}
         listed = (await anonymous.get("/api/search/export", params=asked)).text.splitlines()

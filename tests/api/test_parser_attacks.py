@@ -102,6 +102,12 @@ async def test_every_way_in_refuses_what_is_made_to_hurt_and_goes_nowhere_for_it
 ) -> None:
     outside, calls = canary
     outcomes: dict[str, str] = {}
+    started = time.monotonic()
+    address = f"/api/vocabularies/harmless-{uuid4().hex[:8]}"
+    harmless = await clients.curator.put(address, content="<urn:a> <urn:b> 1 .", headers={"Content-Type": TURTLE})
+    # Most of it is the start of the process that reads.
+    allowed = time.monotonic() - started + REFUSED_SECONDS_MAX
+    assert harmless.status_code == 422, harmless.text
     for name, (method, address, media_type, body) in attacks(outside).items():
         headers = {"Content-Type": media_type} | ({"Content-Encoding": "gzip"} if "gzip" in name else {})
         started = time.monotonic()
@@ -112,7 +118,7 @@ async def test_every_way_in_refuses_what_is_made_to_hurt_and_goes_nowhere_for_it
         refused = answer.status_code in {400, 413, 415, 422} or (
             name.startswith("bulk") and answer.status_code == 200 and '"failed"' in told and '"created"' not in told
         )
-        if "query has faults" in told or not refused or took > REFUSED_SECONDS_MAX or "root" in told:
+        if "query has faults" in told or not refused or took > allowed or "root" in told:
             outcomes[name] = f"{answer.status_code} after {took:.1f} s: {told[:200]}"
 
     assert outcomes == {}

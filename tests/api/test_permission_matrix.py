@@ -16,7 +16,7 @@ from catalog.api.app import ROUTES
 from tests.api.conftest import MERGE_PATCH, plain, register
 from tests.api.people import People
 from tests.api.uploads import declared
-from tests.conftest import Clients
+from tests.conftest import Clients, eventually
 
 VISIBILITIES = ("public", "organization", "project", "private", "embargoed")
 # Who asks, and what of an object of `owner` in the project they may see and change, by its visibility.
@@ -352,6 +352,12 @@ async def scene(people: People) -> Scene:
         registered = await register(callers["owner"], body)
         objects[visibility] = registered["id"]
         uploads[visibility] = registered["uploads"][0]["id"]
+    for object_id in objects.values():
+
+        async def explained(address: str = f"/api/objects/{object_id}/explain") -> bool:
+            return (await callers["admin"].get(address, params={"q": "soil"})).status_code == 200
+
+        await eventually(explained)
     return Scene(objects, uploads, callers)
 
 

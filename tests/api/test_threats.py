@@ -64,7 +64,7 @@ async def test_headers_beside_the_ticket_change_nothing_of_the_object(clients: C
     registered = await register(clients.ingest, draft | {"files": [declared("soil.csv", CSV)]})
     (ticket,) = registered["uploads"]
     beside = {"x-amz-tagging": "owner=admin", "x-amz-meta-title": "Mine now", "content-disposition": "inline"}
-    async with httpx2.AsyncClient(trust_env=False) as outside:
+    async with httpx2.AsyncClient(trust_env=False, timeout=30) as outside:
         sent = await outside.put(ticket["url"], content=CSV, headers=ticket["headers"] | beside)
 
     if sent.status_code == 200:

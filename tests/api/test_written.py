@@ -100,7 +100,8 @@ async def test_a_write_that_the_index_does_not_get_is_said_to_be_missing(
         await session.execute(
             sa.text(
                 "INSERT INTO queue (topic, subject, ready_at) VALUES ('index', :id, now() + interval '1 hour')"
-                " ON CONFLICT (topic, subject) DO UPDATE SET ready_at = now() + interval '1 hour'"
+                " ON CONFLICT (topic, subject) DO UPDATE"
+                " SET touched = queue.touched + 1, ready_at = now() + interval '1 hour'"
             ),
             {"id": made["id"]},
         )

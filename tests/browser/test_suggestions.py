@@ -32,7 +32,10 @@ async def offered(page: Page) -> list[str]:
 
 async def test_what_is_typed_is_completed_and_the_arrows_lead_to_it(page: Page, shown: Shown) -> None:
     box = page.get_by_role("combobox", name="Words")
-    await box.press_sequentially("pengu")
+    # What is offered for the letters before would be replaced amid the arrows.
+    async with page.expect_response(lambda answer: answer.url.endswith("q=pengu")):
+        await box.press_sequentially("pengu")
+    await expect(page.locator(OPTIONS, has_text="Keyword penguins")).to_be_visible()
     texts = await offered(page)
     assert "Keyword penguins" in texts
     assert "Object Penguins of the Palmer Archipelago" in texts

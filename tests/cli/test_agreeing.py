@@ -64,14 +64,16 @@ class Place:
         """Do something in the catalog."""
 
         async def inside() -> Any:
-            async with opened(self._world.settings) as engines, httpx2.AsyncClient(trust_env=False) as http:
+            async with opened(self._world.settings) as engines, httpx2.AsyncClient(trust_env=False, timeout=30) as http:
                 return await work(await scene_on(engines, http))
 
         return asyncio.run(inside())
 
     def by_hand(self, method: str, path: str, body: Any = None) -> None:
         """Do something to the index that the indexer knows nothing of."""
-        answer = httpx2.request(method, f"{self._index}{path}", params={"refresh": "true"}, json=body, trust_env=False)
+        answer = httpx2.request(
+            method, f"{self._index}{path}", params={"refresh": "true"}, json=body, timeout=30, trust_env=False
+        )
         assert answer.status_code < 300, answer.text
 
 

@@ -55,7 +55,7 @@ class Drill(Place):
     def titles(self) -> set[str]:
         """What the index can find."""
         asked = {"query": {"bool": {"must_not": {"term": {"tombstone": True}}}}, "size": 100, "_source": ["title"]}
-        answer = httpx2.request("POST", f"{self._index}/_search", json=asked, trust_env=False)
+        answer = httpx2.request("POST", f"{self._index}/_search", json=asked, timeout=30, trust_env=False)
         return {hit["_source"]["title"] for hit in answer.json()["hits"]["hits"]}
 
     def rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:

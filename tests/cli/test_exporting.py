@@ -34,7 +34,7 @@ def loaded(live: Live, draft: dict[str, Any], project: str) -> list[str]:
     """Objects of a project of this test's own, found already; their ids, sorted."""
     rows = "\n".join(json.dumps(draft | {"title": f"Soil {number}"}) for number in range(COUNT))
     headers = {"authorization": f"Bearer {live.tokens['ingest']}", "content-type": "application/x-ndjson"}
-    answer = httpx2.post(f"{live.url}/api/bulk/objects", content=rows, headers=headers, trust_env=False)
+    answer = httpx2.post(f"{live.url}/api/bulk/objects", content=rows, headers=headers, timeout=30, trust_env=False)
     with Client(live.url) as client:
         waiting = threading.Event()
         for _ in range(600):
@@ -160,7 +160,7 @@ def test_manifests_are_files_that_other_programs_take(
     entries = told["aria2"].split("# until ")[1:]
     options = [entry.splitlines() for entry in entries]
 
-    assert {to: httpx2.get(url, trust_env=False).content for to, url in listed.items()} == held
+    assert {to: httpx2.get(url, timeout=30, trust_env=False).content for to, url in listed.items()} == held
     assert {lines[2].removeprefix("  out="): lines[3] for lines in options} == {
         to: f"  checksum=sha-256={hashlib.sha256(content).hexdigest()}" for to, content in held.items()
     }

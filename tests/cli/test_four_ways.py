@@ -75,7 +75,7 @@ def project(live: Live) -> str:
 
 def by_page(live: Live, text: str, question: dict[str, Any]) -> list[str]:
     """The ids that a page shows, in its order; a page that refuses shows none."""
-    shown = httpx2.get(f"{live.url}/", params={"q": text, **question}, trust_env=False)
+    shown = httpx2.get(f"{live.url}/", params={"q": text, **question}, timeout=30, trust_env=False)
     assert shown.status_code == 200, shown.text
     return re.findall(r'<h3[^>]*><a href="/objects/([0-9a-f-]{36})"', shown.text)
 
@@ -101,7 +101,7 @@ def test_forty_questions_tell_the_subjects_apart(live: Live, project: str) -> No
     answers = []
     for text, asked in QUESTIONS:
         parameters = {"q": text, **asked, "project": project} if text else {**asked, "project": project}
-        found = httpx2.get(f"{live.url}/api/search", params=parameters, trust_env=False).json()
+        found = httpx2.get(f"{live.url}/api/search", params=parameters, timeout=30, trust_env=False).json()
         answers.append(tuple(hit["id"] for hit in found["hits"]))
     assert sum(bool(answer) for answer in answers) >= 35
     assert len(set(answers)) >= 20
@@ -113,7 +113,7 @@ def test_four_ways_find_the_same_in_the_same_order(
 ) -> None:
     question = {**asked, "project": [project]}
     parameters = {"q": text, **question} if text else question
-    answer = httpx2.get(f"{live.url}/api/search", params=parameters, trust_env=False)
+    answer = httpx2.get(f"{live.url}/api/search", params=parameters, timeout=30, trust_env=False)
     assert answer.status_code == 200, answer.text
     ids = [hit["id"] for hit in answer.json()["hits"]]
 

@@ -95,7 +95,7 @@ def test_a_put_that_was_killed_goes_on_with_the_same_object(
             process.send_signal(signal.SIGCONT)
             time.sleep(0.2)
             process.send_signal(signal.SIGSTOP)
-            if _available(catalog, object_id, seconds=1.5):
+            if _available(catalog, object_id, seconds=10):
                 break
         process.kill()
     assert _states(catalog, object_id).get("expected"), "everything had been sent before the kill"

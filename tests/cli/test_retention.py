@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.conftest import Catalog
 from tests.conftest import Live
+from tests.local.conftest import until
 
 
 @pytest.fixture
@@ -70,6 +71,9 @@ def test_a_dry_run_tells_what_is_due_and_what_keeps_it(
     catalog("retention", "set", where, "--days", "30", by="admin")
     with psycopg.connect(str(live.settings.database_url), autocommit=True) as connection:
         connection.execute("UPDATE queue SET ready_at = now() + interval '1 hour' WHERE topic = 'retention'")
+        # Nor does one look that has begun already.
+        looks = "SELECT 1 FROM queue WHERE topic = 'retention' AND attempts > 0"
+        until(lambda: connection.execute(looks).fetchone() is None)
         old = "UPDATE object SET created_at = created_at - interval '31 days' WHERE id = %s"
         connection.execute(old, [registered])
     due = catalog("retention", "run", "--dry-run", "--scope", where, by="admin")

@@ -38,7 +38,7 @@ def test_a_search_is_saved_shows_what_fits_and_is_removed(
     assert catalog("saved", "feed", search_id, "--into", file).code == 0
     atom, _ = file.read_text().split()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert f"A {word}" in httpx2.get(atom, trust_env=False).text
+    assert f"A {word}" in httpx2.get(atom, timeout=30, trust_env=False).text
     assert catalog("saved", "secret", search_id, "--into", file).code == 0
     assert file.read_text().startswith("whsec_")
     assert catalog("saved", "show", search_id, by="other").code == 4

@@ -326,9 +326,10 @@ async def test_nothing_is_locked_and_no_transaction_open_while_the_registry_is_a
 
     await eventually(asked)
     with psycopg.connect(str(catalog.live.settings.database_url), autocommit=True) as connection:
-        # Raises where anybody holds one of them.
-        connection.execute("SELECT 1 FROM object WHERE id = %s FOR UPDATE NOWAIT", [object_id])
-        row = connection.execute("SELECT state FROM doi WHERE doi = %s FOR UPDATE NOWAIT", [doi]).fetchone()
+        # Raises where anybody holds one of them as long as the registry is waited for.
+        connection.execute("SET lock_timeout = '1s'")
+        connection.execute("SELECT 1 FROM object WHERE id = %s FOR UPDATE", [object_id])
+        row = connection.execute("SELECT state FROM doi WHERE doi = %s FOR UPDATE", [doi]).fetchone()
     catalog.registry.mishap = lambda _: standin.FINE
 
     assert row == ("registering",)

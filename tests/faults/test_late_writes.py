@@ -26,7 +26,7 @@ async def forget_deletions(world: World) -> None:
 
 async def document(world: World, object_id: str) -> tuple[int, bool]:
     """Return the version of the document that the engine holds, and whether it is a tombstone."""
-    async with httpx2.AsyncClient(base_url=str(world.settings.search_url), trust_env=False) as http:
+    async with httpx2.AsyncClient(base_url=str(world.settings.search_url), trust_env=False, timeout=30) as http:
         told = (await http.get(f"{world.settings.search_index}/_doc/{object_id}")).json()
     return told["_version"], told["_source"].get("tombstone", False)
 

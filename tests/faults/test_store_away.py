@@ -16,7 +16,7 @@ CSV = b"depth,pH\n10,6.4\n"
 
 async def put(ticket: dict[str, Any], content: bytes) -> None:
     """Upload as a client does."""
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(trust_env=False, timeout=30) as client:
         answer = await client.put(ticket["url"], content=content, headers=ticket["headers"])
         assert answer.status_code == 200, answer.text
 
@@ -67,7 +67,7 @@ async def test_what_was_uploaded_while_the_store_did_not_answer_us_is_settled_on
                 return set((await states()).values()) == {"available"}
 
             await eventually(both_there, seconds=60)
-            async with httpx2.AsyncClient(trust_env=False) as anybody:
+            async with httpx2.AsyncClient(trust_env=False, timeout=30) as anybody:
                 fetched = await anybody.get(link.headers["location"])
 
         assert [process.poll() for process in live.processes.values()] == [None, None]

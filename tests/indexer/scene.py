@@ -144,11 +144,12 @@ class Scene:
     async def entries(self) -> list[tuple[str, str, int, bool, str | None]]:
         """Return what is in the queue and due within a minute, or parked: topic, subject, attempts, parked, reason.
 
-        But that a store is to be tried, which is so at the start of every indexer.
+        But that a store is to be tried, which is so at the start of every indexer, or listed, which is so once a week.
         """
         return await self.engines.database.rows(
             "SELECT topic, subject, attempts, parked_at IS NOT NULL, reason FROM queue"
-            " WHERE ready_at < now() + CAST('1 minute' AS interval) AND topic <> 'probe' ORDER BY topic, subject",
+            " WHERE ready_at < now() + CAST('1 minute' AS interval) AND topic NOT IN ('probe', 'rescan')"
+            " ORDER BY topic, subject",
             {},
         )
 

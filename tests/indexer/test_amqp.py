@@ -274,7 +274,7 @@ async def speaking(folder: Path, said: Mapping[str, str]) -> AsyncGenerator[Stor
     process = brought_up(command, folder, environment)
     address = f"http://127.0.0.1:{port}"
     try:
-        async with httpx2.AsyncClient(trust_env=False) as http:
+        async with httpx2.AsyncClient(trust_env=False, timeout=30) as http:
 
             async def ready() -> bool:
                 with suppress(httpx2.HTTPError):

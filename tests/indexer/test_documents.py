@@ -20,6 +20,8 @@ from tests.search.conftest import Between
 
 REASON = {"type": "mapper_parsing_exception", "reason": "object mapping tried to parse as object"}
 HOUR = timedelta(hours=1)
+# For what is put off while a test looks, however long that takes; within what `Scene.entries` shows.
+LATER = timedelta(seconds=50)
 
 
 @pytest.fixture
@@ -261,8 +263,9 @@ async def test_what_was_parked_is_indexed_when_its_object_is_mended(scene: Scene
 
 @pytest.mark.parametrize("status", [429, 503])
 async def test_an_item_that_the_engine_puts_off_is_tried_again_later_and_its_neighbours_are_done(
-    scene: Scene, between: Between, behind: Index, status: int
+    scene: Scene, between: Between, behind: Index, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(queue, "DELAY_FIRST", LATER)
     there = project()
     ids = await scene.registered("Wind", "Busy", "Rain", project=there)
     busy = {"type": "rejected_execution_exception", "reason": "queue capacity"}
@@ -276,13 +279,14 @@ async def test_an_item_that_the_engine_puts_off_is_tried_again_later_and_its_nei
     told = "rejected_execution_exception: queue capacity"
     assert await scene.entries() == [(changing.INDEX, str(ids["Busy"]), 1, False, told)]
     assert await documents.step(scene.engines) == 0
-    await scene.let_pass(timedelta(seconds=1))
+    await scene.let_pass(LATER)
     assert await documents.step(scene.engines) == 1
     assert (await scene.found(there), await scene.entries()) == ({"Wind": 1, "Busy": 1, "Rain": 1}, [])
 
 
-async def test_a_write_block_of_the_engine_is_waited_out(scene: Scene) -> None:
+async def test_a_write_block_of_the_engine_is_waited_out(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a full disk does to an index: nothing is wrong with the documents."""
+    monkeypatch.setattr(queue, "DELAY_FIRST", LATER)
     there = project()
     await scene.registered("Wind", "Rain", project=there)
 
@@ -297,7 +301,7 @@ async def test_a_write_block_of_the_engine_is_waited_out(scene: Scene) -> None:
     finally:
         await block("false")
     assert [(topic, attempts, parked) for topic, _, attempts, parked, _ in waiting] == [(changing.INDEX, 1, False)] * 2
-    await scene.let_pass(timedelta(seconds=1))
+    await scene.let_pass(LATER)
     await scene.work()
 
     assert (await scene.found(there), await scene.entries()) == ({"Wind": 1, "Rain": 1}, [])

@@ -90,7 +90,7 @@ async def test_a_store_that_lost_events_is_scanned_once_and_nothing_is_overlooke
     metrics = f"{forgetful.address}/minio/v2/metrics/cluster"
     there = engines_ready | {"minio_url": forgetful.address}
     world = make_world(there, tmp_path, store="minio", store_metrics_url=metrics)
-    async with opened(world.settings) as engines, httpx2.AsyncClient(trust_env=False) as http:
+    async with opened(world.settings) as engines, httpx2.AsyncClient(trust_env=False, timeout=30) as http:
         await engines.index.ensure()
         await engines.store.ensure_bucket()
         scene = await scene_on(engines, http)

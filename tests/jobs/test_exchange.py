@@ -143,6 +143,10 @@ async def test_rss_bound_1gib_is_pushed_and_pulled_in_bounded_memory(
             file.write(number.to_bytes(8, "big"))
         file.truncate(size)
     live, key = stored.live, f"k{uuid4().hex[:12]}"
+    small = tmp_path / "small.bin"
+    small.write_bytes(b"What a server needs for its first transfer it needs for a small one, too.")
+    first = await command(live, "push", "--key", f"k{uuid4().hex[:12]}", "--project", "jobs/small", small)
+    assert first.code == 0, first.err
     before = _peak_bytes(live)
 
     words = ("--key", key, "--project", "jobs/large")

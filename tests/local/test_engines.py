@@ -99,7 +99,7 @@ async def test_a_store_tells_the_catalog_of_an_upload_with_the_token(
     tmp_path: Path, kind: StoreKind, path: str
 ) -> None:
     listener = Listener()
-    async with Stack(tmp_path / "home", store=kind) as stack, httpx2.AsyncClient(trust_env=False) as client:
+    async with Stack(tmp_path / "home", store=kind) as stack, httpx2.AsyncClient(trust_env=False, timeout=30) as client:
         environment = stack.environment()
         host, port = stack.api_address.removeprefix("http://").split(":")
         async with bucket(environment) as store, listening(listener.answer, host, int(port)):
@@ -111,7 +111,7 @@ async def test_a_store_tells_the_catalog_of_an_upload_with_the_token(
 @pytest.mark.parametrize("kind", ["seaweedfs", "minio"])
 async def test_a_store_keeps_what_was_uploaded_through_a_stop_and_a_kill(tmp_path: Path, kind: StoreKind) -> None:
     expected = hashlib.sha256(BYTES).hexdigest()
-    async with Stack(tmp_path / "home", store=kind) as stack, httpx2.AsyncClient(trust_env=False) as client:
+    async with Stack(tmp_path / "home", store=kind) as stack, httpx2.AsyncClient(trust_env=False, timeout=30) as client:
         async with bucket(stack.environment()) as store:
             assert await put(client, store) == 200
         address = stack.environment()["CATALOG_STORE_URL"]
@@ -126,7 +126,10 @@ async def test_a_store_keeps_what_was_uploaded_through_a_stop_and_a_kill(tmp_pat
 
 async def test_minio_delivers_later_what_happened_while_the_catalog_was_away(tmp_path: Path) -> None:
     listener = Listener()
-    async with Stack(tmp_path / "home", store="minio") as stack, httpx2.AsyncClient(trust_env=False) as client:
+    async with (
+        Stack(tmp_path / "home", store="minio") as stack,
+        httpx2.AsyncClient(trust_env=False, timeout=30) as client,
+    ):
         async with bucket(stack.environment()) as store:
             assert await put(client, store) == 200
         host, port = stack.api_address.removeprefix("http://").split(":")

@@ -77,15 +77,18 @@ def test_when_the_index_was_compared_and_what_was_wrong_is_told(running: Up, len
     tally = rounds.Tally(
         began_at=began, ended_at=began + timedelta(minutes=5), objects=1_200, documents=1_204, stale=1, extra=5
     )
-    with psycopg.connect(stack.database_url(home.folder)) as connection:
+    with psycopg.connect(stack.database_url(home.folder), autocommit=True) as connection:
         ended = rounds.Round(phase=rounds.Phase.RESTING, tally=tally).subject
-        connection.execute("UPDATE queue SET subject = %s WHERE topic = 'sync'", [ended])
+        # It is there as soon as the indexer is, which `catalog up` does not wait for.
+        written = "UPDATE queue SET subject = %s WHERE topic = 'sync'"
+        until(lambda: connection.execute(written, [ended]).rowcount == 1)
 
     after = as_json(run(lent, "status", *folder, "--json").stdout)
     shown = run(lent, "status", *folder).stderr
     told = httpx2.get(
         f"{home.state().parts['api'].address}/api/operations/queue",
         headers={"Authorization": f"Bearer {(home.folder / 'admin-token').read_text().strip()}"},
+        timeout=30,
         trust_env=False,
     ).json()
 
@@ -108,11 +111,15 @@ def test_a_token_is_made_in_the_database_of_a_folder(running: Up, lent: dict[str
     token = as_json(made.stdout)["token"]
     address = running.home.state().parts["api"].address
 
-    answer = httpx2.get(f"{address}/api/kinds", headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+    answer = httpx2.get(
+        f"{address}/api/kinds", headers={"Authorization": f"Bearer {token}"}, timeout=30, trust_env=False
+    )
     nowhere = run(lent, "token", "list", "--home", str(tmp_path / "empty"))
     ended = run(lent, "principal", "end", "night-shift", *home)
     principals = as_json(run(lent, "principal", "list", *home, "--json").stdout)
-    refused = httpx2.get(f"{address}/api/search", headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+    refused = httpx2.get(
+        f"{address}/api/search", headers={"Authorization": f"Bearer {token}"}, timeout=30, trust_env=False
+    )
 
     assert (made.returncode, answer.status_code) == (0, 200)
     assert "night-shift" in listed.stdout

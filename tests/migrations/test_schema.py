@@ -139,10 +139,11 @@ def test_upgrading_again_changes_nothing_and_keeps_the_rows(empty: str) -> None:
     assert (shape(empty), kept) == (before, [("index", "a")])
 
 
+@pytest.mark.timeout(300)
 async def test_processes_that_upgrade_at_once_wait_for_each_other(empty: str) -> None:
     def upgrade() -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-c", UPGRADE, empty], capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, "-c", UPGRADE, empty], capture_output=True, text=True, timeout=240, check=False
         )
 
     ended = await asyncio.gather(*(asyncio.to_thread(upgrade) for _ in range(3)))

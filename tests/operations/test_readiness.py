@@ -29,10 +29,12 @@ async def test_readiness_tells_how_far_the_index_is_behind_and_whether_it_agreed
     await database.rows(f"{aged} RETURNING id", {"late": late})
 
     async def told() -> dict[str, Any] | None:
-        async with httpx2.AsyncClient(base_url=watched.url, trust_env=False) as client:
+        async with httpx2.AsyncClient(base_url=watched.url, trust_env=False, timeout=30) as client:
             answer = await client.get("/readyz")
-        index: dict[str, Any] = answer.json()["index"]
-        assert answer.status_code == 200
+        index: dict[str, Any] | None = answer.json()["index"]
+        # On a busy machine an engine may be slow for once, and then there are no figures.
+        if answer.status_code != 200 or index is None:
+            return None
         return index if index["compared_at"] is not None and index["lag_seconds"] >= 3600 else None
 
     index = await eventually(told, seconds=30)

@@ -150,7 +150,7 @@ async def test_a_registration_is_one_trace_from_the_request_to_its_document(trac
 
 async def test_the_answer_and_every_line_of_the_log_name_the_request(live: Live) -> None:
     request_id = f"asked-{uuid4().hex}"
-    async with httpx2.AsyncClient(base_url=live.url, trust_env=False) as client:
+    async with httpx2.AsyncClient(base_url=live.url, trust_env=False, timeout=30) as client:
         answer = await client.get("/api/objects/none", headers={"x-request-id": request_id})
         own = await client.get("/livez", headers={"x-request-id": "no id\x7f"})
     log = (live.world.folder / "api.log").read_text(encoding="utf-8", errors="replace")

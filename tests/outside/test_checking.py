@@ -38,7 +38,7 @@ async def test_what_an_object_names_outside_is_looked_at_and_told(fresh_world: W
     looker = Looker((ip_network("127.0.0.0/8"), ip_network("::1/128")), outside.tls)
     with running(fresh_world, tokens, "api") as live:
         headers = {"Authorization": f"Bearer {tokens['ingest']}"}
-        async with httpx2.AsyncClient(base_url=live.url, headers=headers, trust_env=False) as client:
+        async with httpx2.AsyncClient(base_url=live.url, headers=headers, trust_env=False, timeout=30) as client:
             single = await client.post("/api/objects", json=BODY | {"external": external})
             assert single.status_code == 201, single.text
             rows = "\n".join(json.dumps(BODY | more) for more in ({"external": external[:1]}, {}))

@@ -151,10 +151,10 @@ async def test_a_listener_whose_connection_is_ended_says_so_and_can_listen_anew(
 async def test_the_bell_rings_again_after_its_connections_were_ended(database: Database, ear: Ear) -> None:
     async with ringing(database) as bell:
         bell.ring(["topic"])
-        await ear.ring()
+        assert await ear.ring() == ["topic"]
         assert await database.rows(END_WRITERS, {})
         bell.ring(["topic"])
-        await ear.ring()
+        assert await ear.ring() == ["topic"]
 
 
 async def test_the_bell_rings_again_after_all_connections_were_taken(
@@ -172,5 +172,5 @@ async def test_the_bell_rings_again_after_all_connections_were_taken(
                 bell.ring(["topic"])
                 await eventually(told)
             bell.ring(["topic"])
-            await ear.ring()
+            assert await ear.ring() == ["topic"]
     await small.close()

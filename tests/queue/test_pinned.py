@@ -66,7 +66,7 @@ async def test_what_was_committed_late_is_found_by_the_next_look_from_the_beginn
     first = await topic.claimed()
     async with topic.database.transaction() as session:
         await queue.put(session, topic.name, ["late"])
-        long_ago = queue.LATE + timedelta(seconds=1)
+        long_ago = queue.LATE + timedelta(hours=1)
         statement = sa.text("UPDATE queue SET ready_at = ready_at - :ago WHERE subject = 'late' AND topic = :topic")
         typed = statement.bindparams(sa.bindparam("ago", long_ago, type_=sa.Interval))
         await session.execute(typed, {"topic": topic.name})

@@ -53,8 +53,9 @@ async def test_nodes_are_asked_in_turn(nodes: Index, relays: list[Relay]) -> Non
 
 
 async def test_nobody_notices_a_node_that_refuses_and_for_a_while_it_is_let_alone(
-    nodes: Index, relays: list[Relay]
+    nodes: Index, relays: list[Relay], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(connection, "PASSED_OVER_SECONDS", 600.0)
     await ask(nodes)
     await ask(nodes)
     await relays[0].close()
@@ -140,8 +141,9 @@ async def test_when_all_nodes_are_away_it_is_said_in_time(
 
 
 async def test_a_node_that_cannot_answer_now_is_passed_over(
-    index: Index, between: Between, relays: list[Relay]
+    index: Index, between: Between, relays: list[Relay], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(connection, "PASSED_OVER_SECONDS", 600.0)
     between.rewrite = lambda _path, _status, _body: (503, b"{}")
     nodes = Index([between.url, f"http://127.0.0.1:{relays[1].port}"], index.alias)
     assert [(await ask(nodes)).total for _ in range(4)] == [1] * 4

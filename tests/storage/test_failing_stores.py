@@ -297,7 +297,7 @@ async def test_headers_that_come_byte_by_byte_are_given_up(asked: str, monkeypat
 
 
 async def test_an_answer_that_comes_byte_by_byte_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3, "ANSWER_TIMEOUT", timedelta(seconds=0.5))
+    monkeypatch.setattr(s3, "ANSWER_TIMEOUT", timedelta(seconds=2))
 
     async with store_that(trickles(b"HTTP/1.1 200 OK\r\n\r\n<")) as store, asyncio.timeout(10):
         failure = await failure_of(store.setting("versioning"))

@@ -53,9 +53,10 @@ async def published(server: Server) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     try:
         pulling = await client.jetstream().pull_subscribe(SUBJECT, stream="changes")
-        with suppress(TimeoutError):
-            while True:
-                for message in await pulling.fetch(100, timeout=1):
+        held = (await client.jetstream().stream_info("changes")).state.messages
+        async with asyncio.timeout(60):
+            while len(found) < held:
+                for message in await pulling.fetch(100, timeout=30):
                     told = msgspec.json.decode(message.data)
                     assert (message.headers or {}).get("Nats-Msg-Id") == told["id"]
                     found.append(told)

@@ -18,6 +18,7 @@ import jsonschema
 import pytest
 
 from catalog.access.audience import Role
+from catalog.alerts import webhooks
 from catalog.alerts.telling import RETRIES
 from catalog.subscriptions import shapes, telling
 from indexer import subscriptions
@@ -146,8 +147,9 @@ async def test_what_changes_while_it_is_told_waits_for_whoever_tells_it(
 
 
 async def test_an_event_is_repeated_until_it_arrives_and_what_came_since_follows(
-    desk: Desk, lab: Person, receiver: Receiver
+    desk: Desk, lab: Person, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(telling, "RETRIES", [timedelta(hours=1)] * len(RETRIES))
     ana = await desk.person()
     made = await subscribed(ana, receiver.url)
     receiver.always = 500
@@ -288,8 +290,9 @@ async def test_what_waits_for_a_subscription_that_ended_is_forgotten_and_nothing
 
 
 async def test_a_receiver_that_does_not_answer_holds_up_nobody_else(
-    desk: Desk, lab: Person, receiver: Receiver, other_receiver: Receiver
+    desk: Desk, lab: Person, receiver: Receiver, other_receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(webhooks, "POST_SECONDS_MAX", 25.0)
     ana = await desk.person()
     await subscribed(ana, receiver.url)
     await subscribed(ana, other_receiver.url)
@@ -301,7 +304,7 @@ async def test_a_receiver_that_does_not_answer_holds_up_nobody_else(
             return {one for one, _, _ in other_receiver.taken} == set(ids)
 
         # Well before the other has been given up for the first time.
-        await eventually(told, seconds=8)
+        await eventually(told, seconds=20)
         assert receiver.arrived == []
         receiver.open.set()
 

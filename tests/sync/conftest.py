@@ -36,12 +36,12 @@ class Hand:
 
     async def read(self, document_id: object) -> dict[str, Any]:
         """Return a document as it is held, or nothing."""
-        async with httpx2.AsyncClient(trust_env=False) as client:
+        async with httpx2.AsyncClient(trust_env=False, timeout=30) as client:
             told: dict[str, Any] = (await client.get(f"{self.url}/_doc/{document_id}")).json()
         return told.get("_source", {})
 
     async def _send(self, method: str, path: str, body: Mapping[str, Any] | None, **how: Any) -> None:
-        async with httpx2.AsyncClient(trust_env=False) as client:
+        async with httpx2.AsyncClient(trust_env=False, timeout=30) as client:
             asked = {"refresh": "true", **how}
             answer = await client.request(method, f"{self.url}{path}", params=asked, json=body)
         assert answer.status_code < 300, answer.text

@@ -71,7 +71,7 @@ class Stream:
         """Do something in the catalog."""
 
         async def opening() -> Any:
-            async with opened(self._world.settings) as engines, httpx2.AsyncClient(trust_env=False) as http:
+            async with opened(self._world.settings) as engines, httpx2.AsyncClient(trust_env=False, timeout=30) as http:
                 return await work(await scene_on(engines, http))
 
         return asyncio.run(opening())

@@ -60,8 +60,8 @@ class Site:
 
     @asynccontextmanager
     async def always_slow(self) -> AsyncGenerator[None]:
-        """Let each slice have ten objects for the length of the block, whoever works."""
-        body = "BEGIN NEW.stride := 10; RETURN NEW; END"
+        """Let each slice have ten objects, and take a tenth of a second, for the length of the block, whoever works."""
+        body = "BEGIN PERFORM pg_sleep(0.1); NEW.stride := 10; RETURN NEW; END"
         async with self.engines.database.transaction() as session:
             await session.execute(sa.text(f"CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS '{body}'"))
             await session.execute(
@@ -648,7 +648,7 @@ def older_body(*, refresh_interval: str) -> dict[str, Any]:
 
 
 async def ensured(engines: Engines) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await loop.prepare(engines)
 
 

@@ -29,13 +29,25 @@ def worked() -> float:
     return sum(one.ru_utime + one.ru_stime for one in spent)
 
 
+# What reading a harmless file takes here, most of which is the start of the process that reads.
+_harmless: list[float] = []
+
+
+@pytest.fixture(autouse=True)
+async def _measured() -> None:
+    if not _harmless:
+        began = worked()
+        await guarding.read(soil(BASE).encode(), skos.TURTLE)
+        _harmless.append(worked() - began)
+
+
 async def refused(body: bytes | str, media_type: str = skos.TURTLE) -> Invalid:
     """Return the refusal of a file, which came in time."""
     sent = body.encode() if isinstance(body, str) else body
     began = worked()
     with pytest.raises(Invalid) as caught:
         await guarding.read(sent, media_type)
-    assert worked() - began < ATTACK_SECONDS_MAX
+    assert worked() - began < _harmless[0] + ATTACK_SECONDS_MAX
     return caught.value
 
 

@@ -33,7 +33,7 @@ class Conformant:
     def token(self, client: tuple[str, str] = STATION, *, audience: str | None = None) -> str:
         """Return an access token for a program (RFC 6749, section 4.4; RFC 8707)."""
         form = {"grant_type": "client_credentials", "resource": audience or self.audience, "scope": "catalog"}
-        answer = httpx2.post(f"{self.issuer}/token", data=form, auth=client, trust_env=False)
+        answer = httpx2.post(f"{self.issuer}/token", data=form, auth=client, timeout=30, trust_env=False)
         assert answer.status_code == 200, answer.text
         return str(answer.json()["access_token"])
 
