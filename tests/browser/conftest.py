@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytest
 import sqlalchemy as sa
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 from pydantic import SecretStr
 
 from catalog import queue
@@ -35,6 +35,8 @@ MODES: tuple[Mode, ...] = ("light", "dark", "narrow")
 WIDTHS: dict[Mode, int] = {"light": 1280, "dark": 1280, "narrow": 360}
 HEIGHT = 900
 CHECKERS = Path(__file__).parent / "checkers"
+# What a page shows when an engine has answered, on a busy machine.
+expect.set_options(timeout=30_000)
 
 
 @dataclass
