@@ -207,6 +207,7 @@ async def test_what_was_set_aside_is_tried_again_or_discarded_at_the_desk(shown:
         # Others look at this page as well.
         await set_aside(shown.live.world)
 
+    assert any(f"entry {sent['id']} · " in text for text in waiting.texts("p"))
     assert [page.texts("h3") for page in (waiting, again, at_last, left)] == [["no object's id"]] * 3 + [[]]
     assert [retried.status_code, every.status_code, discarded.status_code] == [303] * 3
     assert [answer.status_code for answer in refused] == [404, 400, 403]

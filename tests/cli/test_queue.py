@@ -41,12 +41,17 @@ def topic(live: Live) -> Generator[str]:
 
 def test_what_is_parked_is_listed_tried_again_and_discarded(catalog: Catalog, topic: str) -> None:
     listed = catalog("queue", "list", "--topic", topic, by="admin")
+    nothing = [
+        catalog("queue", "list", *asked, by="admin") for asked in (("--topic", f"{topic}x"), ("--reason", topic))
+    ]
     told = catalog("queue", "list", "--topic", topic, "--reason", "KNOWN of b", "--json", by="admin").json
     discarded = catalog("queue", "discard", str(told[0]["id"]), by="admin")
     gone = catalog("queue", "discard", str(told[0]["id"]), by="admin")
     retried = catalog("queue", "retry", "--topic", topic, by="admin")
     left = catalog("queue", "list", "--topic", topic, "--json", by="admin")
 
+    assert [no.code for no in nothing] == [0, 0]
+    assert {no.err.partition("parked: ")[0] for no in nothing} == {"nothing that is parked is like that; "}
     rows = [line.split("\t")[1:5] for line in listed.out.splitlines()]
     assert rows == [
         ["topic", "subject", "reason", "attempts"],

@@ -46,7 +46,8 @@ def list_parked(
     ]
     output.table(("id", "topic", "subject", "reason", "attempts", "parked at"), rows)
     told = ", ".join(f"{count:,} of {topic}" for topic, count in sorted(counts.items()))
-    output.say(f"parked: {told or 'nothing'}")
+    none = "nothing that is parked is like that; " if counts and not found else ""
+    output.say(f"{none}parked: {told or 'nothing'}")
 
 
 @commands.command()
