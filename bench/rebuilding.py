@@ -26,7 +26,8 @@ SEARCHES_A_SECOND, SEARCHES_A_SECOND_FEW, WRITES_A_SECOND = 50, 20, 100
 LIMIT_OBJECTS = 2_000
 ASKERS = 4
 WRITTEN_AT_ONCE = 50
-PHASE_SECONDS = 20.0
+WARM_SECONDS, PHASE_SECONDS = 20.0, 60.0
+MERGED_SECONDS_MAX = 180.0
 TIMES_MAX = 2.0
 
 
@@ -114,6 +115,9 @@ async def _measured(stand: Stand, load: Load) -> _Live:
     """Search at a steady rate: alone, while others write, and while others write and the index is built anew."""
     say(f"{load.searches} searches and {load.writes} writes a second while the index is built anew")
     texts = await asyncio.to_thread(_answered, stand)
+    # An index that was filled in one go is merged once it is written again, which is the filling's doing.
+    await _phase(stand, texts, WARM_SECONDS, load)
+    await _merged(stand)
     alone = await _phase(stand, texts, PHASE_SECONDS, load.searching)
     written = await _phase(stand, texts, PHASE_SECONDS, load)
     size = await concrete.size(stand.engines.index)
@@ -227,6 +231,32 @@ async def _settle(stand: Stand) -> None:
         async with asyncio.timeout(60):
             while await stand.engines.database.rows(waiting, {}):  # noqa: ASYNC110 - as above.
                 await asyncio.sleep(0.2)
+
+
+class _Merges(msgspec.Struct):
+    current: int
+
+
+class _Merging(msgspec.Struct):
+    merges: _Merges
+
+
+class _All(msgspec.Struct):
+    total: _Merging
+
+
+class _Statistics(msgspec.Struct):
+    all: _All = msgspec.field(name="_all")
+
+
+async def _merged(stand: Stand) -> None:
+    """Return when the engine has merged nothing for three seconds."""
+    calm = 0
+    async with asyncio.timeout(MERGED_SECONDS_MAX):
+        while calm < 3:
+            answer = await stand.engines.index.told("GET", "/_stats/merge")
+            calm = 0 if msgspec.json.decode(answer, type=_Statistics).all.total.merges.current else calm + 1
+            await asyncio.sleep(1)
 
 
 async def _wrong(stand: Stand, name: str | None) -> int:
