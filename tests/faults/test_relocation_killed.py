@@ -28,9 +28,9 @@ from tests.indexer.scene import declared
 FILES = 60
 FILES_LONG = 2_000
 FILES_PER_OBJECT = 20
-FILE_BYTES = 4096
+FILE_BYTES = 8192
 # Slow enough to be killed amid it.
-BYTES_PER_SECOND = 24 * 1024
+BYTES_PER_SECOND = 64 * 1024
 BYTES_PER_SECOND_LONG = 512 * 1024
 READERS = 3
 UPLOADS_AT_ONCE = 8
