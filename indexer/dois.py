@@ -72,8 +72,8 @@ async def _conclude(engines: Engines, claim: Claim, sent: Request, fault: Catalo
             return
         match fault:
             case None:
-                await sending.agreed(session, sent)
-                await queue.finish(session, [claim])
+                kin = await sending.agreed(session, sent)
+                await queue.finish_noting(session, claim, minting.TOPIC, kin)
                 log.info("DOI registered", doi=sent.doi, became=sent.event)
             case FieldsRefused():
                 await sending.refused(session, sent, fault)

@@ -83,9 +83,10 @@ async def _read(engines: Engines, claim: Claim) -> None:
         await _later(engines, claim, fault)
         return
     async with engines.database.transaction() as session:
+        # What is read before what is looked at, as everybody locks them.
+        await queue.finish(session, [claim])
         if again:
             await queue.put(session, uploads.KEY, [claim.subject])
-        await queue.finish(session, [claim])
 
 
 async def _is_still(engines: Engines, claim: Claim, seen: Seen | None) -> bool:

@@ -12,7 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Collection, Generator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any
@@ -281,6 +281,19 @@ async def finish(session: AsyncSession, claims: Sequence[Claim]) -> None:
     """Remove what is done, except entries that were touched since they were claimed."""
     if claims:
         await session.execute(_FINISH, _ids(claims))
+
+
+async def finish_noting(session: AsyncSession, one: Claim, topic: str, subjects: Collection[str]) -> None:
+    """Remove what is done, except where it was touched meanwhile, and note down others of the same topic.
+
+    To end one's own and to note the others is to lock entries in two steps, and a circle with whoever notes them all.
+    So one's own is noted with them, in the order in which everybody locks, and removed as this left it.
+    """
+    if not subjects:
+        await finish(session, [one])
+        return
+    await put(session, topic, [*subjects, one.subject])
+    await finish(session, [replace(one, touched=one.touched + 1)])
 
 
 async def again(session: AsyncSession, one: Claim, topic: str, *, after: timedelta, subject: str | None = None) -> None:

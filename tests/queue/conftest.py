@@ -76,12 +76,12 @@ class Topic:
                 )
             )
 
-    async def until_somebody_waits(self) -> None:
-        """Return when a statement on this database waits for a lock."""
+    async def until_somebody_waits(self, least: int = 1) -> None:
+        """Return when statements on this database wait for a lock, so many at least."""
 
         async def waiting() -> bool:
             statement = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            return bool(await self.database.rows(statement, {}))
+            return len(await self.database.rows(statement, {})) >= least
 
         await eventually(waiting)
 

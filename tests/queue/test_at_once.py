@@ -88,6 +88,35 @@ async def test_workers_that_end_what_writers_touch_never_deadlock(topic: Topic) 
     await asyncio.gather(*workers)
 
 
+async def test_who_ends_a_turn_and_notes_others_never_deadlocks_with_who_notes_them_all(topic: Topic) -> None:
+    await topic.put("a", "b")
+    (own,) = [one for one in await topic.claim() if one.subject == "a"]
+
+    async def ends() -> None:
+        async with topic.database.transaction() as session:
+            await queue.finish_noting(session, own, topic.name, ["b"])
+
+    async with topic.database.transaction() as session:
+        # So that both wait, one after the other.
+        await queue.put(session, topic.name, ["b"])
+        ending = asyncio.create_task(ends())
+        await topic.until_somebody_waits()
+        noting = asyncio.create_task(topic.put("a", "b"))
+        await topic.until_somebody_waits(2)
+    await asyncio.gather(ending, noting)
+
+    assert [(one["subject"], one["touched"]) for one in await topic.rows()] == [("a", 0), ("b", 3)]
+
+
+async def test_what_was_touched_during_a_turn_that_notes_others_stays(topic: Topic) -> None:
+    await topic.put("a")
+    (own,) = await topic.claim()
+    await topic.put("a")
+    async with topic.database.transaction() as session:
+        await queue.finish_noting(session, own, topic.name, ["b"])
+    assert await topic.claimed() == ["a", "b"]
+
+
 async def test_whatever_order_writers_commit_in_every_committed_subject_is_claimed_and_no_other(topic: Topic) -> None:
     """A reader that remembers how far it has read would miss what is committed behind it; claiming cannot."""
     chance = random.Random(12)  # noqa: S311 - repeatable, not secret.

@@ -283,11 +283,11 @@ async def locked_out(session: AsyncSession) -> int:
     return len(dois)
 
 
-async def look_at_kin(session: AsyncSession, row: Any) -> None:
-    """Queue the other DOIs of the same object: an object's names its versions', and theirs name it."""
+async def kin_of(session: AsyncSession, row: Any) -> list[str]:
+    """Return the other DOIs of the same object: an object's names its versions', and theirs name it."""
     if row.object_id is None:
-        return
+        return []
     found = await session.execute(
         sa.select(_dois.c.doi).where(_dois.c.object_id == row.object_id, _dois.c.doi != row.doi)
     )
-    await queue.put(session, TOPIC, [one.doi for one in found])
+    return [one.doi for one in found]

@@ -133,8 +133,8 @@ async def still_ours(session: AsyncSession, request: Request) -> bool:
     return bool(row.sending_until == request.until)
 
 
-async def agreed(session: AsyncSession, request: Request) -> None:
-    """Keep that the registry agreed: the DOI is findable or hidden from now on."""
+async def agreed(session: AsyncSession, request: Request) -> list[str]:
+    """Keep that the registry agreed: the DOI is findable or hidden from now on; return which others name it."""
     row = await _locked(session, request.doi)
     state = DoiState(row.state)
     values: dict[str, Any] = {"judged_digest": request.digest}
@@ -148,9 +148,10 @@ async def agreed(session: AsyncSession, request: Request) -> None:
         values["state"] = move(state, DoiState.HIDDEN)
     settled = {"attempts": 0, "errors": None, "reason": None, "locked_out": False, "sending_until": None}
     await _set(session, request.doi, **settled | values)
-    if values["state"] != state:
-        await _note(session, row, f"doi {values['state']}")
-        await minting.look_at_kin(session, row)
+    if values["state"] == state:
+        return []
+    await _note(session, row, f"doi {values['state']}")
+    return await minting.kin_of(session, row)
 
 
 async def refused(session: AsyncSession, request: Request, fault: CatalogError, *, locked_out: bool = False) -> None:

@@ -94,6 +94,7 @@ async def _look_everywhere(session: AsyncSession, name: str) -> None:
             for table in (_files, _frozen, _uploads)
         )
     )
-    subjects = [uploads.subject_of(name, bucket, key) for bucket, key in await session.execute(here)]
+    # In the order in which `put` locks them, over all of the batches.
+    subjects = sorted(uploads.subject_of(name, bucket, key) for bucket, key in await session.execute(here))
     for start in range(0, len(subjects), KEYS_AT_ONCE):
         await queue.put(session, uploads.KEY, subjects[start : start + KEYS_AT_ONCE], after=KNOWN_WITHIN)

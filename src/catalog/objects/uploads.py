@@ -255,12 +255,13 @@ def must_be_open(state: str) -> None:
 
 async def all_sent(session: AsyncSession, upload: Upload) -> None:
     """Note that all parts are there, and have them joined."""
+    # The key's entry first: whoever looks at the key holds that, and then what is known of it.
+    await queue.put(session, KEY, [subject_of(upload.backend, upload.bucket, upload.key)])
     await session.execute(
         _uploads.update()
         .where(_uploads.c.id == upload.id, _uploads.c.state == UploadState.OPEN)
         .values(sent_at=sa.func.now())
     )
-    await queue.put(session, KEY, [subject_of(upload.backend, upload.bucket, upload.key)])
 
 
 async def not_sent(session: AsyncSession, upload_id: UUID) -> None:
