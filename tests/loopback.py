@@ -29,10 +29,13 @@ class Listening:
     async def end(self) -> None:
         """Refuse new connections, cut those that are held, and wait until they are gone."""
         assert self._server is not None
-        self._server.close()
-        # What was accepted just now is handed over a few turns of the loop later, and is to be held by then.
+        for listener in self._server.sockets:
+            asyncio.get_running_loop().remove_reader(listener.fileno())
+        # What was accepted just now is handed over a few turns of the loop later, and is to be held by then: a server
+        # that is closed in between loses it, and nobody ever closes it.
         for _ in range(ACCEPTING_TURNS):
             await asyncio.sleep(0)
+        self._server.close()
         for writer in self._held:
             writer.transport.abort()
         running = [task for task in self._held.values() if not task.done()]
