@@ -111,6 +111,9 @@ async def test_a_killed_node_costs_no_search_and_no_write(
             return bool(found.json()["total"] == 1) and await whole(here)
 
         await eventually(is_found, seconds=BACK_SECONDS_MAX)
+        # The other copies show it when they refresh, and each process asks one of them.
+        async with httpx2.AsyncClient(base_url=str(here.settings.search_url), timeout=30, trust_env=False) as engine:
+            assert (await engine.post(f"/{here.settings.search_index}/_refresh")).status_code == 200
         led_by = (await health(here))["led_by"]
         strict = Strict(here, word)
         searching = asyncio.create_task(strict.run())
