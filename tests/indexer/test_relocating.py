@@ -18,16 +18,17 @@ from catalog.access.principals import Caller
 from catalog.database import now
 from catalog.engines import Engines
 from catalog.inventory import scanning
-from catalog.objects import moving, relocations
+from catalog.objects import moving, relocations, versions
 from catalog.objects.located import Target
 from catalog.objects.relocated import RelocatedFile, Relocation, RelocationState
+from catalog.retention import purging
 from catalog.storage import backends, copying, sealing
 from catalog.storage.backends import Account, Place, Size, Use
 from catalog.storage.copying import Load, Pace, Throttle
 from catalog.storage.own import OwnStore
 from catalog.storage.sealing import Pair
 from catalog.storage.signing import Addressing
-from indexer import relocating, scans
+from indexer import relocating, retention, scans
 from tests.api.brought import server
 from tests.conftest import eventually
 from tests.indexer.scene import Scene, declared
@@ -233,6 +234,33 @@ async def test_a_file_that_was_replaced_while_it_was_copied_is_dropped(begin: An
 
     done = await moved.move()
     assert (done.state, await moved.copied()) == ("dropped", [])
+
+
+@pytest.mark.parametrize("deleted", [False, True], ids=["waits to be deleted", "was deleted"])
+@pytest.mark.parametrize("published", [False, True], ids=["a file", "a version"])
+async def test_what_was_purged_while_it_was_copied_is_not_kept_by_its_copy(
+    begin: Any, *, published: bool, deleted: bool
+) -> None:
+    moved = await begin(CSV)
+    if published:
+        async with moved.engines.database.transaction() as session:
+            caller = moved.scene.caller
+            await versions.publish(session, moved.object_id, label=None, note=None, caller=caller, revisions=None)
+    standing = await moved.begun()
+    await copying.copy(moved.engines.store, moved.store, load_of(standing), Throttle(None))
+    await moved.scene.withdraw(moved.object_id)
+    policy = replace(moved.engines.retention, grace=timedelta())
+    async with moved.engines.database.transaction() as session:
+        wanted = {"versions": published, "caller": moved.caller, "policy": policy}
+        await purging.ask(session, moved.object_id, "It names a person.", **wanted)
+    if deleted:
+        assert await retention.leftover_step(replace(moved.engines, retention=policy)) == 1
+
+    await moved.step()
+
+    done = await moved.move()
+    left = await moved.engines.store.stat(standing.key)
+    assert (done.state, await moved.copied(), left is None) == ("dropped", [], deleted)
 
 
 async def test_a_scan_takes_what_is_on_its_way_for_no_discovery_and_what_moved_for_no_second_file(begin: Any) -> None:

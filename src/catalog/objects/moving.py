@@ -186,6 +186,8 @@ async def switch(session: AsyncSession, relocation: Relocation, move: RelocatedF
     # The object's row is the lock for everything below it, here as in every verb.
     await changing.lock(session, move.object_id)
     await _must_run(session, relocation.id)
+    if await _is_to_go(session, relocation, move):
+        return await note(session, move, MoveState.DROPPED, reason="It was removed, and its bytes go where they lie.")
     place = {
         "backend": relocation.target,
         "bucket": relocation.target_bucket,
@@ -222,6 +224,19 @@ async def switch(session: AsyncSession, relocation: Relocation, move: RelocatedF
     }
     await changing.note_found(session, move.object_id, action="file moved", changes=changes)
     return await note(session, move, MoveState.SWITCHED, switched_at=sa.func.now(), attempts=0, retry_at=None)
+
+
+async def _is_to_go(session: AsyncSession, relocation: Relocation, move: RelocatedFile) -> bool:
+    """Tell whether the bytes at the source are to be deleted for good, or were: a copy would outlive them."""
+    # The room of retention lies above this one, which knows its table by name alone.
+    found = await session.execute(
+        sa.text(
+            "SELECT 1 FROM leftover WHERE (backend, bucket, key) = (:backend, :bucket, :key) AND why <> 'unused'"
+            " AND (ended_at IS NULL OR reason IS NULL)"
+        ),
+        {"backend": relocation.source, "bucket": move.bucket, "key": move.key},
+    )
+    return found.one_or_none() is not None
 
 
 def _here(table: sa.Table, backend: str, move: RelocatedFile) -> tuple[sa.ColumnElement[bool], ...]:
