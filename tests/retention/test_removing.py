@@ -334,6 +334,32 @@ async def test_what_came_after_all_before_it_was_swept_stays(hourglass: Hourglas
     assert await leftovers(hourglass, object_id) == []
 
 
+async def test_what_is_held_does_not_keep_others_from_being_deleted(
+    hourglass: Hourglass, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("catalog.retention.leftovers.FOUND_AT_ONCE", 1)
+    admin, ids, uploads = await hourglass.admin(), [], []
+    for _ in range(4):
+        object_id, upload = await hourglass.stored(project())
+        await hourglass.scene.withdraw(object_id)
+        await purge(hourglass, object_id, admin)
+        ids.append(object_id)
+        uploads.append(upload)
+    async with hourglass.scene.engines.database.transaction() as session:
+        for one in ids[:3]:
+            await holds.place_on_object(session, one, "A trial.", caller=admin)
+        # Whichever way a look goes through them, it comes upon this one last.
+        last = "UPDATE leftover SET id = :id, removes_at = removes_at + interval '1 second' WHERE object_id = :object"
+        await session.execute(sa.text(last), {"id": UUID(int=2**128 - 1), "object": ids[3]})
+
+    await hourglass.cycle()
+    await hourglass.let_pass(GRACE + DAY)
+    await hourglass.cycle()
+    await hourglass.delete()
+
+    assert await hourglass.lies(*uploads) == [True, True, True, False]
+
+
 async def purge(hourglass: Hourglass, object_id: UUID, caller: Caller, *, versions: bool = False) -> purging.Purge:
     async with hourglass.scene.engines.database.transaction() as session:
         policy = hourglass.scene.engines.retention

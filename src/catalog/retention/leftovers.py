@@ -128,16 +128,20 @@ async def find(session: AsyncSession, policy: Policy, moment: Moment) -> int:
 
 
 async def queue_ripe(session: AsyncSession, policy: Policy, moment: Moment) -> int:
-    """Queue what may go by now, and return how much it is."""
-    rows = await session.execute(
-        sa.select(_leftovers.c.id)
-        .where(_leftovers.c.ended_at.is_(None), _is_ripe(policy.grace, moment))
-        .order_by(_leftovers.c.removes_at)
-        .limit(FOUND_AT_ONCE)
-    )
-    ids = rows.scalars().all()
-    await queue.put(session, LEFTOVER, [str(one) for one in ids])
-    return len(ids)
+    """Queue what may go by now and is not tried already, and return how much it is."""
+    # All of it, however much is held, or lies in a store that refuses: others' is not to wait behind that.
+    tried = "SELECT FROM queue WHERE topic = :topic AND subject = leftover.id::text AND parked_at IS NULL"
+    waits = sa.text(f"NOT EXISTS ({tried})").bindparams(topic=LEFTOVER)
+    ripe = (_leftovers.c.ended_at.is_(None), _is_ripe(policy.grace, moment), waits)
+    count, after = 0, UUID(int=0)
+    while True:
+        page = sa.select(_leftovers.c.id).where(*ripe, _leftovers.c.id > after).order_by(_leftovers.c.id)
+        ids = (await session.execute(page.limit(FOUND_AT_ONCE))).scalars().all()
+        await queue.put(session, LEFTOVER, [str(one) for one in ids])
+        count += len(ids)
+        if len(ids) < FOUND_AT_ONCE:
+            return count
+        after = ids[-1]
 
 
 def _is_ripe(grace: timedelta, moment: Moment) -> sa.ColumnElement[bool]:
