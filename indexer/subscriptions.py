@@ -75,12 +75,19 @@ class _Round:
 async def run(engines: Engines, stop: asyncio.Event) -> None:
     """Serve every subscription that has something to be told, until asked to stop."""
     serving: dict[UUID, asyncio.Task[None]] = {}
+    crowded = asyncio.Event()
     try:
         while not stop.is_set():
             serving = {one: task for one, task in serving.items() if not task.done()}
+            crowded.clear()
             for one in await _due(engines):
-                if one not in serving and len(serving) < SERVED_AT_ONCE:
-                    serving[one] = asyncio.create_task(_serve(engines, one, stop), name=f"subscription {one}")
+                if one in serving:
+                    continue
+                if len(serving) < SERVED_AT_ONCE:
+                    serving[one] = asyncio.create_task(_serve(engines, one, stop, crowded), name=f"subscription {one}")
+                else:
+                    # Whoever is served has had a turn, and lets others have theirs.
+                    crowded.set()
             await handling.pause(stop, POLL_SECONDS)
         # What is being sent is waited for, or it would be sent twice.
         await asyncio.gather(*serving.values())
@@ -98,9 +105,9 @@ async def _due(engines: Engines) -> list[UUID]:
         return []
 
 
-async def _serve(engines: Engines, subscription_id: UUID, stop: asyncio.Event) -> None:
+async def _serve(engines: Engines, subscription_id: UUID, stop: asyncio.Event, crowded: asyncio.Event) -> None:
     try:
-        while not stop.is_set() and await step(engines, subscription_id):
+        while not stop.is_set() and await step(engines, subscription_id) and not crowded.is_set():
             pass
     except (CatalogError, psycopg.Error, sa.exc.SQLAlchemyError) as fault:
         # Leases bring back what was claimed.

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import time
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -52,6 +53,8 @@ class Receiver:
     always: int = 204
     arrived: list[Arrived] = field(default_factory=list)
     begun: int = 0
+    # How long each answer takes.
+    slow_seconds: float = 0.0
     # Cleared, nobody is answered.
     open: threading.Event = field(default_factory=threading.Event)
     # At so many requests it clears that itself.
@@ -71,6 +74,7 @@ def _serving(told: Receiver) -> ThreadingHTTPServer:
             if told.begun == told.holds_at:
                 told.open.clear()
             told.open.wait(30)
+            time.sleep(told.slow_seconds)
             status = told.answers.pop(0) if told.answers else told.always
             told.arrived.append(Arrived(status, {name.lower(): text for name, text in self.headers.items()}, body))
             self.send_response(status)

@@ -309,6 +309,31 @@ async def test_a_receiver_that_does_not_answer_holds_up_nobody_else(
         receiver.open.set()
 
 
+async def test_whoever_has_much_to_be_told_lets_others_have_their_turn(
+    desk: Desk, lab: Person, receiver: Receiver, other_receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscriptions, "SERVED_AT_ONCE", 1)
+    monkeypatch.setattr(subscriptions, "BATCH", 1)
+    ana = await desk.person()
+    await subscribed(ana, receiver.url)
+    many = {await lab.register(f"Whimbrel {number}") for number in range(120)}
+    receiver.slow_seconds = 0.25
+    async with telling_all_the_time(desk.engines):
+        await eventually(lambda: _some(receiver))
+        await subscribed(ana, other_receiver.url)
+        curlew = await lab.register("A curlew")
+
+        async def told() -> bool:
+            return {one for one, _, _ in other_receiver.taken} == {curlew}
+
+        await eventually(told)
+        assert len({one for one, _, _ in receiver.taken}) < len(many)
+
+
+async def _some(receiver: Receiver) -> bool:
+    return bool(receiver.taken)
+
+
 async def test_with_the_token_that_it_was_made_with_a_subscription_ends(
     desk: Desk, lab: Person, receiver: Receiver
 ) -> None:
