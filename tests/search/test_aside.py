@@ -13,8 +13,8 @@ import pytest
 
 from catalog.errors import Unavailable
 from catalog.search import embedding, minilm
-from catalog.search.aside import NICENESS, Aside
-from catalog.search.embedding import Embedder, NoModel, WrongModel
+from catalog.search.aside import NICENESS, STARTS_MAX, Aside
+from catalog.search.embedding import WIDTH, Embedder, NoModel, WrongModel
 from tests.conftest import eventually
 
 TEXTS = ["The weather is lovely today.", "", "Grüße\nan \u2028 Emmy " * 300]
@@ -71,6 +71,25 @@ async def test_one_that_was_killed_is_started_anew(aside: Aside) -> None:
     with pytest.raises(Unavailable, match="reads texts for their meaning has ended, or hung"):
         await aside.vector("text")
     assert await aside.vector("text") == before
+
+
+async def test_one_that_ends_without_a_word_is_started_again_and_not_for_ever(
+    aside: Aside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.executable", "/bin/true")
+        with pytest.raises(Unavailable, match="has ended, or hung"):
+            await aside.vector("text")
+    vector = await aside.vector("text")
+    await aside.close()
+
+    monkeypatch.setattr("sys.executable", "/bin/true")
+    for _ in range(STARTS_MAX - 1):
+        with pytest.raises(Unavailable, match="has ended, or hung"):
+            await aside.vector("text")
+    with pytest.raises(NoModel, match="does not start"):
+        await aside.vector("text")
+    assert len(vector) == WIDTH
 
 
 async def test_one_that_hangs_is_ended_and_started_anew(aside: Aside, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,8 @@ NICENESS = 10
 READY = b"ready\n"
 # Starting takes a second, a text a tenth of one, and ten times as long where there is no core for it.
 TEXT_SECONDS_MAX = 30.0
+# A process that ends without a word may have been killed, as where memory is short. So often in a row it never starts.
+STARTS_MAX = 3
 NOT_STARTED = "The process that reads texts does not start; `python -m catalog.search.aside {folder}` tells why."
 _PLACES = ("PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 _BYTES = 4 * WIDTH
@@ -47,6 +49,7 @@ class Aside:
         self._folder = folder
         self._child: _Child | None = None
         self._fault: NoModel | WrongModel | None = None
+        self._unheard = 0
 
     async def vector(self, text: str) -> list[float]:
         """Return the vector of a text; raises NoModel, WrongModel, or Unavailable where the process ends or hangs."""
@@ -55,7 +58,7 @@ class Aside:
             raise self._fault
         try:
             async with asyncio.timeout(TEXT_SECONDS_MAX):
-                child = self._child = self._child or await _started(self._folder)
+                child = self._child = self._child or await self._start()
                 child.texts.write(json.dumps(text).encode() + b"\n")
                 await child.texts.drain()
                 told = await child.vectors.readexactly(_BYTES)
@@ -70,6 +73,17 @@ class Aside:
             raise
         return array("f", told).tolist()
 
+    async def _start(self) -> _Child:
+        try:
+            child = await _started(self._folder)
+        except asyncio.IncompleteReadError:
+            self._unheard += 1
+            if self._unheard < STARTS_MAX:
+                raise
+            raise NoModel(NOT_STARTED.format(folder=self._folder)) from None
+        self._unheard = 0
+        return child
+
     async def close(self) -> None:
         """End it, if it runs."""
         child, self._child = self._child, None
@@ -78,6 +92,7 @@ class Aside:
 
 
 async def _started(folder: Path) -> _Child:
+    """Start it; raises asyncio.IncompleteReadError where it ends without having said why, NoModel, WrongModel."""
     # It needs no secret of ours, but where Python finds what we have found. Ctrl-C in a terminal is for us alone.
     environment = {name: value for name, value in inherited_environment().items() if name in _PLACES}
     command = [sys.executable, "-P", "-m", "catalog.search.aside", str(folder)]
@@ -87,7 +102,7 @@ async def _started(folder: Path) -> _Child:
     # Pipes were asked for.
     child = _Child(process, cast("asyncio.StreamWriter", process.stdin), cast("asyncio.StreamReader", process.stdout))
     try:
-        told = await child.vectors.readline()
+        told = await child.vectors.readuntil(b"\n")
     except BaseException:
         await _ended(process)
         raise
@@ -96,7 +111,7 @@ async def _started(folder: Path) -> _Child:
         kind, _, reason = told.decode(errors="replace").strip().partition(": ")
         if kind == WrongModel.__name__:
             raise WrongModel(reason)
-        raise NoModel(reason or NOT_STARTED.format(folder=folder))
+        raise NoModel(reason)
     return child
 
 
