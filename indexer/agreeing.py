@@ -22,10 +22,14 @@ PAUSE = 3
 
 
 async def prepare(engines: Engines) -> None:
-    """Have the first round begin after an interval: before, there is hardly anything to compare."""
+    """Have the first round begin after an interval: before, there is hardly anything to compare.
+
+    A round that was parked goes on: who repairs everything is to be at work whenever an indexer is.
+    """
     async with engines.database.transaction() as session:
         # One of several indexers begins.
         await session.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended('sync', 0))"))
+        await queue.bring_back(session, SYNC)
         if not await queue.any_of(session, SYNC):
             await queue.put(session, SYNC, [Round(phase=Phase.RESTING).subject], after=engines.sync.interval)
 

@@ -25,12 +25,13 @@ PAUSE_LEAST = timedelta(seconds=1)
 
 
 async def prepare(engines: Engines) -> None:
-    """Begin with reading when it has just been switched on."""
+    """Begin with reading when it has just been switched on; go on with it where it was parked."""
     if not engines.fixity.bytes_per_day:
         return
     async with engines.database.transaction() as session:
         # One of several indexers begins.
         await session.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended('fixity', 0))"))
+        await queue.bring_back(session, FIXITY)
         if not await queue.any_of(session, FIXITY):
             await queue.put(session, FIXITY, [START])
 

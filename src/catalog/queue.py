@@ -44,6 +44,8 @@ REASON_CHARS_MAX = 2_000
 LATE = timedelta(seconds=5)
 LOOK_SECONDS = 1.0
 LOOK_REST = 30
+# However long one look took: where the server stood still, what was committed late is not to wait for many minutes.
+LOOK_REST_SECONDS_MAX = 30.0
 
 CHANNEL = "catalog_queue"
 # Many writes within this window ring once: the bell costs the server one tiny transaction per window, writers nothing.
@@ -130,7 +132,8 @@ class _Floor:
             return
         yield _BEGINNING
         ended = time.monotonic()
-        self._from_beginning_at = ended + max((ended - began) * LOOK_REST, LOOK_SECONDS)
+        rest = max((ended - began) * LOOK_REST, LOOK_SECONDS)
+        self._from_beginning_at = ended + min(rest, max(LOOK_REST_SECONDS_MAX, LOOK_SECONDS))
 
     def forget(self) -> None:
         """Have the next look begin at the beginning: there is something, maybe below."""
@@ -242,6 +245,8 @@ def ring(session: AsyncSession, topic: str) -> None:
 async def claim(session: AsyncSession, topic: str, *, most: int, lease: timedelta = LEASE) -> list[Claim]:
     """Take up to `most` due entries for the length of the lease; others pass over them."""
     floor = _floors(session.info[LEARNED])[topic]
+    # To wait for a connection is no part of the look.
+    await session.connection()
     with floor.look() as lowest:
         rows = await session.execute(_CLAIM, {"topic": topic, "most": most, "lease": lease, "floor": lowest})
         found = rows.all()
@@ -396,6 +401,13 @@ async def topics_due(database: Database, topics: Collection[str]) -> list[str]:
         elif from_beginning:
             floors[topic].forget()
     return [topic for topic, _, is_due in rows if is_due]
+
+
+async def bring_back(session: AsyncSession, topic: str) -> None:
+    """Have what is parked of a topic tried again at once, for work of ours that no person has to decide about."""
+    here = (_table.c.topic == topic, _table.c.parked_at.is_not(None))
+    fresh = {"parked_at": None, "reason": None, "attempts": 0, "ready_at": sa.func.now()}
+    await session.execute(_table.update().where(*here).values(touched=_table.c.touched + 1, **fresh))
 
 
 async def any_of(session: AsyncSession, topic: str) -> bool:

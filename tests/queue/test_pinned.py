@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Generator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -56,6 +56,21 @@ async def test_what_was_done_is_not_walked_over_again_and_again(topic: Topic, mo
 
     assert (from_beginning[0] > ROUNDS * EACH, from_beginning[1]) == (True, ["from the beginning"])
     assert (from_there[0] < EACH, from_there[1]) == (True, ["from where nothing was"])
+
+
+def test_after_a_look_that_took_long_the_next_one_from_the_beginning_is_not_put_off_for_minutes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    floor = queue._Floor()  # noqa: SLF001 - its clock alone is set.
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    with floor.look():
+        clock[0] = 12.0
+    floor.rise(datetime.now(UTC), from_beginning=True)
+    clock[0] = 12.0 + queue.LOOK_REST_SECONDS_MAX
+
+    with floor.look() as lowest:
+        assert lowest == datetime.min.replace(tzinfo=UTC)
 
 
 async def test_what_was_committed_late_is_found_by_the_next_look_from_the_beginning(

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
+from catalog import queue
 from catalog.engines import Engines
 from catalog.errors import Unavailable
 from catalog.sync import comparing, mending, rounds
@@ -49,6 +50,18 @@ async def begun(scene: Scene, engines: Engines) -> None:
     await scene.engines.index.refresh()
     await agreeing.prepare(engines)
     await scene.let_pass(engines.sync.interval)
+
+
+async def test_a_round_that_was_parked_goes_on_once_an_indexer_has_begun(scene: Scene) -> None:
+    await begun(scene, scene.engines)
+    async with scene.engines.database.transaction() as session:
+        (claim,) = await queue.claim(session, rounds.SYNC, most=1)
+        await queue.park(session, claim, reason="Something that nobody foresaw.")
+    assert await agreeing.step(scene.engines) == 0
+
+    await agreeing.prepare(scene.engines)
+
+    assert await agreeing.step(scene.engines) == 1
 
 
 async def to_the_end(scene: Scene, engines: Engines) -> Tally:
