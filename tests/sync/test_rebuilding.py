@@ -792,6 +792,22 @@ async def test_a_plan_says_whether_a_rebuild_is_needed_and_why_and_changes_nothi
     assert (await plan(site.engines)).needed
 
 
+async def test_an_index_that_was_just_filled_is_not_taken_for_empty(site: Site) -> None:
+    index = site.engines.index
+    await index.drop()
+    await index.ensure()
+    await index.told("PUT", "/_settings", body=b'{"index": {"refresh_interval": "-1"}}', seconds=10)
+    await site.scene.registered("Wind", project=project())
+    while await documents.step(site.engines):
+        pass
+
+    async with site.engines.database.transaction() as session:
+        plan = await rebuilding.plan(session, index)
+
+    assert (plan.needed, plan.documents) == (False, 1)
+    await index.ensure()
+
+
 async def test_a_rebuild_goes_only_where_its_table_of_moves_leads(site: Site) -> None:
     one = await site.begin()
     async with site.engines.database.transaction() as session:

@@ -333,6 +333,10 @@ async def plan(session: AsyncSession, index: Index) -> Plan:
         why = ["There is no index. `catalog migrate`, or the start of an indexer, makes and fills it."]
         return Plan(needed=True, reasons=why, objects=count, documents=0, bytes=0, seconds=seconds)
     documents, stored = await concrete.size(index)
+    if count and not documents:
+        # What was written within the last second is counted once the index has been refreshed.
+        await index.refresh()
+        documents, stored = await concrete.size(index)
     reasons = []
     if standing.version != index.shape.version:
         reasons.append(why_shape(standing, index))
