@@ -17,6 +17,8 @@ from tests.api.problems import problem_of
 from tests.api.uploads import bring, declared, file_of
 from tests.conftest import Clients, eventually, in_time
 
+# What a revoked grant may still show in a search, in seconds.
+CLEAN_SECONDS = 5
 VISIBILITIES = ("public", "organization", "project", "private", "embargoed")
 
 
@@ -178,7 +180,7 @@ async def test_a_revoked_grant_ends_at_once_and_search_loses_it_within_seconds(p
 
     # No hit is shown any more; how many there are is the index's to say, a moment later.
     assert await found(friend, project=people.project) == []
-    await eventually(lost)
+    await eventually(lost, seconds=CLEAN_SECONDS)
     assert [one[1] for one in await history_of(people.clients, object_id)] == ["register", "grant", "revoke"]
 
 

@@ -54,11 +54,13 @@ async def test_drain_fails_and_says_so_when_the_search_engine_stays_away(scene: 
     await scene.registered("Wind", project=project())
     nobody = f"http://127.0.0.1:{ports.choose()}"
 
+    started = time.monotonic()
     ended = await asyncio.to_thread(drain, quiet, "--limit", "2", CATALOG_SEARCH_URL=nobody)
 
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.splitlines()[-1] == "catalog-indexer: The engines do not answer, after 2 seconds."
     assert "Traceback" not in ended.stderr
+    assert time.monotonic() - started < 20
 
 
 async def test_drain_fails_and_says_so_when_the_database_stays_away(quiet: World) -> None:
@@ -172,7 +174,7 @@ async def test_a_terminated_indexer_ends_quickly_and_succeeds_at_rest_and_at_wor
     finally:
         indexer.kill()
 
-    assert (code, took < 20) == (0, True)
+    assert (code, took < 5) == (0, True)
     # Nothing is left claimed: whoever comes next finds the rest at once.
     rows = await scene.engines.database.rows("SELECT 1 FROM queue WHERE topic = 'index' AND attempts > 0", {})
     assert rows == []
