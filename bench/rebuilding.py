@@ -233,29 +233,13 @@ async def _settle(stand: Stand) -> None:
                 await asyncio.sleep(0.2)
 
 
-class _Merges(msgspec.Struct):
-    current: int
-
-
-class _Merging(msgspec.Struct):
-    merges: _Merges
-
-
-class _All(msgspec.Struct):
-    total: _Merging
-
-
-class _Statistics(msgspec.Struct):
-    all: _All = msgspec.field(name="_all")
-
-
 async def _merged(stand: Stand) -> None:
     """Return when the engine has merged nothing for three seconds."""
     calm = 0
     async with asyncio.timeout(MERGED_SECONDS_MAX):
         while calm < 3:
             answer = await stand.engines.index.told("GET", "/_stats/merge")
-            calm = 0 if msgspec.json.decode(answer, type=_Statistics).all.total.merges.current else calm + 1
+            calm = 0 if msgspec.json.decode(answer)["_all"]["total"]["merges"]["current"] else calm + 1
             await asyncio.sleep(1)
 
 

@@ -3,7 +3,6 @@
 import time
 from datetime import timedelta
 
-import sqlalchemy as sa
 import structlog
 
 from catalog import queue
@@ -27,11 +26,7 @@ async def prepare(engines: Engines) -> None:
     A round that was parked goes on: who repairs everything is to be at work whenever an indexer is.
     """
     async with engines.database.transaction() as session:
-        # One of several indexers begins.
-        await session.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended('sync', 0))"))
-        await queue.bring_back(session, SYNC)
-        if not await queue.any_of(session, SYNC):
-            await queue.put(session, SYNC, [Round(phase=Phase.RESTING).subject], after=engines.sync.interval)
+        await queue.keep_coming(session, SYNC, Round(phase=Phase.RESTING).subject, after=engines.sync.interval)
 
 
 async def step(engines: Engines) -> int:

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-import sqlalchemy as sa
 import structlog
 
 from catalog import queue
@@ -29,11 +28,7 @@ async def prepare(engines: Engines) -> None:
     if not engines.fixity.bytes_per_day:
         return
     async with engines.database.transaction() as session:
-        # One of several indexers begins.
-        await session.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended('fixity', 0))"))
-        await queue.bring_back(session, FIXITY)
-        if not await queue.any_of(session, FIXITY):
-            await queue.put(session, FIXITY, [START])
+        await queue.keep_coming(session, FIXITY, START)
 
 
 async def step(engines: Engines) -> int:

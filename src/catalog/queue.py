@@ -132,8 +132,7 @@ class _Floor:
             return
         yield _BEGINNING
         ended = time.monotonic()
-        rest = max((ended - began) * LOOK_REST, LOOK_SECONDS)
-        self._from_beginning_at = ended + min(rest, max(LOOK_REST_SECONDS_MAX, LOOK_SECONDS))
+        self._from_beginning_at = ended + max(min((ended - began) * LOOK_REST, LOOK_REST_SECONDS_MAX), LOOK_SECONDS)
 
     def forget(self) -> None:
         """Have the next look begin at the beginning: there is something, maybe below."""
@@ -403,16 +402,19 @@ async def topics_due(database: Database, topics: Collection[str]) -> list[str]:
     return [topic for topic, _, is_due in rows if is_due]
 
 
-async def bring_back(session: AsyncSession, topic: str) -> None:
-    """Have what is parked of a topic tried again at once, for work of ours that no person has to decide about."""
-    here = (_table.c.topic == topic, _table.c.parked_at.is_not(None))
-    fresh = {"parked_at": None, "reason": None, "attempts": 0, "ready_at": sa.func.now()}
-    await session.execute(_table.update().where(*here).values(touched=_table.c.touched + 1, **fresh))
+async def keep_coming(session: AsyncSession, topic: str, first: str, *, after: timedelta = timedelta()) -> None:
+    """Have a topic go on of which one entry comes round for ever: with `first` where there is none.
 
-
-async def any_of(session: AsyncSession, topic: str) -> bool:
-    """Return whether there is anything of this topic, due or not."""
-    return bool((await session.execute(sa.select(sa.exists().where(_table.c.topic == topic)))).scalar_one())
+    What was parked is tried anew: it is work of ours that no person has to decide about.
+    """
+    # One of several processes begins.
+    await session.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(topic, 0))))
+    here = sa.select(_table.c.subject, _table.c.parked_at).where(_table.c.topic == topic)
+    there = (await session.execute(here)).all()
+    if there:
+        await put(session, topic, [one.subject for one in there if one.parked_at is not None])
+    else:
+        await put(session, topic, [first], after=after)
 
 
 # As `_PUT`, for what is due now; the rows that come back are nobody's.

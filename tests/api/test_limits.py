@@ -25,7 +25,7 @@ from tests.api.problems import problem_of, simple
 from tests.conftest import Live
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def _still(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no time pass while somebody asks: what a bucket gets meanwhile would depend on the machine."""
     monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: 0.0))
@@ -60,7 +60,6 @@ async def until_refused(client: httpx2.AsyncClient, path: str = "/api/kinds", mo
     return most, None
 
 
-@pytest.mark.usefixtures("_still")
 async def test_an_address_that_asks_too_fast_is_told_the_figure_and_when_to_come_back(live: Live) -> None:
     async with catalog(live) as client:
         count, refused = await until_refused(client())
@@ -78,7 +77,6 @@ async def test_an_address_that_asks_too_fast_is_told_the_figure_and_when_to_come
     assert elsewhere.status_code == 200
 
 
-@pytest.mark.usefixtures("_still")
 async def test_a_principal_counts_for_itself_wherever_it_asks_from(live: Live) -> None:
     async with catalog(live) as client:
         ingest = [client(f"192.0.2.{place}", live.tokens["ingest"]) for place in (1, 2)]
@@ -92,7 +90,6 @@ async def test_a_principal_counts_for_itself_wherever_it_asks_from(live: Live) -
     assert count == 20
 
 
-@pytest.mark.usefixtures("_still")
 async def test_tokens_that_are_no_good_count_for_the_address_however_they_change(live: Live) -> None:
     async with catalog(live) as client:
         told = [(await client(token=f"cat_guess-{number}").get("/api/objects")).status_code for number in range(20)]
@@ -101,7 +98,6 @@ async def test_tokens_that_are_no_good_count_for_the_address_however_they_change
     assert told.index(429) == 10
 
 
-@pytest.mark.usefixtures("_still")
 async def test_a_token_that_ended_counts_for_nobody_but_its_holder(live: Live, engines: Engines) -> None:
     async with engines.database.transaction() as session:
         _, token = await principals.create_token(session, name="reader", role=principals.Role.READER, label="ending")
@@ -116,7 +112,6 @@ async def test_a_token_that_ended_counts_for_nobody_but_its_holder(live: Live, e
     assert (worked.status_code, told[0], told[-1], unharmed.status_code) == (200, 401, 429, 200)
 
 
-@pytest.mark.usefixtures("_still")
 @pytest.mark.parametrize("forwarded", ["203.0.113.{}", "203.0.113.{}, 198.51.100.7", "unknown-{}", "[2001:db8::{}]"])
 async def test_what_a_client_says_of_its_address_is_not_believed(live: Live, forwarded: str) -> None:
     async with catalog(live) as client:
@@ -128,7 +123,6 @@ async def test_what_a_client_says_of_its_address_is_not_believed(live: Live, for
     assert (told[0], told[-1]) == (200, 429)
 
 
-@pytest.mark.usefixtures("_still")
 async def test_behind_a_proxy_of_ours_each_client_counts_for_itself(live: Live) -> None:
     async with catalog(live, trusted_proxies=PROXIES) as client:
 
@@ -170,7 +164,6 @@ def test_no_list_of_addresses_makes_a_peer_that_is_no_proxy_anybody_else(forward
     assert address_of("192.0.2.1", forwarded, PROXIES) == "192.0.2.1"
 
 
-@pytest.mark.usefixtures("_still")
 async def test_stores_that_notify_and_whoever_watches_are_never_refused(live: Live) -> None:
     token = live.settings.notification_token.get_secret_value()
     async with catalog(live) as client:
@@ -188,7 +181,6 @@ async def test_stores_that_notify_and_whoever_watches_are_never_refused(live: Li
     assert (notified, watched, elsewhere[-1], wrong) == ({204}, {200}, 429, [429] * 3)
 
 
-@pytest.mark.usefixtures("_still")
 async def test_a_page_says_it_too(live: Live) -> None:
     async with catalog(live) as client:
         _, refused = await until_refused(client(), "/objects/none")
@@ -227,7 +219,6 @@ def test_no_number_of_callers_takes_more_than_the_stated_memory(monkeypatch: pyt
         buckets.take("steady", anonymous=False, now=999)
 
 
-@pytest.mark.usefixtures("_still")
 async def test_all_of_an_organization_have_one_more_limit_together(live: Live, people: People) -> None:
     first, second = [await people.member(name, "reader") for name in ("first", "second")]
     stranger = await people.person("stranger")
@@ -253,7 +244,6 @@ async def test_all_of_an_organization_have_one_more_limit_together(live: Live, p
     assert refused.headers["retry-after"] == "1"
 
 
-@pytest.mark.usefixtures("_still")
 async def test_whoever_is_in_an_organization_has_its_own_limit_all_the_same(live: Live, people: People) -> None:
     token = (await people.member("first", "reader")).headers["authorization"].removeprefix("Bearer ")
     async with catalog(live) as client:
